@@ -1,0 +1,27 @@
+# `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
+.PHONY: install up test check sim bench clean
+PY := .venv/bin/python
+STAMP := .venv/.installed
+
+install: $(STAMP)
+
+$(STAMP): pyproject.toml constraints.txt scripts/setup.sh
+	bash scripts/setup.sh
+
+up: install
+	.venv/bin/trivet up $(ARGS)
+
+test: install
+	bash scripts/setup.sh --for-tests
+	$(MAKE) --no-print-directory check
+	$(PY) -m pytest $(ARGS)
+
+check: install
+	.venv/bin/ruff check src tests bench
+	.venv/bin/ruff format --check src tests bench
+	.venv/bin/mypy
+	.venv/bin/lint-imports
+	$(PY) -m pytest tests/unit/test_tidy.py -p no:randomly
+
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

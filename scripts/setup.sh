@@ -1,0 +1,54 @@
+#!/usr/bin/env bash
+# Sets up .venv in the checkout and the system packages trivet needs.
+# With --for-tests: also the programs that only the tests drive. Never enables or starts a service.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+missing_packages() {
+  for name in "$@"; do
+    dpkg-query -W -f='${Status}' "$name" 2>/dev/null | grep -q 'install ok installed' || echo "$name"
+  done
+}
+
+install_system_packages() {
+  local missing root=()
+  mapfile -t missing < <(missing_packages "$@")
+  [ "${#missing[@]}" -eq 0 ] && return 0
+  [ "$(id -u)" -eq 0 ] || root=(sudo -n)
+  if ! command -v apt-get >/dev/null || { [ "$(id -u)" -ne 0 ] && ! sudo -n true 2>/dev/null; }; then
+    echo "trivet needs these system packages, and this account may not install them: ${missing[*]}" >&2
+    echo "Install them (for example: sudo apt-get install ${missing[*]}) and run the command again." >&2
+    exit 1
+  fi
+  echo "Installing system packages: ${missing[*]}"
+  # policy-rc.d answers 101 = "do not start services"; it is put away again whatever happens.
+  local policy=/usr/sbin/policy-rc.d placed=
+  if [ ! -e $policy ]; then
+    printf '#!/bin/sh\nexit 101\n' | "${root[@]}" tee $policy >/dev/null
+    "${root[@]}" chmod 755 $policy
+    placed=yes
+    trap '"${root[@]}" rm -f '$policy EXIT
+  fi
+  "${root[@]}" apt-get update -qq
+  DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  [ -z "$placed" ] || { "${root[@]}" rm -f $policy; trap - EXIT; }
+}
+
+if [ "${1:-}" = --for-tests ]; then
+  mapfile -t packages < <(grep -v '^#' scripts/test-packages.txt)
+  install_system_packages "${packages[@]}"
+  exit 0
+fi
+
+install_system_packages fuse3 libfuse3-dev pkg-config gcc python3-dev python3-venv
+
+if [ ! -x .venv/bin/python ]; then
+  echo "Making the virtual environment .venv"
+  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
+    { echo "trivet needs Python 3.11 or newer; python3 here is $(python3 --version)" >&2; exit 1; }
+  python3 -m venv .venv
+fi
+echo "Installing trivet and its pinned packages into .venv"
+.venv/bin/python -m pip install --quiet --disable-pip-version-check \
+  --constraint constraints.txt --editable '.[mount,insight,dev]'
+touch .venv/.installed

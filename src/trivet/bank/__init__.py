@@ -1,0 +1,1 @@
+"""One bank server: journal, records, blobs and foreign entries on its disk."""

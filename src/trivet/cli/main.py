@@ -1,0 +1,43 @@
+"""The command `trivet`: one file a verb, each loaded only when it is asked for.
+
+Rule: this is the command line's one translating `except`; verbs return their exit code or raise TrivetError.
+"""
+
+import sys
+from collections.abc import Sequence
+
+from cyclopts import App
+from cyclopts.exceptions import CycloptsError
+
+from trivet import __version__
+from trivet.errors import TrivetError
+
+app = App(name="trivet", help="A self-healing drive that watches itself.", version=__version__)
+
+#: verb -> (where its function or App is, one line of help)
+VERBS: dict[str, tuple[str, str]] = {}
+
+for _name, (_place, _help) in VERBS.items():
+    app.command(_place, name=_name, help=_help)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code: 0 well, 1 found something, 2 wrong use, 3 could not."""
+    try:
+        result = app(list(arguments), result_action="return_value", exit_on_error=False)
+    except CycloptsError:
+        return 2
+    except TrivetError as error:
+        print(f"trivet: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+    return result if isinstance(result, int) else 0
+
+
+def main() -> None:
+    """Entry point of the command `trivet`."""
+    sys.exit(run(sys.argv[1:]))

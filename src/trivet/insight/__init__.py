@@ -1,0 +1,1 @@
+"""The analysis cores: access logs, floods, runs and exchanges, without I/O."""

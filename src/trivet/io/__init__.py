@@ -1,0 +1,1 @@
+"""Thin shells round clocks, disks, links and child processes."""

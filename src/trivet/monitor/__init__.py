@@ -1,0 +1,1 @@
+"""The doors that turn logs, tables and captures into reports."""

@@ -1,0 +1,1 @@
+"""The protocol cores: voting, leadership, placement, digests and repair plans, without I/O."""

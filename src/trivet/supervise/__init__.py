@@ -1,0 +1,1 @@
+"""The processes of a drive: started, watched, started again."""

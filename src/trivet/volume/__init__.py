@@ -1,0 +1,1 @@
+"""The file-system core: names, attributes, extents and dirty data, without I/O."""

@@ -1,0 +1,1 @@
+"""The floor: frames, records, entries and line formats as bytes, without I/O."""
