@@ -1,0 +1,199 @@
+"""The data half of what a keeper and a bank's server say to each other, and the table of all messages.
+
+Rule: every request has exactly one reply under the same request number: the struct its docstring names, or
+Refusal. `Touched` alone is sent by a server unasked (request number 0).
+"""
+
+import msgspec
+
+from trivet.errors import ProtocolError
+from trivet.wire.frames import Frame
+from trivet.wire.journal_messages import (
+    Admit,
+    AdoptBegin,
+    AdoptEnd,
+    AdoptPart,
+    Append,
+    Appended,
+    Assign,
+    BankMessage,
+    Done,
+    Hello,
+    Identity,
+    LogPart,
+    Prepare,
+    ReadLog,
+    Refusal,
+    Reset,
+    Trim,
+)
+from trivet.wire.records import Row
+
+
+class GetRecords(BankMessage):
+    """Read records, newest known to this server (also entries not applied yet); answered by Rows."""
+
+    keys: list[bytes]
+
+
+class ListRecords(BankMessage):
+    """Read applied rows in key order behind `after`, of one `bucket` or of all (-1); answered by Rows."""
+
+    bucket: int
+    after: bytes
+    limit: int
+
+
+class Rows(BankMessage):
+    """Rows as they stand in the store, their MAC not judged; `more` if the listing goes on."""
+
+    applied: int
+    more: bool
+    rows: list[Row]
+
+
+class PutRows(BankMessage):
+    """Repair: write rows over whatever stands there, unless a valid row with a higher slot does; Done."""
+
+    rows: list[Row]
+
+
+class DeleteRows(BankMessage):
+    """Repair: delete rows nothing names; each (key, slot) only if damaged or at that slot; Done."""
+
+    rows: list[tuple[bytes, int]]
+
+
+class Digest(BankMessage):
+    """Apply exactly through slot `at` (which is durable), check every row there; Digests."""
+
+    at: int
+
+
+class Digests(BankMessage):
+    """The 256 sums (16 bytes each) of the rows at slot `at`; `damaged` are keys whose row fails its MAC.
+
+    `at` is -1 when the server had already applied more than was asked for: ask again.
+    """
+
+    at: int
+    sums: bytes
+    rows: int
+    damaged: list[bytes]
+
+
+class PutBlob(BankMessage):
+    """Store the blob in the body under `name`; `hashes` are its sub-hashes. Done after write(2).
+
+    With `replace` the copy that stands there is replaced (repair), written, read back and checked.
+    """
+
+    name: int
+    hashes: bytes
+    replace: bool
+
+
+class GetBlob(BankMessage):
+    """Read the whole pieces that cover `length` bytes at `offset`; answered by BlobData."""
+
+    name: int
+    offset: int
+    length: int
+
+
+class BlobData(BankMessage):
+    """The pieces, in the body, from byte `start` of the blob on; `found` False when there is no such blob."""
+
+    found: bool
+    size: int
+    start: int
+    hashes: bytes
+
+
+class SyncBlobs(BankMessage):
+    """Sync every blob written so far; Done afterwards."""
+
+
+class DeleteBlobs(BankMessage):
+    """Delete blobs (hole punching); unknown names are fine; Done."""
+
+    names: list[int]
+
+
+class ListBlobs(BankMessage):
+    """List blobs in name order behind `after`; answered by BlobNames."""
+
+    after: int
+    limit: int
+
+
+class BlobNames(BankMessage):
+    """(name, size, root) as the stored headers say; `more` if the listing goes on."""
+
+    blobs: list[tuple[int, int, bytes]]
+    more: bool
+
+
+class ScrubBlobs(BankMessage):
+    """Read and check blobs in name order behind `after`, about `max_bytes` of them; answered by Scrubbed."""
+
+    after: int
+    max_bytes: int
+
+
+class Scrubbed(BankMessage):
+    """`last` is the position to go on from (`more`), `bad` the names whose copy is damaged."""
+
+    last: int
+    more: bool
+    size_bytes: int
+    bad: list[int]
+
+
+class Stat(BankMessage):
+    """Ask for ServerStat."""
+
+
+class ServerStat(BankMessage):
+    """Figures for status: counts, bytes on disk and free, and whether the disk is full."""
+
+    pid: int
+    blobs: int
+    records: int
+    foreign: int
+    size_bytes: int
+    free_bytes: int
+    full: bool
+
+
+class Touched(BankMessage):
+    """Sent unasked: somebody changed what this server stores of `path` through the XML-RPC door."""
+
+    path: bytes
+
+
+MESSAGES: tuple[type[BankMessage], ...] = (
+    Hello, Identity, Prepare, ReadLog, LogPart, AdoptBegin, AdoptPart, AdoptEnd, Append, Appended,
+    Admit, Reset, Assign, Trim, GetRecords, ListRecords, Rows, PutRows, DeleteRows, Digest,
+    Digests, PutBlob, GetBlob, BlobData, SyncBlobs, DeleteBlobs, ListBlobs, BlobNames, ScrubBlobs, Scrubbed,
+    Stat, ServerStat, Touched, Done, Refusal,
+)  # fmt: skip
+_KIND_OF = {message: kind for kind, message in enumerate(MESSAGES, start=1)}
+_DECODERS = {kind: msgspec.msgpack.Decoder(message).decode for message, kind in _KIND_OF.items()}
+_encode = msgspec.msgpack.Encoder().encode
+
+
+def encode_message(message: BankMessage) -> tuple[int, bytes]:
+    """Return (frame kind, frame header) of `message`; its bulk data goes as the frame's body."""
+    return _KIND_OF[type(message)], _encode(message)
+
+
+def decode_message(frame: Frame) -> BankMessage:
+    """Return the message in `frame`'s header, or raise ProtocolError."""
+    decode = _DECODERS.get(frame.kind)
+    if decode is None:
+        raise ProtocolError(f"no message has the kind {frame.kind}")
+    try:
+        return decode(frame.header)
+    except msgspec.DecodeError as error:
+        raise ProtocolError(f"a message of kind {frame.kind} can't be read: {error}") from error
