@@ -33,6 +33,10 @@ class LinkLost(ReplicaError):
     """The connection is gone, or its peer did not answer in time."""
 
 
+class NoAnswer(LinkLost):
+    """The connection stands, but its peer did not answer in time: it hangs."""
+
+
 class _Channel:
     """One connection after the handshake: seals what goes out, opens what comes in."""
 
@@ -124,9 +128,13 @@ class Link:
                     await self._channel.drained()
                 return await future
         except TimeoutError as error:
-            raise LinkLost(f"no answer to {type(message).__name__} within {timeout_s} s") from error
+            raise NoAnswer(f"no answer to {type(message).__name__} within {timeout_s} s") from error
         except OSError as error:
             raise LinkLost(str(error)) from error
+
+    def abort(self) -> None:
+        """Break the connection at once; whoever still waits gets LinkLost."""
+        self._channel.abort()
 
     async def close(self) -> None:
         """Close the connection; whoever still waits gets LinkLost."""
