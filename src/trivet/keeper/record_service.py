@@ -4,7 +4,7 @@ Rule: the index knows at which slot every record stands, so an old copy is as go
 Rule: what is on its way to the banks is answered from the entries that carry it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from trivet.errors import NoMajority, ReplicaError
@@ -22,8 +22,11 @@ class JournalView(Protocol):
     def slot_of(self, key: bytes) -> int:
         """Return the slot at which `key` stands, 0 if it does not exist."""
 
-    def on_the_way(self, key: bytes) -> bytes | None:
-        """Return the value of `key` if an entry that is not acknowledged yet carries it."""
+    def is_fresh(self, key: bytes) -> bool:
+        """Tell whether the last change of `key` is not acknowledged yet."""
+
+    def fresh_value(self, key: bytes) -> bytes | None:
+        """Return the value that a change not acknowledged yet gives `key` (None: it deletes it)."""
 
     def acceptors_at(self, slot: int) -> Sequence[ServerLink]:
         """Return the acceptors that are up and hold the log through `slot`, best first."""
@@ -40,7 +43,7 @@ class RecordService:
         self._on_bad_row = on_bad_row
         self.copies_read = 0
 
-    async def read(self, keys: Sequence[bytes]) -> Mapping[bytes, bytes]:
+    async def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the values of those of `keys` that exist.
 
         Raises ReplicaError while banks that might have a good copy can't be asked, NoMajority if none has.
@@ -48,9 +51,10 @@ class RecordService:
         found: dict[bytes, bytes] = {}
         wanted: dict[bytes, int] = {}
         for key in keys:
-            value = self._journal.on_the_way(key)
-            if value is not None:
-                found[key] = value
+            if self._journal.is_fresh(key):
+                value = self._journal.fresh_value(key)
+                if value is not None:
+                    found[key] = value
             elif slot := self._journal.slot_of(key):
                 wanted[key] = slot
         if wanted:
@@ -70,12 +74,7 @@ class RecordService:
                 continue
             answered += 1
             rows = {row.key: row for row in reply.rows}
-            for key, slot in list(wanted.items()):
-                row = rows.get(key)
-                if self._is_good(server.bank, key, slot, row):
-                    assert row is not None
-                    found[key] = row.value
-                    del wanted[key]
+            self._take(server.bank, rows, wanted, found)
             self.copies_read += len(rows)
             if not wanted:
                 return
@@ -83,16 +82,33 @@ class RecordService:
             raise ReplicaError(f"no good copy of {len(wanted)} records on the banks that answer")
         raise NoMajority(f"no bank has a good copy of {len(wanted)} records")
 
-    def _is_good(self, bank: int, key: bytes, slot: int, row: Row | None) -> bool:
-        if self._journal.slot_of(key) != slot:
-            slot = self._journal.slot_of(key)  # it was changed while the read was under way
+    def _take(
+        self, bank: int, rows: dict[bytes, Row], wanted: dict[bytes, int], found: dict[bytes, bytes]
+    ) -> None:
+        """Move the keys that `rows` have a good copy of from `wanted` to `found`."""
+        journal = self._journal
+        for key in list(wanted):
+            slot = journal.slot_of(key)  # it may have moved while the read was under way
+            if not slot or journal.is_fresh(key):
+                value = journal.fresh_value(key) if slot else None
+                if value is not None:
+                    found[key] = value
+                del wanted[key]
+                continue
+            row = rows.get(key)
+            why = self._flaw(slot, row)
+            if why:
+                self._on_bad_row(bank, key, why)
+            else:
+                assert row is not None
+                found[key] = row.value
+                del wanted[key]
+
+    def _flaw(self, slot: int, row: Row | None) -> str:
         if row is None:
-            why = "missing"
-        elif not row_is_valid(self._key, row):
-            why = "its MAC is wrong"
-        elif row.slot != slot:
-            why = f"it stands at slot {row.slot} instead of {slot}"
-        else:
-            return True
-        self._on_bad_row(bank, key, why)
-        return False
+            return "it is missing"
+        if not row_is_valid(self._key, row):
+            return "its MAC is wrong"
+        if row.slot != slot:
+            return f"it stands at slot {row.slot} instead of {slot}"
+        return ""
