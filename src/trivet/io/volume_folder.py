@@ -1,0 +1,131 @@
+"""The state folder of a volume: what it is, its key, and where each process keeps its things.
+
+Rule: nobody but the owner may read the key; a key file that others can read is refused, not repaired.
+"""
+
+import os
+import stat
+from pathlib import Path
+
+import msgspec
+
+from trivet.errors import ConfigError
+from trivet.wire.auth import KEY_BYTES
+
+FORMAT = 1
+
+
+class VolumeConfig(msgspec.Struct, frozen=True):
+    """What `volume.json` says: three bases of ports, so many servers from each base on."""
+
+    volume: str
+    bases: list[int]
+    servers: int
+    durability: str = "default"
+    format: int = FORMAT
+
+    def ports(self) -> list[list[int]]:
+        """Return the ports of each bank, in bank order."""
+        return [[base + index for index in range(self.servers)] for base in self.bases]
+
+    def bank_of(self, port: int) -> int:
+        """Return the number (0, 1, 2) of the bank that `port` belongs to, or raise ConfigError."""
+        for bank, ports in enumerate(self.ports()):
+            if port in ports:
+                return bank
+        known = ", ".join(str(p) for ports in self.ports() for p in ports)
+        raise ConfigError(f"port {port} is none of this volume's servers ({known})")
+
+
+class VolumeFolder:
+    """Paths below one `--state` folder, and the files that say what the volume is."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def config_path(self) -> Path:
+        """Where the volume is described."""
+        return self.path / "volume.json"
+
+    @property
+    def key_path(self) -> Path:
+        """Where the volume key is kept."""
+        return self.path / "volume.key"
+
+    @property
+    def keeper_path(self) -> Path:
+        """The keeper's folder."""
+        return self.path / "keeper"
+
+    @property
+    def keeper_socket(self) -> Path:
+        """Where the keeper answers control requests."""
+        return self.keeper_path / "keeper.sock"
+
+    @property
+    def supervisor_socket(self) -> Path:
+        """Where `trivet up` answers control requests."""
+        return self.path / "up.sock"
+
+    def server_path(self, base: int, port: int) -> Path:
+        """Return the folder of the server on `port`, of the bank with this `base`."""
+        return self.path / f"bank-{base}" / f"server-{port}"
+
+    def read_config(self) -> VolumeConfig:
+        """Return what the volume is, or raise ConfigError that says how to get one."""
+        try:
+            config = msgspec.json.decode(self.config_path.read_bytes(), type=VolumeConfig)
+        except FileNotFoundError as error:
+            raise ConfigError(
+                f"{self.path} holds no volume; `trivet up --state {self.path}` makes one"
+            ) from error
+        except (OSError, msgspec.DecodeError) as error:
+            raise ConfigError(f"{self.config_path} can't be read: {error}") from error
+        if config.format != FORMAT:
+            raise ConfigError(
+                f"{self.path} has the state format {config.format}, this trivet knows {FORMAT}; "
+                "use the trivet that made it, or another --state"
+            )
+        return config
+
+    def read_key(self) -> bytes:
+        """Return the volume key, or raise ConfigError when it is missing, short or readable by others."""
+        try:
+            mode = self.key_path.stat().st_mode
+            key = self.key_path.read_bytes()
+        except OSError as error:
+            raise ConfigError(f"the volume key {self.key_path} can't be read: {error.strerror}") from error
+        if stat.S_IMODE(mode) & 0o077:
+            raise ConfigError(
+                f"others can read {self.key_path}; `chmod 600 {self.key_path}` and make sure of the key"
+            )
+        if len(key) != KEY_BYTES:
+            raise ConfigError(
+                f"{self.key_path} holds {len(key)} bytes instead of {KEY_BYTES}: restore it from a backup"
+            )
+        return key
+
+    def create(self, config: VolumeConfig) -> None:
+        """Write a new volume's description and a random key; the folder must not hold one yet."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(self.key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(os.urandom(KEY_BYTES))
+            os.fsync(file.fileno())
+        write_synced(self.config_path, msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+
+
+def write_synced(path: Path, content: bytes) -> None:
+    """Replace `path` by `content` in one step that survives a power loss."""
+    temporary = path.with_name(path.name + ".new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

@@ -1,0 +1,181 @@
+"""The keeper's links to every server of every bank: kept up, watched, and told about.
+
+Rule: a server is up only after it said who it is over both links; one that stops answering is hung, its links
+are dropped, and it is asked again until it answers.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+from trivet.errors import ProtocolError
+from trivet.io.link import Body, Link, LinkLost, NoAnswer, Reply
+from trivet.wire.bank_messages import ServerStat, Stat, Touched
+from trivet.wire.journal_messages import BankMessage, Hello, Identity, Refusal
+
+log = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_S = 1.0
+RETRY_S = 0.1
+STAT_EVERY_S = 0.5
+HUNG_AFTER_S = 1.0
+HOST = "127.0.0.1"
+
+ServerState = Literal["up", "hung", "down"]
+
+
+class FleetListener(Protocol):
+    """Who is told what happens to servers; called on the loop, must not block."""
+
+    def server_up(self, server: "ServerLink") -> None:
+        """The links to `server` stand and its identity is fresh."""
+
+    def server_down(self, server: "ServerLink") -> None:
+        """The links to `server` are gone."""
+
+    def touched(self, server: "ServerLink", path: bytes) -> None:
+        """Somebody changed what `server` stores of `path`."""
+
+
+@dataclass(slots=True)
+class ServerLink:
+    """One server: its links while it is up, and the last that it said of itself."""
+
+    bank: int
+    port: int
+    state: ServerState = "down"
+    identity: Identity | None = None
+    stat: ServerStat | None = None
+    journal: Link | None = None
+    blobs: Link | None = None
+    generation: int = field(default=0)
+
+    @property
+    def is_up(self) -> bool:
+        """Whether requests can be sent."""
+        return self.state == "up"
+
+    async def ask_journal(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:
+        """Send a journal request and return its reply; raises LinkLost while the server is not up."""
+        return await self._ask(self.journal, message, body, timeout_s)
+
+    async def ask_blobs(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:
+        """Send a data request and return its reply; raises LinkLost while the server is not up."""
+        return await self._ask(self.blobs, message, body, timeout_s)
+
+    async def _ask(self, link: Link | None, message: BankMessage, body: Body, timeout_s: float) -> Reply:
+        if link is None:
+            raise LinkLost(f"server {self.port} is {self.state}")
+        return await link.request(message, body, timeout_s=timeout_s)
+
+    def drop(self) -> None:
+        """Break the links of a server that stopped answering; the fleet then asks it again."""
+        for link in (self.journal, self.blobs):
+            if link is not None:
+                link.abort()
+
+
+class Fleet:
+    """All servers of the volume, `banks[i]` those of bank i in port order."""
+
+    def __init__(
+        self, ports: Sequence[Sequence[int]], volume: str, volume_key: bytes, listener: FleetListener
+    ) -> None:
+        self.banks = [[ServerLink(bank, port) for port in row] for bank, row in enumerate(ports)]
+        self._volume = volume
+        self._key = volume_key
+        self._listener = listener
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def servers(self) -> Iterator[ServerLink]:
+        """Every server, bank by bank."""
+        return (server for bank in self.banks for server in bank)
+
+    def server_at(self, port: int) -> ServerLink:
+        """Return the server that listens on `port`."""
+        return next(server for server in self.servers if server.port == port)
+
+    def start(self) -> None:
+        """Begin to connect; from now on the listener is called."""
+        self._tasks = [asyncio.create_task(self._keep_linked(server)) for server in self.servers]
+
+    async def close(self) -> None:
+        """Drop all links and stop asking."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _keep_linked(self, server: ServerLink) -> None:
+        while True:
+            try:
+                await self._link(server)
+                await self._watch(server)
+            except LinkLost as error:
+                log.debug("server %s: %s", server.port, error)
+            except ProtocolError as error:
+                log.warning("server %s: %s", server.port, error)
+            finally:
+                await self._unlink(server)
+            await asyncio.sleep(RETRY_S)
+
+    async def _link(self, server: ServerLink) -> None:
+        def on_event(message: BankMessage) -> None:
+            if isinstance(message, Touched):
+                self._listener.touched(server, message.path)
+
+        server.journal = await Link.connect(
+            HOST, server.port, self._key, timeout_s=CONNECT_TIMEOUT_S, on_event=on_event
+        )
+        server.blobs = await Link.connect(HOST, server.port, self._key, timeout_s=CONNECT_TIMEOUT_S)
+        try:
+            await server.ask_blobs(Hello("blobs"), timeout_s=CONNECT_TIMEOUT_S)
+            identity, _ = await server.ask_journal(Hello("journal"), timeout_s=CONNECT_TIMEOUT_S)
+        except NoAnswer:
+            server.state = "hung"
+            raise
+        if isinstance(identity, Refusal):
+            raise ProtocolError(f"server {server.port} refused the hello: {identity.message}")
+        assert isinstance(identity, Identity)
+        if identity.volume != self._volume:
+            raise ProtocolError(
+                f"server {server.port} belongs to volume {identity.volume}, not {self._volume}"
+            )
+        server.identity = identity
+        server.generation += 1
+        server.state = "up"
+        log.info("server %s is up: %s, head %s", server.port, identity.standing, identity.head)
+        self._listener.server_up(server)
+
+    async def _watch(self, server: ServerLink) -> None:
+        """Ask for figures again and again until the server stops answering; raises LinkLost."""
+        assert server.journal is not None
+        while True:
+            try:
+                stat, _ = await server.ask_blobs(Stat(), timeout_s=HUNG_AFTER_S)
+            except LinkLost as error:
+                server.state = "hung" if isinstance(error, NoAnswer) else "down"
+                raise
+            if isinstance(stat, ServerStat):
+                server.stat = stat
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STAT_EVERY_S):
+                    await server.journal.lost.wait()
+                    server.state = "down"
+                    raise LinkLost("the journal link is gone")
+
+    async def _unlink(self, server: ServerLink) -> None:
+        was_up = server.journal is not None and server.identity is not None
+        links = [link for link in (server.journal, server.blobs) if link is not None]
+        server.journal = server.blobs = None
+        if server.state == "up" or not links:
+            server.state = "down"
+        for link in links:
+            await link.close()
+        if was_up:
+            server.identity = None
+            log.info("server %s is %s", server.port, server.state)
+            self._listener.server_down(server)

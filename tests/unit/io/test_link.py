@@ -1,0 +1,117 @@
+"""The link over real sockets: replies, order, events, and peers that break the protocol."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import asynccontextmanager
+
+import pytest
+
+from trivet.io.link import Handler, HandlerResult, Link, LinkLost, Peer, serve_link
+from trivet.wire import auth
+from trivet.wire.bank_messages import BlobData, GetBlob, Stat, Touched
+from trivet.wire.journal_messages import BankMessage, Done, Hello
+
+KEY = bytes(range(32))
+
+
+@asynccontextmanager
+async def listening(handle: Handler) -> AsyncIterator[int]:
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve_link(reader, writer, KEY, handle)
+
+    server = await asyncio.start_server(on_connect, "127.0.0.1", 0)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+def echo(message: BankMessage, body: bytes | memoryview, peer: Peer) -> HandlerResult:
+    if isinstance(message, GetBlob):
+        return BlobData(True, len(body), 0, b""), bytes(body)
+    return Done()
+
+
+async def test_a_reply_carries_its_body_back() -> None:
+    async with listening(echo) as port:
+        link = await Link.connect("127.0.0.1", port, KEY, timeout_s=5)
+        body = os.urandom(1 << 20)
+        reply, returned = await link.request(GetBlob(1, 0, 1), body, timeout_s=5)
+        assert reply == BlobData(True, len(body), 0, b"")
+        assert returned == body
+        await link.close()
+
+
+async def test_a_slow_request_does_not_hold_up_the_next() -> None:
+    gate = asyncio.Event()
+
+    async def slowly() -> HandlerResult:
+        await gate.wait()
+        return Done()
+
+    def handle(
+        message: BankMessage, body: bytes | memoryview, peer: Peer
+    ) -> HandlerResult | Awaitable[HandlerResult]:
+        return slowly() if isinstance(message, Stat) else Done()
+
+    async with listening(handle) as port:
+        link = await Link.connect("127.0.0.1", port, KEY, timeout_s=5)
+        slow = link.start(Stat())
+        await link.request(Hello("journal"), timeout_s=5)
+        assert not slow.done()
+        gate.set()
+        assert (await asyncio.wait_for(slow, 5))[0] == Done()
+        await link.close()
+
+
+async def test_an_event_reaches_the_client_unasked() -> None:
+    seen: asyncio.Queue[BankMessage] = asyncio.Queue()
+
+    def handle(message: BankMessage, body: bytes | memoryview, peer: Peer) -> HandlerResult:
+        peer.send_event(Touched(b"/a"))
+        return Done()
+
+    async with listening(handle) as port:
+        link = await Link.connect("127.0.0.1", port, KEY, timeout_s=5, on_event=seen.put_nowait)
+        await link.request(Hello("journal"), timeout_s=5)
+        assert await asyncio.wait_for(seen.get(), 5) == Touched(b"/a")
+        await link.close()
+
+
+async def test_another_volumes_key_is_refused() -> None:
+    called = []
+
+    def handle(message: BankMessage, body: bytes | memoryview, peer: Peer) -> HandlerResult:
+        called.append(message)
+        return Done()
+
+    async with listening(handle) as port:
+        link = await Link.connect("127.0.0.1", port, bytes(32), timeout_s=5)
+        with pytest.raises(LinkLost):
+            await link.request(Hello("journal"), timeout_s=5)
+        await link.close()
+    assert called == []
+
+
+@pytest.mark.parametrize(
+    "garbage", [b"GET / HTTP/1.1\r\n\r\n" * 9, os.urandom(400), auth.hello(bytes(32)) + b"\xff" * 64]
+)
+async def test_garbage_loses_the_connection(garbage: bytes) -> None:
+    async with listening(echo) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(garbage)
+        writer.write_eof()
+        with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
+            await asyncio.wait_for(reader.readexactly(4096), 5)
+        writer.close()
+
+
+async def test_no_answer_is_a_lost_link_after_the_deadline() -> None:
+    async def never() -> HandlerResult:
+        await asyncio.Event().wait()
+        return Done()
+
+    async with listening(lambda message, body, peer: never()) as port:
+        link = await Link.connect("127.0.0.1", port, KEY, timeout_s=5)
+        with pytest.raises(LinkLost, match="no answer to Stat"):
+            await link.request(Stat(), timeout_s=0.05)
+        await link.close()
