@@ -9,7 +9,6 @@ safe.
 import asyncio
 from collections.abc import Callable
 from errno import EFBIG
-from time import monotonic
 
 from trivet.errors import FileSystemError, NoMajority, TrivetError
 from trivet.keeper.flushing import Flusher
@@ -53,6 +52,7 @@ class WritePath:
         self._early: dict[int, asyncio.Task[None]] = {}
         self._errors: dict[int, TrivetError] = {}
         self._task: asyncio.Task[None] | None = None
+        self._now_s = asyncio.get_running_loop().time
 
     def start(self) -> None:
         """Begin to flush in the background."""
@@ -77,7 +77,7 @@ class WritePath:
         if not size:
             return
         inode = space.inode(ino)
-        grown = space.dirty.write(ino, offset, data, inode.size, monotonic())
+        grown = space.dirty.write(ino, offset, data, inode.size, self._now_s())
         if end > inode.size:
             inode.size = end
         inode.mtime_ns = inode.ctime_ns = self._clock_ns()
@@ -134,9 +134,9 @@ class WritePath:
         space.touch(ino)
 
     async def _wait_for_room(self, size: int) -> None:
-        deadline = monotonic() + _ROOM_DEADLINE_S
+        deadline = self._now_s() + _ROOM_DEADLINE_S
         while self._space.dirty.cost_bytes + self._flusher.unacked_bytes + size > self._limit_bytes:
-            if monotonic() > deadline:
+            if self._now_s() > deadline:
                 raise next(iter(self._errors.values()), NoMajority("the banks take no data in"))
             self._has_room.clear()
             self._has_dirty.set()
@@ -170,10 +170,11 @@ class WritePath:
     async def _flush_old(self) -> None:
         while True:
             await self._has_dirty.wait()
+            await asyncio.sleep(_LOOK_S)
             self._has_dirty.clear()
             self._errors = {ino: error for ino, error in self._errors.items() if ino in self._space.inodes}
-            while len(self._space.dirty):
-                await asyncio.sleep(_LOOK_S)
-                old = self._space.dirty.older_than(monotonic() - _OLD_S)
-                for at in range(0, len(old), _FLUSHES_AT_ONCE):
-                    await asyncio.gather(*map(self._flush_quietly, old[at : at + _FLUSHES_AT_ONCE]))
+            old = self._space.dirty.older_than(self._now_s() - _OLD_S)
+            for at in range(0, len(old), _FLUSHES_AT_ONCE):
+                await asyncio.gather(*map(self._flush_quietly, old[at : at + _FLUSHES_AT_ONCE]))
+            if len(self._space.dirty):
+                self._has_dirty.set()
