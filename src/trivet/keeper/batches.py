@@ -47,12 +47,12 @@ class Ticket:
         return self._acked
 
     async def acked(self) -> None:
-        """Wait until two banks have handed the entry to their system; raises NoMajority when that can't be had."""
+        """Wait until two banks have handed the entry to their system; raises NoMajority without them."""
         if not self._acked:
             await self._wait(durable=False)
 
     async def durable(self) -> None:
-        """Wait until two banks have synced the entry; raises NoMajority when that can't be had."""
+        """Wait until two banks have synced the entry; raises NoMajority without them."""
         if not self._durable:
             if not self.wants_durable:
                 self.wants_durable = True
@@ -86,7 +86,7 @@ class Ticket:
 
     def _wake(self, *, durable_too: bool) -> None:
         self._failure = None
-        still = []
+        still: list[tuple[bool, asyncio.Future[None]]] = []
         for durable, future in self._waiting:
             if durable and not durable_too:
                 still.append((durable, future))

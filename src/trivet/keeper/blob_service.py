@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from trivet.errors import NoMajority, NoSpace, ReplicaError
 from trivet.io.link import LinkLost
 from trivet.keeper.bank_links import Fleet, ServerLink
-from trivet.quorum.placement import preference
+from trivet.quorum.placement import belongs, ranking
 from trivet.wire.bank_messages import BlobData, GetBlob, PutBlob
 from trivet.wire.blobs import BlobRef, is_intact, piece_range, root_of, sub_hashes
 from trivet.wire.journal_messages import Refusal
@@ -23,7 +23,7 @@ class BlobService:
     """The keeper's way to blob bytes.
 
     `on_stored(name, bank)` is called each time one more bank has a blob that is being written;
-    `on_bad_copy(ref, bank, port, why)` whenever a bank turns out to lack a good copy.
+    `on_bad_copy(ref, server)` whenever a bank turns out to lack a good copy, which belongs on `server`.
     """
 
     def __init__(
@@ -31,7 +31,7 @@ class BlobService:
         fleet: Fleet,
         new_name: Callable[[], int],
         on_stored: Callable[[int, int], None],
-        on_bad_copy: Callable[[BlobRef, int, int, str], None],
+        on_bad_copy: Callable[[BlobRef, ServerLink], None],
     ) -> None:
         self._fleet = fleet
         self.new_name = new_name
@@ -80,27 +80,28 @@ class BlobService:
         self, bank: int, ref: BlobRef, request: PutBlob, data: bytes | memoryview, refusals: list[Refusal]
     ) -> bool:
         """Write to the server the name belongs on, or to the next that is up; tell whether one has it."""
-        failed = "no server of the bank is up"
         for server in self.servers_for(ref.name, bank):
             try:
                 reply, _ = await server.ask_blobs(request, data, timeout_s=PUT_TIMEOUT_S)
-            except LinkLost as error:
-                failed = str(error)
+            except LinkLost:
                 server.drop()
                 continue
             if not isinstance(reply, Refusal):
                 self._on_stored(ref.name, server.base)
                 return True
             refusals.append(reply)
-            failed = reply.message
-        self._on_bad_copy(ref, bank, 0, failed)
+        self._on_bad_copy(ref, self.home_of(ref.name, bank))
         return False
 
     def servers_for(self, name: int, bank: int) -> Sequence[ServerLink]:
         """Return the servers of `bank` that are up, the one where `name` belongs first."""
-        servers = self._fleet.banks[bank]
-        order = (servers[index] for index in preference(name, len(servers)))
-        return [server for server in order if server.is_up]
+        by_port = {server.port: server for server in self._fleet.banks[bank]}
+        return [by_port[port] for port in ranking(name, list(by_port)) if by_port[port].is_up]
+
+    def home_of(self, name: int, bank: int) -> ServerLink:
+        """Return the server of `bank` where `name` belongs, up or not."""
+        by_port = {server.port: server for server in self._fleet.banks[bank]}
+        return by_port[belongs(name, list(by_port))]
 
     async def read(self, ref: BlobRef, offset: int, size: int) -> bytes:
         """Return `size` bytes at `offset` of a blob, from the first bank that has a good copy of them.
@@ -129,34 +130,49 @@ class BlobService:
         """Return the verified pieces from `start` to `end`, or None after reporting a copy that is bad."""
         servers = self.servers_for(ref.name, bank)
         for server in servers:
-            try:
-                reply, body = await server.ask_blobs(
-                    GetBlob(ref.name, start, end - start), timeout_s=READ_TIMEOUT_S
-                )
-            except LinkLost:
-                server.drop()
-                continue
-            if not isinstance(reply, BlobData) or not reply.found:
-                continue
-            whole = reply.start == start and len(body) == end - start
-            if whole and is_intact(ref, reply.hashes, start, body):
+            body = await self._ask_for(server, ref, start, end)
+            if body is not None:
                 return body
-            self._on_bad_copy(ref, bank, server.port, "the copy is damaged")
-            return None
         if servers:
-            self._on_bad_copy(ref, bank, servers[0].port, "the copy is missing")
+            self._on_bad_copy(ref, servers[0])
         return None
 
-    async def read_whole(self, ref: BlobRef) -> bytes:
-        """Return the whole verified blob."""
-        return await self.read(ref, 0, ref.size)
+    async def _ask_for(
+        self, server: ServerLink, ref: BlobRef, start: int, end: int
+    ) -> bytes | memoryview | None:
+        """Return the verified pieces from `start` to `end` on `server`, None without a good copy."""
+        try:
+            reply, body = await server.ask_blobs(
+                GetBlob(ref.name, start, end - start), timeout_s=READ_TIMEOUT_S
+            )
+        except LinkLost:
+            server.drop()
+            return None
+        if not isinstance(reply, BlobData) or not reply.found:
+            return None
+        whole = reply.start == start and len(body) == end - start
+        return body if whole and is_intact(ref, reply.hashes, start, body) else None
 
-    async def replace(self, ref: BlobRef, data: bytes, bank: int, port: int) -> bool:
-        """Write a verified copy over a bad one on server `port` (0: where it belongs); tell if it worked."""
-        servers = [s for s in self.servers_for(ref.name, bank) if port in (0, s.port)]
-        for server in servers[:1]:
-            hashes = sub_hashes(data)
-            assert root_of(len(data), hashes) == ref.root, "a repair must start from the right bytes"
+    async def read_elsewhere(self, ref: BlobRef, bad: ServerLink) -> tuple[bytes, ServerLink]:
+        """Return the whole verified blob from any server but `bad`, and that server.
+
+        A copy on another server of the same bank serves too. Raises as `read` does.
+        """
+        for bank in range(len(self._fleet.banks)):
+            for server in self.servers_for(ref.name, bank):
+                if server is bad:
+                    continue
+                body = await self._ask_for(server, ref, 0, ref.size)
+                if body is not None:
+                    return bytes(body), server
+        raise NoMajority(f"no bank that answers has a good copy of blob {ref.name}")
+
+    async def replace(self, ref: BlobRef, data: bytes, server: ServerLink) -> bool:
+        """Write a verified copy over a bad one on `server`; tell whether it was read back right."""
+        hashes = sub_hashes(data)
+        assert root_of(len(data), hashes) == ref.root, "a repair must start from the right bytes"
+        try:
             reply, _ = await server.ask_blobs(PutBlob(ref.name, hashes, True), data, timeout_s=PUT_TIMEOUT_S)
-            return not isinstance(reply, Refusal)
-        return False
+        except LinkLost:
+            return False
+        return not isinstance(reply, Refusal) and await self._ask_for(server, ref, 0, ref.size) is not None

@@ -16,7 +16,8 @@ from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.stores import Durability
 from trivet.quorum.digests import RecordIndex
 from trivet.volume.changes import ChangeSet
-from trivet.wire.entries import Entry, EntryBody, RecordOp
+from trivet.wire.blobs import BlobRef
+from trivet.wire.entries import Entry, RecordOp
 
 NO_MAJORITY_AFTER_S = 2.0
 SYNC_EVERY_S = 0.05
@@ -89,26 +90,25 @@ class Journal:
             old_slot = exchange(key, slot if value is not None else 0)
             if value is not None or old_slot:
                 ops.append(RecordOp(key, old_slot, value))
+        now = steady_s()
         blobs = [(ref.name, ref.size, ref.root) for ref in batch.new_blobs]
-        body = EntryBody(self._leader.reign.marks.durable, ops, batch.freed, blobs)
-        self._append(body, sync=batch.ticket.wants_durable)
+        missing = self._missing(slot, batch.new_blobs)
+        _, commands = self._leader.append(
+            ops, now, freed=batch.freed, new_blobs=blobs, missing=missing, sync=batch.ticket.wants_durable
+        )
+        self._note_entry(now)
         batch.ticket.slot = slot
         self._under_way.append(batch)
         self._unsynced.append(batch.ticket)
         if batch.freed:
             self._freed.append((slot, batch.freed))
-
-    def _append(self, body: EntryBody, *, sync: bool = False) -> None:
-        now = steady_s()
-        slot = self._leader.reign.log.head + 1
-        missing = self._missing(slot, body)
-        entry, commands = self._leader.append(body, now, missing=missing, sync=sync)
-        assert entry.slot == slot
-        self.entries += 1
-        self._since_anchor += 1
-        self._last_entry_at = now
-        self._ends_in_anchor = bool(body.sums)
         self._shell.run(commands)
+
+    def _note_entry(self, now: float, *, is_anchor: bool = False) -> None:
+        self.entries += 1
+        self._since_anchor = 0 if is_anchor else self._since_anchor + 1
+        self._last_entry_at = now
+        self._ends_in_anchor = is_anchor
 
     # -- blobs of entries
 
@@ -125,9 +125,10 @@ class Journal:
                 del self._lacking[slot, bank]
                 self._shell.run(self._leader.on_blobs_stored(bank, slot, steady_s()))
 
-    def _missing(self, slot: int, body: EntryBody) -> list[int]:
+    def _missing(self, slot: int, refs: Sequence[BlobRef]) -> list[int]:
+        """Return the banks that do not hold all of `refs`, which the entry at `slot` names, yet."""
         missing = set()
-        for name, _, _ in body.new_blobs:
+        for name in (ref.name for ref in refs):
             have = self._stored.pop(name, set())
             self._slot_of_blob[name] = slot
             for bank in self._leader.reign.followers:
@@ -179,6 +180,11 @@ class Journal:
 
     # -- what others must know of the log
 
+    @property
+    def durable_slot(self) -> int:
+        """The last slot that two banks have synced."""
+        return self._leader.reign.marks.durable
+
     def slot_of(self, key: bytes) -> int:
         """Return the slot at which `key` stands, 0 if it does not exist."""
         return self.index.slot_of(key)
@@ -228,8 +234,9 @@ class Journal:
         idle = not self._ends_in_anchor and now - self._last_entry_at > ANCHOR_AFTER_S
         if not self._leader.is_serving or not (idle or self._since_anchor > ANCHOR_EVERY_ENTRIES):
             return
-        self._append(EntryBody(self._leader.reign.marks.durable, sums=self.index.sums()))
-        self._since_anchor = 0
+        _, commands = self._leader.append([], now, sums=self.index.sums())
+        self._note_entry(now, is_anchor=True)
+        self._shell.run(commands)
         self._anchors.append(self._leader.reign.log.head)
         self._trim(now)
 

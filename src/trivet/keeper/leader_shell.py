@@ -9,6 +9,7 @@ import logging
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
+from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.io.link import LinkLost, Reply
 from trivet.keeper.bank_links import Fleet, ServerLink
@@ -189,7 +190,7 @@ class LeaderShell:
     async def _transfer(self, base: int) -> None:
         try:
             await self._events.copy_records(base)
-        except LinkLost as error:
+        except (ReplicaError, ProtocolError) as error:
             log.warning("the records of bank %s could not be filled: %s", base, error)
             self._reconnect(base)
             return
