@@ -14,6 +14,10 @@ from trivet.io.cgi_process import CgiOutcome, run_cgi
 from trivet.wire.cgi import CgiRequest
 
 
+def _help(text: str, name: str | None = None) -> Parameter:
+    return Parameter(name=name, help=text, negative=())
+
+
 def _pairs(lines: list[str], mark: str, option: str) -> list[tuple[str, str]]:
     pairs = []
     for line in lines:
@@ -89,53 +93,25 @@ def _show(script: Path, outcome: CgiOutcome) -> None:
 
 
 def cgi(
-    script: Path,
+    script: Annotated[Path, _help("The program; started in its own directory, without a shell.")],
     *,
-    post_file: Path | None = None,
-    method: str | None = None,
-    path_info: str = "",
-    query: str = "",
-    content_type: str | None = None,
-    header: Annotated[list[str] | None, Parameter(negative=())] = None,
-    env: Annotated[list[str] | None, Parameter(negative=())] = None,
-    script_name: str | None = None,
-    document_root: str = "",
-    server_name: str = "localhost",
-    server_port: int = 80,
-    remote_addr: str = "127.0.0.1",
-    timeout: float = 30.0,
-    max_output: int = 16 << 20,
-    json_: Annotated[bool, Parameter(name="--json", negative=())] = False,
+    post_file: Annotated[Path | None, _help('The request body ("-" = stdin); makes the method POST.')] = None,
+    method: Annotated[str | None, _help("GET without a body, POST with one, unless stated.")] = None,
+    path_info: Annotated[str, _help("What follows the program in the URL, for example /user/7.")] = "",
+    query: Annotated[str, _help("The query string, encoded.")] = "",
+    content_type: Annotated[str | None, _help("Type of the body; a form unless stated.")] = None,
+    header: Annotated[list[str] | None, _help('A request header, "Name: value"; can be repeated.')] = None,
+    env: Annotated[
+        list[str] | None, _help("A variable to add or replace, for example SERVER_NAME=a.b.")
+    ] = None,
+    timeout: Annotated[float, _help("Seconds until the program is ended.")] = 30.0,
+    max_output: Annotated[int, _help("Bytes of output that are kept.")] = 16 << 20,
+    json_: Annotated[bool, _help("Tell everything as one JSON object.", "--json")] = False,
 ) -> int:
     """Run a CGI program (RFC 3875) for a test; when this returns, no process of it is left.
 
     Its answer goes to stdout, what was noticed to stderr. Exit code 0: it gave an answer; 3: it gave none
     (it hung, or wrote what RFC 3875 does not allow).
-
-    Parameters
-    ----------
-    script:
-        The program; started in its own directory, without a shell.
-    post_file:
-        The request body ("-" = stdin); makes the method POST.
-    method:
-        GET without a body, POST with one, unless stated.
-    path_info:
-        What follows the program in the URL, for example /user/7.
-    query:
-        The query string, encoded.
-    content_type:
-        Type of the body; application/x-www-form-urlencoded unless stated.
-    header:
-        A request header, "Name: value"; can be repeated.
-    env:
-        One more variable, NAME=VALUE; can be repeated.
-    timeout:
-        Seconds until the program is ended.
-    max_output:
-        Bytes of output that are kept.
-    json_:
-        Tell everything as one JSON object.
     """
     if timeout <= 0 or max_output <= 0:
         raise InputError("--timeout and --max-output must be above 0")
@@ -143,16 +119,12 @@ def cgi(
     form = "application/x-www-form-urlencoded" if post_file is not None else ""
     request = CgiRequest(
         method=method or ("GET" if post_file is None else "POST"),
-        script_name=script_name if script_name is not None else f"/cgi-bin/{script.name}",
+        script_name=f"/cgi-bin/{script.name}",
         path_info=path_info,
         query=query,
         body=body,
         content_type=form if content_type is None else content_type,
         headers=_pairs(header or [], ":", "--header"),
-        server_name=server_name,
-        server_port=server_port,
-        remote_addr=remote_addr,
-        document_root=document_root,
         software=f"trivet/{__version__}",
         extra=dict(_pairs(env or [], "=", "--env")),
     )
