@@ -189,18 +189,26 @@ async def start(
     sink: Sink | None = None,
     keep_bytes: int = KEEP_BYTES,
     pass_fds: Sequence[int] = (),
+    parting_s: float = 0.0,
 ) -> AsyncIterator[Child]:
     """Start `argv` and yield the running Child; leaving the block kills what still runs.
 
     `env` is the whole environment (None = ours); `body` is what the child finds on stdin, then its end.
     `stdout`/`stderr`: file descriptors to write to instead of keeping `keep_bytes` of each.
     `sink` is awaited with every block of stdout instead of keeping it (back-pressure reaches the child).
-    `pass_fds` stay open in the child under the same numbers. Raises NotFound, or TrivetError when the
+    `pass_fds` stay open in the child under the same numbers. `parting_s` is the time the child has after
+    SIGTERM before it is killed, also when it is trivet that dies. Raises NotFound, or TrivetError when the
     program can't be executed.
     """
     whole_env = dict(os.environ if env is None else env)
     words = [_program(str(argv[0]), whole_env), *(str(word) for word in argv[1:])]
-    order = {"argv": words, "env": whole_env, "cwd": cwd and str(cwd), "handed": list(pass_fds)}
+    order = {
+        "argv": words,
+        "env": whole_env,
+        "cwd": cwd and str(cwd),
+        "handed": list(pass_fds),
+        "parting_s": parting_s,
+    }
     with contextlib.ExitStack() as closing:
         stdin = await Body.send(body, closing) if body else None
         report, report_write = await stream_pipe(closing)
