@@ -22,6 +22,7 @@ ANSWER_LINE_BYTES = 32 * 1024 * 1024
 REQUEST_DEADLINE_S = 5.0
 ALIVE_EVERY_S = 2.0
 SILENCE_S = 10.0
+LAST_ANSWERS_S = 1.0
 OPEN_CONNECTIONS = 32
 UNREAD_PROGRESS_BYTES = 256 * 1024
 _SOCKET_PATH_BYTES = 100
@@ -67,6 +68,8 @@ async def serve_control(path: Path, handlers: Mapping[str, Handler]) -> AsyncIte
         finally:
             server.close()
             _remove(path)
+            if running:  # whoever is about to be answered is answered
+                await asyncio.wait(running, timeout=LAST_ANSWERS_S)
             for task in running:
                 task.cancel()
 

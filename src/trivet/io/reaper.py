@@ -4,7 +4,8 @@ Run as a file by `runner.py`, never imported. It is a child subreaper, so every 
 stays below it, whatever sessions or environments they make for themselves.
 
 Rule: standard library only; it starts in the time that Python needs.
-Rule: when the control pipe closes (trivet asks, or trivet died), everything below is killed and reaped.
+Rule: when the control pipe closes (trivet asks, or trivet died), everything below is killed and reaped;
+a child with a parting time is asked to end first and has that long to do so.
 """
 
 import contextlib
@@ -15,6 +16,7 @@ import os
 import select
 import signal
 import sys
+import time
 
 PR_SET_CHILD_SUBREAPER = 36
 #: How often one sweep over the descendants is repeated before it is called hopeless (one in D state).
@@ -113,6 +115,21 @@ def _watch(control: int, woken: int, pid: int) -> int | None:
                 os.killpg(pid, signal.SIGTERM)
 
 
+def _part(woken: int, pid: int, parting_s: float) -> int | None:
+    """Ask the main child to end and give it `parting_s`; return its status if it did."""
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGTERM)
+    until = time.monotonic() + parting_s
+    while (left := until - time.monotonic()) > 0:
+        ready, _, _ = select.select([woken], [], [], left)
+        if ready:
+            os.read(woken, 4096)
+            status = _reap().get(pid)
+            if status is not None:
+                return status
+    return None
+
+
 def _read_all(number: int) -> bytes:
     text = b""
     while piece := os.read(number, 1 << 20):
@@ -147,6 +164,8 @@ def main(order_file: int, control: int, report: int) -> None:
         os.dup2(null, number)
     tell(pid=pid)
     status = _watch(control, woken, pid)
+    if status is None and order["parting_s"]:
+        status = _part(woken, pid, order["parting_s"])
     killed, swept = _sweep(pid)
     status = swept if status is None else status
     code = None if status is None else os.waitstatus_to_exitcode(status)

@@ -15,10 +15,11 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from trivet.errors import NotFound, TrivetError
+from trivet.io.pipes import Body, Kept, memory_file, stream_pipe
 
 #: How much of each output is kept when the caller names no other limit.
 KEEP_BYTES = 1 << 20
@@ -26,7 +27,6 @@ KEEP_BYTES = 1 << 20
 SWEEP_S = 10.0
 _REAPER = Path(__file__).with_name("reaper.py")
 _BLOCK_BYTES = 1 << 16
-_REPORT_BYTES = 1 << 24
 
 Sink = Callable[[bytes], Awaitable[None]]
 _Streams = tuple[asyncio.StreamReader, asyncio.StreamReader, asyncio.StreamReader]
@@ -64,22 +64,10 @@ class Finished:
         return tuple(one for one in self.killed if one[0] != self.pid)
 
 
-@dataclass(slots=True)
-class _Kept:
-    limit: int
-    data: bytearray = field(default_factory=bytearray)
-    dropped_bytes: int = 0
-
-    async def take(self, block: bytes) -> None:
-        room = max(self.limit - len(self.data), 0)
-        self.data += block[:room]
-        self.dropped_bytes += max(len(block) - room, 0)
-
-
 class Child:
     """One running child; made by `start`, ended by itself, by `stop` or by leaving the block."""
 
-    def __init__(self, reaper: asyncio.subprocess.Process, control: int, body: int | None) -> None:
+    def __init__(self, reaper: asyncio.subprocess.Process, control: int, body: Body | None) -> None:
         self.pid = 0
         self._reaper = reaper
         self._control = control
@@ -95,7 +83,7 @@ class Child:
         if "failed" in facts:
             raise TrivetError(os.strerror(facts["failed"]) if facts["failed"] else "its reaper ended")
         self.pid = facts["pid"]
-        kept = (_Kept(keep_bytes), _Kept(keep_bytes))
+        kept = (Kept(keep_bytes), Kept(keep_bytes))
         drains = (
             asyncio.create_task(self._drain(out, sink or kept[0].take)),
             asyncio.create_task(self._drain(err, kept[1].take)),
@@ -111,7 +99,7 @@ class Child:
             raise
 
     async def _finish(
-        self, report: asyncio.StreamReader, kept: tuple[_Kept, _Kept], drains: Sequence[asyncio.Task[None]]
+        self, report: asyncio.StreamReader, kept: tuple[Kept, Kept], drains: Sequence[asyncio.Task[None]]
     ) -> Finished:
         line = await report.readline()
         duration_s = time.monotonic() - self._started_s
@@ -127,9 +115,6 @@ class Child:
         for outcome in await asyncio.gather(*drains, return_exceptions=True):
             if isinstance(outcome, Exception):
                 raise outcome
-        unread = (
-            0 if self._body is None else os.fstat(self._body).st_size - os.lseek(self._body, 0, os.SEEK_CUR)
-        )
         return Finished(
             pid=self.pid,
             exit_code=facts["code"],
@@ -137,7 +122,7 @@ class Child:
             stderr=bytes(kept[1].data),
             stdout_dropped_bytes=kept[0].dropped_bytes,
             stderr_dropped_bytes=kept[1].dropped_bytes,
-            body_unread_bytes=max(unread, 0),
+            body_unread_bytes=self._body.unread_bytes() if self._body else 0,
             duration_s=duration_s,
             timed_out=self._timed_out,
             killed=tuple((int(pid), str(name)) for pid, name in facts["killed"]),
@@ -185,25 +170,6 @@ class Child:
             await asyncio.wait([self._end], timeout=SWEEP_S)
 
 
-def _memory_file(data: bytes) -> int:
-    number = os.memfd_create("trivet")
-    with os.fdopen(number, "wb", closefd=False) as file:
-        file.write(data)
-    os.lseek(number, 0, os.SEEK_SET)
-    return number
-
-
-async def _pipe(closing: contextlib.ExitStack) -> tuple[asyncio.StreamReader, int]:
-    """Make a pipe: our end as a stream (closed with `closing`), their end as a descriptor."""
-    read_end, write_end = os.pipe()
-    reader = asyncio.StreamReader(limit=_REPORT_BYTES)
-    transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(read_end, "rb", 0)
-    )
-    closing.callback(transport.close)
-    return reader, write_end
-
-
 def _program(name: str, env: Mapping[str, str]) -> str:
     found = shutil.which(name, path=env.get("PATH", os.defpath)) if os.sep not in name else name
     if found is None:
@@ -223,31 +189,37 @@ async def start(
     sink: Sink | None = None,
     keep_bytes: int = KEEP_BYTES,
     pass_fds: Sequence[int] = (),
+    parting_s: float = 0.0,
 ) -> AsyncIterator[Child]:
     """Start `argv` and yield the running Child; leaving the block kills what still runs.
 
     `env` is the whole environment (None = ours); `body` is what the child finds on stdin, then its end.
     `stdout`/`stderr`: file descriptors to write to instead of keeping `keep_bytes` of each.
     `sink` is awaited with every block of stdout instead of keeping it (back-pressure reaches the child).
-    `pass_fds` stay open in the child under the same numbers. Raises NotFound, or TrivetError when the
+    `pass_fds` stay open in the child under the same numbers. `parting_s` is the time the child has after
+    SIGTERM before it is killed, also when it is trivet that dies. Raises NotFound, or TrivetError when the
     program can't be executed.
     """
     whole_env = dict(os.environ if env is None else env)
     words = [_program(str(argv[0]), whole_env), *(str(word) for word in argv[1:])]
-    order = {"argv": words, "env": whole_env, "cwd": cwd and str(cwd), "handed": list(pass_fds)}
+    order = {
+        "argv": words,
+        "env": whole_env,
+        "cwd": cwd and str(cwd),
+        "handed": list(pass_fds),
+        "parting_s": parting_s,
+    }
     with contextlib.ExitStack() as closing:
-        body_file = _memory_file(body) if body else None
-        if body_file is not None:
-            closing.callback(os.close, body_file)
-        report, report_write = await _pipe(closing)
-        out, out_write = await _pipe(closing)
-        err, err_write = await _pipe(closing)
+        stdin = await Body.send(body, closing) if body else None
+        report, report_write = await stream_pipe(closing)
+        out, out_write = await stream_pipe(closing)
+        err, err_write = await stream_pipe(closing)
         control_read, control_write = os.pipe()
-        theirs = (_memory_file(json.dumps(order).encode()), control_read, report_write)
+        theirs = (memory_file(json.dumps(order).encode()), control_read, report_write)
         try:
             reaper = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-I", "-S", str(_REAPER), *map(str, theirs)),
-                stdin=asyncio.subprocess.DEVNULL if body_file is None else body_file,
+                stdin=stdin.read_end if stdin else asyncio.subprocess.DEVNULL,
                 stdout=out_write if stdout is None else stdout,
                 stderr=err_write if stderr is None else stderr,
                 pass_fds=(*theirs, *pass_fds),
@@ -256,7 +228,7 @@ async def start(
         finally:
             for number in (*theirs, out_write, err_write):
                 os.close(number)
-        child = Child(reaper, control_write, body_file)
+        child = Child(reaper, control_write, stdin)
         try:
             try:
                 await child._begin((report, out, err), keep_bytes, sink)
