@@ -138,7 +138,7 @@ class Election:
         return self.consider(now)
 
     def _have_log(self, now: float) -> list[LeaderCommand]:
-        self.log.find_config()
+        self.log.find_landmarks()
         config = self.log.config
         if config is None and self.log.head > 0:
             return self.disqualify(self._winner, now)

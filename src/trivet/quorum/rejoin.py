@@ -64,14 +64,19 @@ class Rejoin:
         if self._reign.phase != "serve":
             return []
         follower.state = "resetting"
+        follower.compared = False
         self._reign.marks.blobs_lost(follower.bank, self._reign.barrier)
         return [follower.send(Reset(self._reign.epoch, self._reign.marks.durable), now)]
 
     def _doubts(self, follower: Follower, identity: Identity) -> list[LeaderCommand]:
         """Say when a bank holds less than it once synced, or may do so."""
-        lossy = follower.was_incarnation == identity.incarnation and identity.head < follower.was_synced
+        lossy = follower.was_incarnation == identity.incarnation and (
+            identity.head < follower.was_synced or identity.applied < follower.applied
+        )
         follower.was_synced = identity.synced
+        follower.applied = identity.applied
         if identity.standing == "suspect" or lossy:
+            follower.compared = False
             self._reign.marks.blobs_lost(follower.bank, self._reign.barrier)
             return [Compare(follower.bank, "it lost what it had synced" if lossy else "its power was cut")]
         return []
