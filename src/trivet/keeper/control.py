@@ -127,9 +127,8 @@ class Control:
         since_s = arguments.get("since_s")
         if since_s is not None and not isinstance(since_s, int | float):
             raise InputError("`since_s` is a number of seconds")
-        return _plain(
-            await self._loaded().history.since(wall_s() - (_TO_BEGINNING_S if since_s is None else since_s))
-        )
+        start_s = 0.0 if since_s is None else wall_s() - since_s
+        return _plain(await self._loaded().history.since(start_s))
 
     async def scrub(self, arguments: Arguments, report: Report) -> Result:
         """Steer the scrub."""
