@@ -51,7 +51,6 @@ class Journal:
         self._last_entry_at = steady_s()
         self._since_anchor = 0
         self._ends_in_anchor = False
-        self._anchors: deque[int] = deque()
         self._running = asyncio.create_task(self._keep_time())
 
     async def close(self) -> None:
@@ -237,16 +236,8 @@ class Journal:
         _, commands = self._leader.append([], now, sums=self.index.sums())
         self._note_entry(now, is_anchor=True)
         self._shell.run(commands)
-        self._anchors.append(self._leader.reign.log.head)
-        self._trim(now)
-
-    def _trim(self, now: float) -> None:
-        """Drop what the log does not need any more: it always keeps the newest durable anchor."""
-        log, durable = self._leader.reign.log, self._leader.reign.marks.durable
-        while len(self._anchors) > 1 and self._anchors[1] <= durable:
-            self._anchors.popleft()
-        if log.size_bytes > KEPT_LOG_BYTES and self._anchors and self._anchors[0] <= durable:
-            self._shell.run(self._leader.trim(self._anchors[0] - 1, now))
+        if self._leader.reign.log.size_bytes > KEPT_LOG_BYTES:
+            self._shell.run(self._leader.trim(now))
 
     def sealed(self, entry: Entry) -> None:
         """Take the records of an entry that the leader authored itself into the index."""

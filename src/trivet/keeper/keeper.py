@@ -6,7 +6,6 @@ Rule: whoever is told something here passes it on; the rules live in the rooms b
 import asyncio
 import logging
 import os
-import random
 from dataclasses import dataclass
 
 from trivet.errors import NoMajority, NotFound, ReplicaError
@@ -19,7 +18,6 @@ from trivet.keeper.findings import NamedBlobs
 from trivet.keeper.high_water import HighWater, read_high_water, write_high_water
 from trivet.keeper.journal import Journal
 from trivet.keeper.leader_shell import LeaderShell
-from trivet.keeper.loader import Loader
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
 from trivet.keeper.record_service import RecordService
@@ -28,22 +26,17 @@ from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.row_check import RowCheck
 from trivet.keeper.stores import Durability
+from trivet.keeper.takeover import begin_reign, load_volume, wait_for_banks
 from trivet.keeper.whole_check import find_path
-from trivet.quorum.leader import Leader
-from trivet.quorum.takeover import next_epoch
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.interface import ROOT_INO
-from trivet.volume.loading import Loading
 from trivet.wire.blobs import BlobRef
 from trivet.wire.control_messages import RecoverReport, path_text
-from trivet.wire.entries import NO_EPOCH, Entry
+from trivet.wire.entries import Entry
 
 log = logging.getLogger(__name__)
 
-SETTLE_S = 0.5
-LOOK_AGAIN_S = 0.05
 HIGH_WATER_EVERY_S = 0.5
-LOAD_TRIES = 10
 
 
 @dataclass(slots=True)
@@ -92,16 +85,10 @@ class Keeper:
     async def take_over(self) -> None:
         """Become the leader, load the volume and serve it; waits as long as the banks can't elect."""
         mark = read_high_water(self._mark_path)
-        await self._wait_for_banks(3 if mark is None else 2)
-        acceptors = [server.identity for server in self.fleet.servers if server.identity is not None]
-        seen = [identity.promised for identity in acceptors] + [mark.epoch if mark else NO_EPOCH]
-        epoch = next_epoch(seen, random.SystemRandom().getrandbits(64))
-        leader = Leader(
-            self.config.volume, self.key, self.config.bases, epoch, steady_s(),
-            high_water=mark.slot if mark else 0, fresh=mark is None,
-        )  # fmt: skip
+        await wait_for_banks(self.fleet, 3 if mark is None else 2, self.notes)
+        leader = begin_reign(self.fleet, self.config.volume, self.key, mark)
         self.shell = LeaderShell(leader, self.fleet, self)
-        names = BlobNames(epoch.number)
+        names = BlobNames(leader.reign.epoch.number)
         self._blobs = BlobService(self.fleet, names.take, self._blob_stored, self._bad_blob)
         for server in self.fleet.servers:
             if server.is_up:
@@ -109,45 +96,10 @@ class Keeper:
         await self._serving.wait()
         await self._load(self.shell, self._blobs, names)
 
-    async def _wait_for_banks(self, wanted: int) -> None:
-        """Wait until an acceptor of `wanted` banks answers, and a moment longer for the others."""
-        settled_at = None
-        while True:
-            up = sum(any(server.is_up for server in bank) for bank in self.fleet.banks)
-            everybody = all(server.is_up for server in self.fleet.servers)
-            if up < wanted:
-                self.notes["banks"] = f"NoMajority: {up} of 3 banks answer; {wanted} are needed to begin"
-                settled_at = None
-            elif settled_at is None:
-                self.notes.pop("banks", None)
-                settled_at = steady_s() + SETTLE_S
-            if everybody or (settled_at is not None and steady_s() >= settled_at):
-                return
-            await asyncio.sleep(LOOK_AGAIN_S)
-
     async def _load(self, shell: LeaderShell, blobs: BlobService, names: BlobNames) -> None:
         reign = shell.leader.reign
-        for attempt in range(LOAD_TRIES):
-            loading = Loading(names)
-            servers = [
-                shell.acceptor(b)
-                for b, f in reign.followers.items()
-                if f.counted and f.head == reign.log.head
-            ]
-            try:
-                index = await Loader(reign.log, reign.marks.durable, self.key).load(servers, loading)
-                break
-            except (ReplicaError, NoMajority) as error:
-                self.notes["load"] = f"NoMajority: {error}"
-                log.warning("loading failed (try %s): %s", attempt + 1, error)
-                await asyncio.sleep(LOOK_AGAIN_S * 10)
-        else:
-            raise NoMajority(self.notes["load"])
-        self.notes.pop("load", None)
+        space, index = await load_volume(shell, self.key, names, self.notes)
         journal = self._journal = Journal(shell, index, self._durability)
-        for problem in loading.finish():
-            log.error("the records do not fit together: %s", problem)
-        space = loading.space
         if ROOT_INO not in space.inodes:
             space.make_root(os.getuid(), os.getgid(), wall_ns())
         records = RecordService(journal, self.key, self._bad_row)
@@ -155,7 +107,7 @@ class Keeper:
         await volume.start()
         history = RepairLog(self._folder.keeper_path / "repairs.sqlite")
         await history.open()
-        row_check = RowCheck(journal, reign.log, self.key)
+        row_check = RowCheck(journal, reign.log, self.key, shell.leader.on_compared)
         blob_check = BlobCheck(blobs, lambda name: name in NamedBlobs(space), reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
         refresher = Refresher(queue, journal, self._refresh_s)
@@ -247,7 +199,7 @@ class Keeper:
 
     def stuck(self, reason: str) -> None:
         """Tell people why nobody serves."""
-        log.error("NoMajority: %s", reason)
+        log.info("the takeover waits: %s", reason)
         self.notes["takeover"] = f"NoMajority: {reason}"
 
     def deposed(self) -> None:

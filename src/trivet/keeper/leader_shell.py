@@ -39,6 +39,7 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.025
 SYNC_TIMEOUT_S = 10.0
+STAND_IN_AFTER_S = 5.0
 
 
 class LeaderEvents(Protocol):
@@ -83,6 +84,8 @@ class LeaderShell:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking = asyncio.create_task(self._tick())
         self._connected: dict[int, ServerLink] = {}
+        self._stand_ins: dict[int, ServerLink] = {}
+        self._away_since: dict[int, float] = {}
 
     async def close(self) -> None:
         """Stop: nothing is sent or told afterwards."""
@@ -92,20 +95,29 @@ class LeaderShell:
 
     def acceptor(self, base: int) -> ServerLink:
         """Return the server that holds the acceptor's role in the bank at `base`."""
+        stand_in = self._stand_ins.get(base)
+        if stand_in is not None:
+            return stand_in
         config = self.leader.reign.log.config
         seat = config.seats.get(base) if config else None
         return self._fleet.server_at(seat.port if seat else base)
 
     def server_up(self, server: ServerLink) -> None:
-        """Note a new connection."""
-        if server is self.acceptor(server.base):
+        """Note a new connection; a server whose role is not what CONFIG says is told so first."""
+        assert server.identity is not None
+        is_acceptor = server is self.acceptor(server.base)
+        if is_acceptor == (server.identity.standing == "blobs"):
+            self._spawn(self._assign(server, acceptor=is_acceptor))
+        elif is_acceptor:
             self._connected[server.base] = server
+            self._away_since.pop(server.base, None)
             self.run(self.leader.on_connected(server.base, steady_s()))
 
     def server_down(self, server: ServerLink) -> None:
         """Note a lost connection; blobs the server had not synced may be lost with it."""
         if self._connected.get(server.base) is server:
             del self._connected[server.base]
+            self._away_since[server.base] = steady_s()
             self.run(self.leader.on_lost(server.base, steady_s()))
         if self.leader.on_blobs_lost(server.base):
             self._events.doubted(server.base, f"server {server.port} went away with unsynced blobs")
@@ -144,7 +156,7 @@ class LeaderShell:
                 case CheckBlobs(entries):
                     self._spawn(self._check_blobs(entries))
                 case NotAcceptor(bank):
-                    self._spawn(self._assign(bank))
+                    self._reconnect(bank)
 
     def _send(self, send: Send) -> None:
         server = self._connected.get(send.bank)
@@ -163,7 +175,21 @@ class LeaderShell:
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
-            self.run(self.leader.on_tick(steady_s()))
+            now = steady_s()
+            self.run(self.leader.on_tick(now))
+            for base, since in list(self._away_since.items()):
+                if now - since > STAND_IN_AFTER_S and self.leader.is_serving:
+                    self._move_role(base)
+
+    def _move_role(self, base: int) -> None:
+        """Give the role of an acceptor that stays away to another server of its bank, if one is up."""
+        for server in self._fleet.bank_at(base):
+            if server.is_up and server is not self.acceptor(base):
+                log.warning("server %s takes the journal of bank %s over", server.port, base)
+                self._stand_ins[base] = server
+                del self._away_since[base]
+                self.server_up(server)
+                return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.create_task(work)
@@ -200,15 +226,13 @@ class LeaderShell:
         slot = await self._events.find_lost_slot(entries)
         self.run(self.leader.on_blobs_checked(slot, steady_s()))
 
-    async def _assign(self, base: int) -> None:
-        """Give the acceptor's role to the server CONFIG names, and take it from the others."""
-        acceptor = self.acceptor(base)
-        for server in self._fleet.bank_at(base):
-            if server.is_up:
-                await server.ask_journal(
-                    journal_messages.Assign(server is acceptor), timeout_s=SYNC_TIMEOUT_S
-                )
-        self._reconnect(base)
+    async def _assign(self, server: ServerLink, *, acceptor: bool) -> None:
+        """Tell a server its role; it connects anew with what it then is."""
+        try:
+            await server.ask_journal(journal_messages.Assign(acceptor), timeout_s=SYNC_TIMEOUT_S)
+        except LinkLost as error:
+            log.info("server %s could not be told its role: %s", server.port, error)
+        server.drop()
 
     def _reconnect(self, base: int) -> None:
         server = self._connected.get(base)

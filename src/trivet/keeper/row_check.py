@@ -4,7 +4,7 @@ Rule: a row is right when its MAC is and it stands at the slot the index tells; 
 Rule: a repair starts from a verified row, is written, read back and verified; only then is it "fixed".
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from trivet.errors import ProtocolError
 from trivet.keeper.bank_links import ServerLink
@@ -24,11 +24,14 @@ TIMEOUT_S = 10.0
 
 
 class RowCheck:
-    """Compares and mends records; one for each keeper."""
+    """Compares and mends records; `on_compared(base)` hears of a bank whose rows all add up."""
 
-    def __init__(self, journal: Journal, log: LeaderLog, volume_key: bytes) -> None:
+    def __init__(
+        self, journal: Journal, log: LeaderLog, volume_key: bytes, on_compared: Callable[[int], None]
+    ) -> None:
         self._journal = journal
         self._log = log
+        self._on_compared = on_compared
         self._key = volume_key
         self.checked = 0
 
@@ -46,7 +49,10 @@ class RowCheck:
             return set()
         expected = sums_before(self._journal.index.sums(), log.above(reply.at))
         keys = set(reply.damaged)
-        for bucket in differing_buckets(expected, reply.sums):
+        differing = differing_buckets(expected, reply.sums)
+        if not differing and not keys:
+            self._on_compared(server.base)
+        for bucket in differing:
             for one in {server.port: server, **{s.port: s for s in self._journal.acceptors_at(0)}}.values():
                 async for rows in list_rows(one, bucket):
                     keys.update(row.key for row in rows)
