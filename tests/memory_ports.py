@@ -144,6 +144,13 @@ class MemoryBanks:
         """Return the namespace a new keeper would build from what was submitted, and what does not fit."""
         return load(self.names, {key: value for key, (_slot, value) in self.rows.items()})
 
+    def copied(self) -> "MemoryBanks":
+        """Return banks of their own with the same records and blobs, as another keeper would find them."""
+        banks = MemoryBanks()
+        banks.rows = dict(self.rows)
+        banks.blobs = dict(self.blobs)
+        return banks
+
     def audit(self) -> None:
         """Assert that every blob named is stored and not freed, and every other one is freed."""
         named: set[int] = set()
