@@ -21,23 +21,23 @@ from trivet.wire.blobs import BlobRef, root_of, sub_hashes
 class Entry:
     """One journal entry in the making; also everybody's ticket on it."""
 
-    def __init__(self) -> None:
+    def __init__(self, banks: "MemoryBanks") -> None:
+        self.banks = banks
         self.changes = ChangeSet()
         self.slot: int | None = None
         self.is_acked = asyncio.Event()
         self.is_durable = asyncio.Event()
-        self.failed = False
 
     async def acked(self) -> None:
         """See stores.Ticket."""
         await self.is_acked.wait()
-        if self.failed:
+        if self.banks.failing:
             raise NoMajority("two banks are gone")
 
     async def durable(self) -> None:
         """See stores.Ticket."""
         await self.is_durable.wait()
-        if self.failed:
+        if self.banks.failing:
             raise NoMajority("two banks are gone")
 
 
@@ -63,7 +63,7 @@ class MemoryBanks:
     def submit(self, changes: ChangeSet) -> Entry:
         """See stores.CommitPort; values are readable at once, as from the port's overlay."""
         if self._open is None:
-            self._open = Entry()
+            self._open = Entry(self)
             self._pending.append(self._open)
             if self._seal is None or self._seal.done():
                 self._seal = asyncio.ensure_future(self._seal_all())
@@ -118,7 +118,6 @@ class MemoryBanks:
             self.entries.append(entry)
             entry.slot = len(self.entries)
             self.freed.update(entry.changes.freed)
-            entry.failed = self.failing
             await self._dawdle()
             entry.is_acked.set()
             await self._dawdle()
@@ -143,6 +142,13 @@ class MemoryBanks:
     def loaded(self) -> tuple[Namespace, list[str]]:
         """Return the namespace a new keeper would build from what was submitted, and what does not fit."""
         return load(self.names, {key: value for key, (_slot, value) in self.rows.items()})
+
+    def copied(self) -> "MemoryBanks":
+        """Return banks of their own with the same records and blobs, as another keeper would find them."""
+        banks = MemoryBanks()
+        banks.rows = dict(self.rows)
+        banks.blobs = dict(self.blobs)
+        return banks
 
     def audit(self) -> None:
         """Assert that every blob named is stored and not freed, and every other one is freed."""

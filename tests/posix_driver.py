@@ -186,7 +186,7 @@ class DiskDriver:
         where = self.folder
         for name in folders:
             where = os.path.join(where, name)
-            if os.path.islink(where):
+            if not stat.S_ISDIR(os.lstat(where).st_mode):
                 raise OSError(errno.ENOTDIR, "")
         return os.path.join(self.folder, path)
 
@@ -237,7 +237,9 @@ class DiskDriver:
             raise OSError(ctypes.get_errno(), "")
 
     def link(self, path: bytes, new_path: bytes) -> None:
-        os.link(self.at(path), self.at(new_path), follow_symlinks=False)
+        old = self.at(path)
+        os.lstat(old)
+        os.link(old, self.at(new_path), follow_symlinks=False)
 
     def symlink(self, path: bytes, target: bytes) -> None:
         os.symlink(target, self.at(path))

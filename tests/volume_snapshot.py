@@ -35,4 +35,4 @@ async def contents(volume: LocalVolume) -> dict[int, Any]:
 
 async def assert_same_volume(volume: LocalVolume, banks: MemoryBanks, loaded: Namespace) -> None:
     """Assert that `loaded`, built from the records, holds byte for byte what `volume` shows."""
-    assert await contents(volume) == await contents(banks.volume(loaded))
+    assert await contents(volume) == await contents(banks.copied().volume(loaded))

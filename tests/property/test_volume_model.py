@@ -194,5 +194,5 @@ class VolumeAgainstDisk(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-VolumeAgainstDisk.TestCase.settings = settings(max_examples=400, stateful_step_count=60, deadline=None)
+VolumeAgainstDisk.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
 TestVolumeAgainstDisk = VolumeAgainstDisk.TestCase

@@ -13,7 +13,10 @@ Durability = Literal["default", "always"]
 
 
 class Ticket(Protocol):
-    """The place in history of a change set; later tickets stand at the same or a later place."""
+    """The place in history of a change set; later tickets stand at the same or a later place.
+
+    A wait that failed may be tried again: the entry stays in the log and is acked when banks are back.
+    """
 
     @property
     def slot(self) -> int | None:

@@ -150,13 +150,11 @@ class WritePath:
                 continue
 
     def _flush_early(self, ino: int) -> None:
-        task = asyncio.create_task(self._flush_quietly(ino, full_only=True))
-        self._early[ino] = task
-        task.add_done_callback(lambda _task: self._early.pop(ino, None))
+        self._early[ino] = asyncio.create_task(self._flush_quietly(ino, is_early=True))
 
-    async def _flush_quietly(self, ino: int, *, full_only: bool = False) -> None:
+    async def _flush_quietly(self, ino: int, *, is_early: bool = False) -> None:
         try:
-            if full_only:
+            if is_early:
                 await self._flusher.flush_full_chunks(ino)
             else:
                 await self._flusher.flush(ino)
@@ -165,6 +163,8 @@ class WritePath:
             if ino in self._space.inodes:
                 self._errors[ino] = error
         finally:
+            if is_early:
+                del self._early[ino]
             self._has_room.set()
 
     async def _flush_old(self) -> None:

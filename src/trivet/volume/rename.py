@@ -3,7 +3,7 @@
 Rule: both names change in one change set, so nobody ever sees neither or both of what rename(2) promises.
 """
 
-from errno import EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY
+from errno import EEXIST, EINVAL, EISDIR, ENOTDIR, ENOTEMPTY
 
 from trivet.errors import FileSystemError
 from trivet.volume.attributes import Inode
@@ -32,6 +32,8 @@ def rename(
         _refuse_cycle(space, inode.ino, new_parent)
     if old_ino == inode.ino:
         return
+    if old_ino in space.directories and _is_within(space, parent, old_ino):
+        raise FileSystemError(ENOTEMPTY)
     old = None if old_ino is None else space.inode(old_ino)
     if old is not None:
         _check_replaceable(space, inode, old)
@@ -76,16 +78,15 @@ def _settle(space: Namespace, inode: Inode, holder: Inode, new_holder: Inode, no
 
 
 def _refuse_cycle(space: Namespace, ino: int, new_parent: int) -> None:
-    at = new_parent
-    while at != ROOT_INO:
-        if at == ino:
-            raise FileSystemError(EINVAL)
-        above = space.parents.get(at)
-        if above is None:
-            raise FileSystemError(ENOENT)
-        at = above
-    if ino == ROOT_INO:
+    if _is_within(space, new_parent, ino):
         raise FileSystemError(EINVAL)
+
+
+def _is_within(space: Namespace, directory: int, ino: int) -> bool:
+    """Tell whether `directory` is `ino` or lies below it."""
+    while directory != ino and directory != ROOT_INO:
+        directory = space.parents[directory]
+    return directory == ino
 
 
 def _check_replaceable(space: Namespace, inode: Inode, old: Inode) -> None:
