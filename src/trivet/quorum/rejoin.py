@@ -36,9 +36,7 @@ class Rejoin:
     def on_promised(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
         """Take in the answer to Prepare; before the log is known it only waits."""
         if identity.standing == "blobs" or identity.volume != self._reign.volume:
-            self._reign.forget(follower, "parked")
-            follower.retry_at = now + RETRY_S
-            return [NotAcceptor(follower.bank)]
+            return self._leave(follower, now)
         follower.identity = identity
         follower.state = "prepared"
         if self.forming:
@@ -50,15 +48,26 @@ class Rejoin:
         reign, identity = self._reign, follower.identity
         assert identity is not None
         config = reign.log.config
-        named = config is not None and config.names(follower.bank, identity.incarnation)
-        if identity.standing in ("empty", "joining") or not named:
+        assert config is not None
+        if identity.standing in ("empty", "joining"):
             return self._refill(follower, now)
+        if not config.names(follower.bank, identity.incarnation):
+            seat = config.seats.get(follower.bank)
+            if seat is None or seat.port == identity.port:
+                return self._refill(follower, now)
+            return self._leave(follower, now)
         commands = self._doubts(follower, identity)
         tail_only = identity.standing == "voter" and identity.accepted_epoch == reign.epoch
         if tail_only and reign.log.joins(identity.head, identity.head_hash):
             self._go_live(follower, identity.head, identity.synced)
             return commands + reign.count(follower, now)
         return [*commands, follower.adopt(reign.log, reign.epoch, now)]
+
+    def _leave(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Have nothing to do with a server that does not hold its bank's seat."""
+        self._reign.forget(follower, "parked")
+        follower.retry_at = now + RETRY_S
+        return [NotAcceptor(follower.bank)]
 
     def _refill(self, follower: Follower, now: float) -> list[LeaderCommand]:
         if self._reign.phase != "serve":
@@ -137,4 +146,6 @@ class Rejoin:
         if self.forming:
             follower.counted = True
             return []
-        return self._reign.count(follower, now)
+        was_empty = follower.was_incarnation != identity.incarnation
+        commands = self._reign.count(follower, now)
+        return [*commands, Compare(follower.bank, "it was refilled")] if was_empty else commands
