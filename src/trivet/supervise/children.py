@@ -123,7 +123,7 @@ class ChildKeeper:
         state = str(folder.path)
         self.servers = [
             SupervisedChild(
-                ["serve", "bank", "--port", str(port), "--state", state],
+                ["serve", "bank", "--port", str(port), "--state", state, "--xmlrpc"],
                 folder.server_path(base, port) / "server.log",
                 port,
             )

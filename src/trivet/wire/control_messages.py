@@ -188,6 +188,10 @@ class Children(msgspec.Struct, frozen=True):
     mount: str | None = None
 
 
+class Nothing(msgspec.Struct, frozen=True):
+    """The answer of a verb that tells nothing but that it is done."""
+
+
 _NEEDS_ESCAPE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\udc80-\udcff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 _ESCAPED = re.compile(rb"\\(\\|x[0-9a-f]{2})")
 

@@ -10,9 +10,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from memory_volume import MemoryVolume
-from mounted_volume import served
+from mounted_volume import RecordedVolume, Served, served
 
+from memory_ports import MemoryBanks
 from trivet.volume.interface import AttributeChanges
 
 pytestmark = pytest.mark.mount
@@ -21,27 +21,29 @@ MIB = 1 << 20
 
 
 @pytest.fixture(scope="module")
-def shared_volume() -> MemoryVolume:
-    return MemoryVolume()
-
-
-@pytest.fixture(scope="module")
-def mount(shared_volume: MemoryVolume) -> Iterator[Path]:
+def running() -> Iterator[Served]:
     # Not pytest's own folder, which other users may not enter: one test is another user.
     with tempfile.TemporaryDirectory(prefix="trivet-") as place:
         Path(place).chmod(0o755)
-        with served(shared_volume, Path(place)) as running:
-            yield running.folder
+        banks = MemoryBanks()
+        with served(banks, Path(place)) as running:
+            yield running
+        banks.audit()
 
 
 @pytest.fixture
-def volume(shared_volume: MemoryVolume) -> MemoryVolume:
-    shared_volume.calls.clear()
-    return shared_volume
+def mount(running: Served) -> Path:
+    return running.folder
 
 
 @pytest.fixture
-def folder(mount: Path, request: pytest.FixtureRequest, volume: MemoryVolume) -> Path:
+def volume(running: Served) -> RecordedVolume:
+    running.volume.calls.clear()
+    return running.volume
+
+
+@pytest.fixture
+def folder(mount: Path, request: pytest.FixtureRequest, volume: RecordedVolume) -> Path:
     made = mount / request.node.name[:200].replace("/", "_")
     made.mkdir()
     return made
@@ -65,7 +67,7 @@ def test_bytes_come_back_and_append_goes_to_the_end(folder: Path) -> None:
     assert file.stat().st_size == 1
 
 
-def test_close_is_a_flush_and_fsync_is_asked_for(folder: Path, volume: MemoryVolume) -> None:
+def test_close_is_a_flush_and_fsync_is_asked_for(folder: Path, volume: RecordedVolume) -> None:
     with (folder / "file").open("wb") as file:
         file.write(b"x")
         file.flush()
@@ -79,7 +81,7 @@ def test_close_is_a_flush_and_fsync_is_asked_for(folder: Path, volume: MemoryVol
     assert ("fsyncdir", folder.stat().st_ino) in volume.calls
 
 
-def test_open_flags_reach_the_volume(folder: Path, volume: MemoryVolume) -> None:
+def test_open_flags_reach_the_volume(folder: Path, volume: RecordedVolume) -> None:
     (folder / "file").write_bytes(b"abc")
     ino = (folder / "file").stat().st_ino
     for flags, told in {
@@ -98,18 +100,17 @@ def test_open_flags_reach_the_volume(folder: Path, volume: MemoryVolume) -> None
     assert ("open", new, True, False, True) in volume.calls
 
 
-def test_large_writes_come_as_mebibytes(folder: Path, volume: MemoryVolume) -> None:
+def test_large_writes_come_as_mebibytes(folder: Path, volume: RecordedVolume) -> None:
     data = os.urandom(3 * MIB)
     number = os.open(folder / "file", os.O_CREAT | os.O_WRONLY)
     assert os.write(number, data) == len(data)
     os.close(number)
-    assert [call for call in volume.calls if call[0] == "write"] == [
-        ("write", n * MIB, MIB) for n in range(3)
-    ]
+    writes = [(call[2], len(call[3])) for call in volume.calls if call[0] == "write"]
+    assert writes == [(n * MIB, MIB) for n in range(3)]
     assert (folder / "file").read_bytes() == data
 
 
-def test_attributes_change_and_show(folder: Path, volume: MemoryVolume) -> None:
+def test_attributes_change_and_show(folder: Path, volume: RecordedVolume) -> None:
     file = folder / "file"
     file.touch()
     file.chmod(0o640)
