@@ -3,19 +3,26 @@
 Rule: this is the composition root: the keeper is handed its door here, and knows no mount.
 """
 
+import asyncio
 import importlib
 import logging
+import os
+import signal
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from typing import Annotated
 
+import uvloop
 from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
 from trivet.supervise.volume_setup import Durability, check_fuse
+from trivet.volume.interface import Volume
 
 LOG_BYTES = 16 << 20
 
@@ -48,20 +55,41 @@ def keeper(
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run the keeper, and the folder with it, until SIGTERM."""
-    from trivet.mount.session import mounted
-
     folder = volume_folder(state)
     config = folder.read_config()
     _log_to(folder.keeper_path / "keeper.log")
-    door = None
+    where = None
     if not no_mount:
         check_fuse()
         where = absolute_mount_point(mount)
         where.mkdir(parents=True, exist_ok=True)
-        door = partial(mounted, mount_point=where, source=f"trivet:{config.volume}")
     service = importlib.import_module("trivet.keeper.service")
-    code: int = service.run_keeper(folder.path, door, durability or config.durability, refresh)
+    door = partial(_folder_door, where, f"trivet:{config.volume}")
+    keeping = service.keep(folder.path, door, durability=durability or config.durability, refresh_s=refresh)
+    code: int = uvloop.run(keeping)
     return code
+
+
+@asynccontextmanager
+async def _folder_door(where: Path | None, source: str, volume: Volume) -> AsyncIterator[None]:
+    """Serve `volume` in the folder `where` (None: nowhere); its unmounting by hand ends the process."""
+    if where is None:
+        yield
+        return
+    from trivet.mount.session import mounted
+
+    async with mounted(volume, where, source) as session:
+        watching = asyncio.create_task(_end_when(session.unmounted, where))
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+
+async def _end_when(unmounted: asyncio.Event, where: Path) -> None:
+    await unmounted.wait()
+    logging.getLogger(__name__).warning("somebody unmounted %s; the keeper ends", where)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _log_to(path: Path) -> None:

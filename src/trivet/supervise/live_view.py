@@ -104,8 +104,21 @@ def summary_lines(status: Status) -> list[Text]:
     if scrub.state != "idle":
         share = f"{scrub.done_bytes / scrub.total_bytes:.0%}" if scrub.total_bytes else "0%"
         lines.append(Text(f"Scrub: {scrub.state}, {share}, {size_text(scrub.bytes_s)}/s."))
-    lines.extend(Text(f"! {note}", "yellow") for note in status.notes)
+    lines.extend(Text(f"! {note}", "yellow") for note in (*_absences(status), *status.notes))
     return lines
+
+
+def _absences(status: Status) -> list[str]:
+    """Return a sentence for each bank that is not whole: which servers, and what brings them back."""
+    told = []
+    for bank in status.banks:
+        for state in ("stopped", "down", "hung", "full", "joining"):
+            ports = [server.port for server in bank.servers if server.state == state]
+            if ports:
+                way = f"; `trivet start {ports[0]}` starts it again" if state == "stopped" else ""
+                names = f"server{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
+                told.append(f"bank {bank.base}: {names} {state}{way}")
+    return told
 
 
 def render(status: Status | None, children: Children, rates: Rates, problem: str = "") -> RenderableType:
