@@ -168,8 +168,18 @@ class Election:
         return self._check_blobs()
 
     def _check_blobs(self) -> list[LeaderCommand]:
-        """Entries above the last mark may name blobs that too few banks kept."""
-        doubtful = [entry for entry in self.log.above(self.mark) if entry.body.new_blobs]
+        """Entries above the last mark may name blobs that too few banks kept.
+
+        Those freed again by a later entry do not matter: they may be gone, and rightly so.
+        """
+        bodies = [(entry.slot, entry.body) for entry in self.log.above(self.mark)]
+        freed = {name for _, body in bodies for name in body.freed}
+        doubtful = [
+            (slot, name, size, root)
+            for slot, body in bodies
+            for name, size, root in body.new_blobs
+            if name not in freed
+        ]
         self.phase = "check" if doubtful else "done"
         return [CheckBlobs(doubtful)] if doubtful else []
 

@@ -253,10 +253,14 @@ class Leader:
         self.reign.marks.blobs_stored(bank, slot)
         return self.reign.progress(now)
 
-    def on_blobs_lost(self, bank: int) -> list[int]:
-        """Take in that a server of `bank` may have lost unsynced blobs; return the slots concerned."""
+    def on_blobs_lost(self, bank: int) -> None:
+        """Take in that a server of `bank` may have lost blobs (see `missing_blobs`), or failed to sync."""
         self.reign.followers[bank].syncing_blobs = False
-        return self.reign.marks.blobs_lost(bank, self.reign.barrier)
+        self.reign.marks.blobs_lost(bank, self.reign.barrier)
+
+    def missing_blobs(self, bank: int) -> list[int]:
+        """Return the slots, not durable yet, whose blobs `bank` must be given (then `on_blobs_stored`)."""
+        return self.reign.marks.holes(bank)
 
     def on_transferred(self, bank: int, now: float) -> list[LeaderCommand]:
         """Take in that Transfer(`bank`) was done."""
