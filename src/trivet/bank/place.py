@@ -66,7 +66,9 @@ class Place:
         self.acceptor, _ = start(meta, chain, self.records.applied, boot, damaged=scan.damaged)
         self.store(self.acceptor.meta)
         self.journal.write_mark()
-        self.journal.remove_unlisted()
+        if scan.damaged:
+            _remove(self._aside_path)
+        self.journal.remove_unlisted(self._aside_path if scan.damaged else None)
         self.foreign = ForeignStore(folder / "foreign.sqlite")
         if self.acceptor.meta.standing != meta.standing or scan.damaged:
             log.error("the journal is not what it was: this server is %s", self.acceptor.meta.standing)
@@ -75,14 +77,15 @@ class Place:
     def _state_path(self) -> Path:
         return self._folder / "state"
 
+    @property
+    def _aside_path(self) -> Path:
+        return self._folder / "journal.aside"
+
     def _set_aside_journal(self) -> None:
         """Move a journal that no state speaks of out of the way, in place of the one moved before."""
-        journal, aside = self._folder / "journal", self._folder / "journal.aside"
+        journal, aside = self._folder / "journal", self._aside_path
         if journal.exists():
-            if aside.exists():
-                for path in aside.iterdir():
-                    path.unlink()
-                aside.rmdir()
+            _remove(aside)
             journal.rename(aside)
 
     def store(self, meta: AcceptorMeta, unsafe_segments: list[tuple[int, int]] | None = None) -> None:
@@ -95,6 +98,13 @@ class Place:
         self.blobs.close()
         self.journal.close()
         self.foreign.close()
+
+
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()
 
 
 def record_failure(place: Place, error: Exception) -> None:
