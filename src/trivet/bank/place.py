@@ -93,6 +93,15 @@ class Place:
         state = ServerState(meta, self.journal.listed(), unsafe_segments or [])
         store_state(self._state_path, self._key, state)
 
+    def record_failure(self, error: Exception) -> None:
+        """Write down, as well as the disk allows, that what was not synced can't be believed."""
+        log.critical("a write or a sync failed (%s): what was not synced counts as lost", error)
+        self.acceptor.on_sync_failed()
+        try:
+            self.store(self.acceptor.meta, self.blobs.unsafe())
+        except OSError as again:
+            log.critical("that could not even be written down: %s", again)
+
     def close(self) -> None:
         """Close what is still open; everything is synced already."""
         self.blobs.close()
@@ -105,13 +114,3 @@ def _remove(folder: Path) -> None:
         for path in folder.iterdir():
             path.unlink()
         folder.rmdir()
-
-
-def record_failure(place: Place, error: Exception) -> None:
-    """Write down, as well as the disk allows, that what was not synced can't be believed."""
-    log.critical("a write or a sync failed (%s): what was not synced counts as lost", error)
-    place.acceptor.on_sync_failed()
-    try:
-        place.store(place.acceptor.meta, place.blobs.unsafe())
-    except OSError as again:
-        log.critical("that could not even be written down: %s", again)

@@ -14,7 +14,7 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import Awaitable, Coroutine, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -22,21 +22,19 @@ from typing import Any, NoReturn
 import uvloop
 
 from trivet.bank.bank_records import RecordsOfBank
-from trivet.bank.data_requests import DataRequests, Result
-from trivet.bank.journal_requests import JournalRequests
-from trivet.bank.place import Place, lock_folder, record_failure
+from trivet.bank.data_requests import Result
+from trivet.bank.place import Place, lock_folder
+from trivet.bank.requests import Requests
 from trivet.bank.server_log import log_to
 from trivet.bank.store_thread import StoreThread
 from trivet.bank.stored_paths import StoredPaths
-from trivet.bank.syncer import Syncer
 from trivet.bank.xmlrpc_door import FIRST_BYTES, Call, XmlRpcDoor
 from trivet.errors import ConfigError, CorruptReplica
-from trivet.io.link import Body, HandlerResult, Peer, serve_link
+from trivet.io.link import Body, Peer, serve_link
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.auth import MAGIC
 from trivet.wire.bank_messages import Touched
-from trivet.wire.entries import GENESIS_HASH, NO_EPOCH
-from trivet.wire.journal_messages import BankMessage, Hello, Refusal
+from trivet.wire.journal_messages import BankMessage, Hello
 
 log = logging.getLogger(__name__)
 
@@ -68,26 +66,8 @@ class BankServer:
     ) -> None:
         self._place = place
         self._key = volume_key
-        self._syncer = Syncer(place.blobs, place.journal, pool, self._fail)
-        self._journal = JournalRequests(
-            place.acceptor,
-            place.journal,
-            place.records,
-            self._syncer,
-            volume_key=volume_key,
-            pool=pool,
-            store_meta=place.store,
-            on_failure=self._fail,
-            on_ended=self._ended,
-        )
-        self._data = DataRequests(
-            folder,
-            place.records,
-            place.blobs,
-            place.foreign,
-            self._syncer,
-            volume_key=volume_key,
-            on_failure=self._fail,
+        self._requests = Requests(
+            place, folder, volume_key, pool, on_failure=self._fail, on_ended=self._ended
         )
         self._peers: set[Peer] = set()
         self._foreign = StoreThread("foreign", place.foreign)
@@ -98,10 +78,9 @@ class BankServer:
         calls: dict[str, Call] = {"put": paths.put, "get": paths.get, "print_content": paths.print_content}
         self._door = XmlRpcDoor(calls if xmlrpc else None)
         self._connections: set[asyncio.Task[None]] = set()
-        self._requests: set[asyncio.Task[HandlerResult]] = set()
 
     def _fail(self, error: Exception) -> NoReturn:
-        record_failure(self._place, error)
+        self._place.record_failure(error)
         logging.shutdown()
         os._exit(FAILED_EXIT_CODE)
 
@@ -118,27 +97,6 @@ class BankServer:
         else:
             _end_of_bug(error)
 
-    def _handle(self, message: BankMessage, body: Body, peer: Peer) -> Result:
-        if isinstance(message, Hello):
-            if message.purpose == "journal":
-                self._peers.add(peer)
-            return self._place.acceptor.identity()
-        answer = self._journal.handle(message, body)
-        if answer is None:
-            answer = self._data.handle(message, body)
-        if answer is None:
-            what = f"{type(message).__name__} is not a request"
-            return Refusal("request", what, NO_EPOCH, 0, GENESIS_HASH)
-        return self._see_through(answer) if isinstance(answer, Coroutine) else answer
-
-    def _see_through(self, answer: Coroutine[Any, Any, HandlerResult]) -> Awaitable[HandlerResult]:
-        """Begin what a request asks for; it is carried out even if the peer goes away meanwhile."""
-        task = asyncio.create_task(answer)
-        self._requests.add(task)
-        task.add_done_callback(self._requests.discard)
-        task.add_done_callback(self._ended)
-        return asyncio.shield(task)
-
     def _tell_touched(self, path: bytes) -> None:
         for peer in self._peers:
             with contextlib.suppress(OSError):  # it just went away
@@ -151,7 +109,6 @@ class BankServer:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        self._place.records.start().add_done_callback(self._ended)
         watching = asyncio.create_task(self._watch())
         watching.add_done_callback(self._ended)
         server = await asyncio.start_server(self._connected, sock=listener, limit=_READ_LIMIT_BYTES)
@@ -160,12 +117,11 @@ class BankServer:
         watching.cancel()
         for task in self._connections:
             task.cancel()
-        await asyncio.gather(watching, *self._connections, *self._requests, return_exceptions=True)
+        await asyncio.gather(watching, *self._connections, return_exceptions=True)
         await self._bank.close()
         await self._foreign.stop()
         try:
-            await self._place.records.stop()
-            await self._journal.stop()
+            await self._requests.stop()
         except (OSError, sqlite3.Error) as error:
             self._fail(error)
         self._place.close()
@@ -175,8 +131,7 @@ class BankServer:
         """Keep a journal file ahead, and notice when somebody takes the journal away."""
         while True:
             try:
-                self._place.journal.check()
-                await self._journal.make_room()
+                await self._requests.make_room()
             except CorruptReplica as error:
                 self._fail(error)
             except OSError as error:
@@ -203,7 +158,9 @@ class BankServer:
             if peer not in mine:
                 mine.add(peer)
                 deadline.reschedule(None)
-            return self._handle(message, body, peer)
+            if isinstance(message, Hello) and message.purpose == "journal":
+                self._peers.add(peer)
+            return self._requests.handle(message, body)
 
         try:
             async with asyncio.timeout(FIRST_REQUEST_TIMEOUT_S) as deadline:
