@@ -10,8 +10,9 @@ from typing import Literal
 
 from trivet.errors import CorruptReplica, NoMajority
 from trivet.quorum.follower import Follower
-from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, Stuck
+from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, NotAcceptor, Stuck
 from trivet.quorum.leader_log import LeaderLog
+from trivet.quorum.membership import Config
 from trivet.quorum.takeover import refuse_rollback, takeover
 from trivet.wire.entries import open_entry, split_entries
 from trivet.wire.journal_messages import Identity, ReadLog
@@ -45,10 +46,13 @@ class Election:
         self._settled_at = float("inf")
         self._winner = 0
         self._told = ""
+        self._rolled_back: list[tuple[int, str, int]] | None = None
 
     def consider(self, now: float) -> list[LeaderCommand]:
         """Elect, if the promises at hand allow it; called whenever one came in and as time goes by."""
         if self.phase != "prepare":
+            return []
+        if self._rolled_back is not None and self._rolled_back == self._heads():
             return []
         everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
         if self._fresh and self._is_new(everybody):
@@ -66,8 +70,6 @@ class Election:
                     raise
                 self._winner = takeover(replies, len(self._followers), suspects_elect=True)
                 self.by_suspects = True
-            if not self._accept_rollback:
-                refuse_rollback(everybody, len(self._followers), self.mark)
         except NoMajority as reason:
             return self._stuck(str(reason))
         if not all_answered:
@@ -131,35 +133,45 @@ class Election:
             self.phase = "prepare"
         return self.consider(now)
 
+    def _heads(self) -> list[tuple[int, str, int]]:
+        """Who has answered with what."""
+        answers = ((bank, follower.identity) for bank, follower in self._followers.items())
+        return [(bank, i.incarnation, i.head) for bank, i in answers if i is not None]
+
     def _have_log(self, now: float) -> list[LeaderCommand]:
         self.log.find_landmarks()
         config = self.log.config
         if config is None and self.log.head > 0:
             return self.disqualify(self._winner, now)
-        stale = [
-            bank
-            for bank, follower in self._followers.items()
-            if config is not None
-            and follower.identity is not None
-            and follower.identity.standing in ("voter", "suspect")
-            and not follower.excluded
-            and not config.names(bank, follower.identity.incarnation)
-        ]
-        if stale:
-            for bank in stale:
-                self._followers[bank].excluded = True
+        if config is not None and (commands := self._unseat(config)) is not None:
             self.phase = "prepare"
-            return self.consider(now)
+            return commands + self.consider(now)
         if self.log.entries:
             self.mark = max(self.mark, self.log.entries[-1].body.durable)
-        try:
-            everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
-            if not self._accept_rollback:
-                refuse_rollback(everybody, len(self._followers), self.mark)
-        except NoMajority as reason:
-            self.phase = "prepare"
-            return self._stuck(str(reason))
+        if not self._accept_rollback:
+            answers = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
+            try:
+                refuse_rollback(answers, len(self._followers), self.mark)
+            except NoMajority as reason:
+                self.phase = "prepare"
+                self._rolled_back = self._heads()
+                return self._stuck(str(reason))
         return self._check_blobs()
+
+    def _unseat(self, config: Config) -> list[LeaderCommand] | None:
+        """Take the vote from every server that `config` does not name; None if there was none to take."""
+        found = None
+        for bank, follower in self._followers.items():
+            identity = follower.identity
+            if identity is None or follower.excluded or identity.standing not in ("voter", "suspect"):
+                continue
+            if not config.names(bank, identity.incarnation):
+                found = found or []
+                follower.excluded = True
+                port = config.seats[bank].port if bank in config.seats else identity.port
+                if port != identity.port:
+                    found.append(NotAcceptor(bank, port))
+        return found
 
     def _check_blobs(self) -> list[LeaderCommand]:
         """Entries above the last mark may name blobs that too few banks kept.

@@ -36,7 +36,7 @@ class Rejoin:
     def on_promised(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
         """Take in the answer to Prepare; before the log is known it only waits."""
         if identity.standing == "blobs" or identity.volume != self._reign.volume:
-            return self._leave(follower, now)
+            return self.leave(follower, now)
         follower.identity = identity
         follower.state = "prepared"
         if self.forming:
@@ -55,7 +55,7 @@ class Rejoin:
             seat = config.seats.get(follower.bank)
             if seat is None or seat.port == identity.port:
                 return self._refill(follower, now)
-            return self._leave(follower, now)
+            return self.leave(follower, now)
         commands = self._doubts(follower, identity)
         tail_only = identity.standing == "voter" and identity.accepted_epoch == reign.epoch
         if tail_only and reign.log.joins(identity.head, identity.head_hash):
@@ -63,11 +63,13 @@ class Rejoin:
             return commands + reign.count(follower, now)
         return [*commands, follower.adopt(reign.log, reign.epoch, now)]
 
-    def _leave(self, follower: Follower, now: float) -> list[LeaderCommand]:
+    def leave(self, follower: Follower, now: float) -> list[LeaderCommand]:
         """Have nothing to do with a server that does not hold its bank's seat."""
         self._reign.forget(follower, "parked")
         follower.retry_at = now + RETRY_S
-        return [NotAcceptor(follower.bank)]
+        config = self._reign.log.config
+        seat = config.seats.get(follower.bank) if config else None
+        return [NotAcceptor(follower.bank, seat.port if seat else 0)]
 
     def _refill(self, follower: Follower, now: float) -> list[LeaderCommand]:
         if self._reign.phase != "serve":
