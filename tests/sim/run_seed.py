@@ -14,10 +14,9 @@ def main() -> int:
     except Violation as violation:
         print(f"seed {sys.argv[1]}: {violation}")
         return 1
-    print(
-        f"seed {sys.argv[1]}: healthy after {simulation.world.now:.1f} s, {simulation.world.steps} steps, "
-        f"faults {simulation.atlas.counts}, outcomes {simulation.outcomes}, trace {simulation.world.trace_hash()}"
-    )
+    world = simulation.world
+    print(f"seed {sys.argv[1]}: healthy after {world.now:.1f} s, {world.steps} steps, trace {world.trace_hash()}")
+    print(f"faults {simulation.atlas.counts}, outcomes {simulation.outcomes}")
     return 0
 
 

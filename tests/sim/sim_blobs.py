@@ -1,4 +1,4 @@
-"""The keeper's blobs in a run: put on all banks, synced, compared, copied, deleted when nothing names them."""
+"""The keeper's blobs in a run: put on all banks, synced, compared, copied, deleted when unnamed."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

@@ -108,6 +108,7 @@ class Links:
         """Turn to the server at `port`, or to the other one while nobody knows (0)."""
         seat = self.seats[bank]
         ports = [server.port for server in seat.servers]
+        seat.assign = port == ports[seat.choice]
         seat.choice = ports.index(port) if port else 1 - seat.choice
         if seat.link is not None:
             seat.link.close()

@@ -1,4 +1,4 @@
-"""The keeper's records in a run: loaded and proved at takeover, compared and repaired, copied to empty servers."""
+"""The keeper's records in a run: loaded and proved, compared and repaired, copied to empty servers."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

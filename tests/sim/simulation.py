@@ -1,4 +1,4 @@
-"""One run: three banks of two servers, keepers one after another, clients, faults, and what must be true at the end."""
+"""One run: three banks of two servers, keepers, clients, faults, and what must be true at the end."""
 
 from collections.abc import Callable
 
@@ -59,7 +59,7 @@ class Simulation:
                 rate=rng.uniform(0.97, 1.03),
                 predecessor_is_dead=not self.keepers and rng.random() < 0.7,
                 on_clean=self.atlas.on_clean,
-            )  # fmt: skip
+            )
         )
 
     def kill_keeper(self, *, every: bool = False) -> None:

@@ -14,8 +14,8 @@ from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, NotAcceptor
 from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.membership import Config
 from trivet.quorum.takeover import refuse_rollback, takeover
-from trivet.wire.entries import open_entry, split_entries
-from trivet.wire.journal_messages import Identity, ReadLog
+from trivet.wire.entries import Epoch, open_entry, split_entries
+from trivet.wire.journal_messages import Identity, Prepare, ReadLog
 
 READ_BYTES = 4 << 20
 SETTLE_S = 0.3
@@ -30,7 +30,7 @@ class Election:
     """
 
     def __init__(
-        self, volume_key: bytes, followers: Mapping[int, Follower], now: float, *,
+        self, volume_key: bytes, epoch: Epoch, followers: Mapping[int, Follower], now: float, *,
         high_water: int, fresh: bool, accept_rollback: bool, accept_cut: bool,
     ) -> None:  # fmt: skip
         self.phase: Literal["prepare", "read", "check", "form", "done"] = "prepare"
@@ -38,6 +38,7 @@ class Election:
         self.by_suspects = False
         self.mark = high_water
         self._volume_key = volume_key
+        self._epoch = epoch
         self._followers = followers
         self._fresh = fresh
         self._accept_rollback = accept_rollback
@@ -119,12 +120,22 @@ class Election:
                 if entry.slot <= identity.head:
                     self.log.add(entry)
         except CorruptReplica:
-            return self.disqualify(bank, now)
-        if self.log.head < identity.head:
-            return [self._read_more(now)] if self.log.head > before else self.disqualify(bank, now)
-        if self.log.head_hash != identity.head_hash:
-            return self.disqualify(bank, now)
+            return self._doubt(now)
+        if before < self.log.head < identity.head:
+            return [self._read_more(now)]
+        if (self.log.head, self.log.head_hash) != (identity.head, identity.head_hash):
+            return self._doubt(now)
         return self._have_log(now)
+
+    def _doubt(self, now: float) -> list[LeaderCommand]:
+        """Ask the winner once more who it is: an earlier leader's late Trim may have moved its floor."""
+        follower = self._followers[self._winner]
+        if follower.doubted:
+            return self.disqualify(self._winner, now)
+        self.phase = "prepare"
+        follower.reset("preparing")
+        follower.doubted = True
+        return [follower.send(Prepare(self._epoch), now)]
 
     def disqualify(self, bank: int, now: float) -> list[LeaderCommand]:
         """Elect again without `bank`: its log can't be read, or its server is gone."""

@@ -48,7 +48,7 @@ class Leader:
     ) -> None:  # fmt: skip
         self.reign = Reign(volume, volume_key, banks, epoch)
         self.election = Election(
-            volume_key, self.reign.followers, now, high_water=high_water, fresh=fresh,
+            volume_key, epoch, self.reign.followers, now, high_water=high_water, fresh=fresh,
             accept_rollback=accept_rollback, accept_cut=accept_cut,
         )  # fmt: skip
         self._rejoin = Rejoin(self.reign)
@@ -236,7 +236,8 @@ class Leader:
         counted = [follower for follower in reign.followers.values() if follower.counted]
         applied = {follower.bank: follower.applied for follower in counted if follower.compared}
         floor = trim_floor(applied, len(reign.followers), log.keep_from, reign.marks.durable)
-        if floor > log.floor:
+        landmarks_stay = max(log.config_slot, log.anchor_slot) <= reign.marks.durable
+        if floor > log.floor and landmarks_stay:
             log.trim(floor)
         return [follower.send(Trim(log.floor), now) for follower in counted]
 

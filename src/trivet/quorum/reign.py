@@ -138,6 +138,8 @@ class Reign:
         if self.phase == "install" and marks.durable >= self.barrier:
             self.phase = "serve"
             commands.append(Serving(self.barrier))
+        if self.phase != "serve":
+            return commands
         if marks.acked > self._told_acked:
             self._told_acked = marks.acked
             commands.append(Acked(marks.acked))

@@ -20,7 +20,7 @@ class Rejoin:
 
     def prepare(self, follower: Follower, now: float) -> list[LeaderCommand]:
         """Ask for a promise; what was sent before is void."""
-        follower.excluded = False
+        follower.excluded = follower.doubted = False
         self._reign.forget(follower, "preparing")
         return [follower.send(Prepare(self._reign.epoch), now)]
 
@@ -142,12 +142,13 @@ class Rejoin:
 
     def on_admitted(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
         """Take in that a server is a voter again."""
+        was = follower.identity
         follower.identity = identity
         if identity.standing != "voter":
             return self.park(follower, "it was not admitted", now)
         if self.forming:
             follower.counted = True
             return []
-        was_empty = follower.was_incarnation != identity.incarnation
         commands = self._reign.count(follower, now)
-        return [*commands, Compare(follower.bank, "it was refilled")] if was_empty else commands
+        refilled = was is not None and was.standing == "joining"
+        return [*commands, Compare(follower.bank, "it was refilled")] if refilled else commands
