@@ -79,6 +79,12 @@ class Election:
                 return []
         return self._begin_read(now)
 
+    def accept(self, *, rollback: bool, cut: bool, now: float) -> list[LeaderCommand]:
+        """Give up what may be missing, as a person asked with `trivet recover`, and elect again."""
+        self._accept_rollback = self._accept_rollback or rollback
+        self._accept_cut = self._accept_cut or cut
+        return self.consider(now)
+
     def _is_new(self, everybody: Mapping[int, Identity]) -> bool:
         voters = sum(identity.standing == "voter" for identity in everybody.values())
         blank = all(i.head == 0 and i.standing in ("empty", "joining", "voter") for i in everybody.values())

@@ -168,6 +168,10 @@ class Leader:
             commands += self.reign.count(follower, now)
         return commands
 
+    def accept(self, *, rollback: bool, cut: bool, now: float) -> list[LeaderCommand]:
+        """Go on with a takeover that is stuck, giving up what may be missing (`trivet recover`)."""
+        return self._elect(self.election.accept(rollback=rollback, cut=cut, now=now), now)
+
     def on_blobs_checked(self, lost_at: int, now: float) -> list[LeaderCommand]:
         """Take in the answer to CheckBlobs: the first slot that names a blob nobody has (0: none)."""
         return self._elect(self.election.on_blobs_checked(lost_at, now), now)

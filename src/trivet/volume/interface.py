@@ -8,12 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 ROOT_INO = 1
 NAME_MAX_BYTES = 255
 
 
-@dataclass(frozen=True, slots=True)
-class Attributes:
+class Attributes(msgspec.Struct, frozen=True, gc=False):
     """What stat(2) tells of one inode; `mode` holds the file type bits too."""
 
     ino: int
@@ -49,8 +50,7 @@ class Caller:
     umask: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class DirectoryEntry:
+class DirectoryEntry(msgspec.Struct, frozen=True, gc=False):
     """One name of a directory; `cookie` goes on behind it, also when other names come and go."""
 
     name: bytes

@@ -1,0 +1,59 @@
+"""Submitting: handing what the namespace noted to the commit port, at once or a little later.
+
+Rule: everything noted goes in the order it happened; whoever submits takes along what was left to ride.
+Rule: what rides waits 50 ms at most.
+"""
+
+import asyncio
+
+from trivet.keeper.stores import CommitPort, Ticket
+from trivet.volume.namespace import Namespace
+
+RIDE_S = 0.05
+
+
+class Submitter:
+    """The one way from the namespace to the commit port."""
+
+    def __init__(self, space: Namespace, commit: CommitPort) -> None:
+        self._space = space
+        self._commit = commit
+        self._last: Ticket | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self.always_durable = commit.durability == "always"
+
+    def submit(self) -> Ticket | None:
+        """Hand over all that was noted; return the last ticket, None if there never was a change."""
+        if self._space.has_changes:
+            self._last = self._commit.submit(self._space.take_changes())
+        return self._last
+
+    def ride(self) -> None:
+        """See that what was noted is handed over within 50 ms."""
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(RIDE_S, self._time_is_up)
+
+    async def committed(self) -> None:
+        """Hand over all that was noted and wait for what the durability mode promises."""
+        ticket = self.submit()
+        if ticket is not None:
+            if self.always_durable:
+                await ticket.durable()
+            else:
+                await ticket.acked()
+
+    async def durable(self) -> None:
+        """Hand over all that was noted and wait until it and everything before it is synced."""
+        ticket = self.submit()
+        if ticket is not None:
+            await ticket.durable()
+
+    def close(self) -> None:
+        """Let nothing ride any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _time_is_up(self) -> None:
+        self._timer = None
+        self.submit()

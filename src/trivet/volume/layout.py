@@ -1,0 +1,178 @@
+"""Layout: where the stored bytes of every file lie, in page records or in extents, or nowhere (a hole).
+
+Rule: a page record wins over extents; a blob that takes a page over deletes its record in the same entry.
+Rule: extents are resident, packed; bodies are not. Most files have none or those of one MiB, so these stand
+without a dict of their own.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from trivet.volume.attributes import MASKED_PAGES, MAX_FILE_BYTES, PAGE_BYTES, PAGES_PER_MIB, Inode
+from trivet.volume.changes import ChangeSet
+from trivet.volume.extents import (
+    Piece,
+    blobs_of,
+    overlay,
+    pack_extents,
+    unpack_extents,
+    without_pages,
+)
+from trivet.wire.blobs import BlobRef
+from trivet.wire.records import extents_key, page_key
+
+
+class Layout:
+    """Extents and later page records of all files; pages 0..15 stand in each inode's `page_mask`."""
+
+    __slots__ = ("_extents", "_later")
+
+    def __init__(self) -> None:
+        self._extents: dict[int, bytes | dict[int, bytes]] = {}
+        self._later: dict[int, set[int]] = {}
+
+    def pieces(self, ino: int, mib: int) -> list[Piece]:
+        """Return the pieces of one MiB."""
+        value = self.extents(ino, mib)
+        return unpack_extents(value) if value else []
+
+    def extents(self, ino: int, mib: int) -> bytes | None:
+        """Return the packed extents of one MiB, None for none."""
+        held = self._extents.get(ino)
+        if held is None:
+            return None
+        if type(held) is bytes:
+            return held if mib == 0 else None
+        assert isinstance(held, dict)
+        return held.get(mib)
+
+    def all_extents(self, ino: int) -> list[tuple[int, bytes]]:
+        """Return (MiB, packed extents) of all of an inode."""
+        held = self._extents.get(ino)
+        if held is None:
+            return []
+        return sorted(held.items()) if isinstance(held, dict) else [(0, held)]
+
+    def set_extents(self, ino: int, mib: int, value: bytes | None) -> None:
+        """Replace the packed extents of one MiB; None takes them away."""
+        held = self._extents.get(ino)
+        if isinstance(held, bytes):
+            if mib == 0:
+                held = None
+            else:
+                held = {0: held}
+        if value is None:
+            if isinstance(held, dict):
+                held.pop(mib, None)
+        elif held is None and mib == 0:
+            held = value
+        elif held is None:
+            held = {mib: value}
+        else:
+            held[mib] = value
+        if held:
+            self._extents[ino] = held
+        else:
+            self._extents.pop(ino, None)
+
+    def has_page(self, inode: Inode, page: int) -> bool:
+        """Tell whether a page record holds `page`."""
+        if page < MASKED_PAGES:
+            return bool(inode.page_mask >> page & 1)
+        return inode.later_pages > 0 and page in self._later[inode.ino]
+
+    def add_page(self, inode: Inode, page: int) -> None:
+        """Note that a page record holds `page`."""
+        if page < MASKED_PAGES:
+            inode.page_mask |= 1 << page
+        else:
+            later = self._later.setdefault(inode.ino, set())
+            later.add(page)
+            inode.later_pages = len(later)
+
+    def drop_page(self, inode: Inode, page: int) -> None:
+        """Note that no page record holds `page` any more."""
+        if page < MASKED_PAGES:
+            inode.page_mask &= ~(1 << page)
+        else:
+            later = self._later[inode.ino]
+            later.discard(page)
+            inode.later_pages = len(later)
+            if not later:
+                del self._later[inode.ino]
+
+    def note_later_page(self, ino: int, page: int) -> None:
+        """Take in one page record while loading."""
+        self._later.setdefault(ino, set()).add(page)
+
+    def later_page_count(self, ino: int) -> int:
+        """Return how many page records behind page 15 are known."""
+        return len(self._later.get(ino, ()))
+
+    def pages(self, inode: Inode) -> list[int]:
+        """Return every page that a page record holds, in order."""
+        mask = inode.page_mask
+        pages = [page for page in range(MASKED_PAGES) if mask >> page & 1] if mask else []
+        if inode.later_pages:
+            pages += sorted(self._later[inode.ino])
+        return pages
+
+    def pages_between(self, inode: Inode, first: int, end: int) -> list[int]:
+        """Return the pages in [`first`, `end`) that page records hold, in order."""
+        mask = inode.page_mask
+        pages = [page for page in range(first, min(end, MASKED_PAGES)) if mask >> page & 1] if mask else []
+        if inode.later_pages and end > MASKED_PAGES:
+            later = self._later[inode.ino]
+            if end - first < len(later):
+                pages += [page for page in range(max(first, MASKED_PAGES), end) if page in later]
+            else:
+                pages += sorted(page for page in later if first <= page < end)
+        return pages
+
+    def put_blob(
+        self, inode: Inode, mib: int, runs: Sequence[tuple[int, int]], blob: BlobRef, changes: ChangeSet
+    ) -> None:
+        """Let `blob` hold the `runs` of pages [first, end) of one MiB, packed one behind another."""
+        ino = inode.ino
+        pieces, freed = overlay(self.pieces(ino, mib), runs, blob)
+        self._replace(ino, mib, pieces, changes)
+        changes.freed += freed
+        changes.new_blobs.append(blob)
+        start = mib * PAGES_PER_MIB
+        for first, end in runs:
+            self._delete_pages(inode, self.pages_between(inode, start + first, start + end), changes)
+
+    def cut(self, inode: Inode, pages: int, changes: ChangeSet) -> None:
+        """Let nothing be stored of the pages from `pages` on."""
+        ino = inode.ino
+        self._delete_pages(inode, self.pages_between(inode, pages, MAX_FILE_BYTES // PAGE_BYTES), changes)
+        cut_mib = pages // PAGES_PER_MIB
+        for mib, value in self.all_extents(ino):
+            if mib >= cut_mib:
+                pieces = unpack_extents(value)
+                first = pages % PAGES_PER_MIB if mib == cut_mib else 0
+                left = without_pages(pieces, first, PAGES_PER_MIB)
+                if left != pieces:
+                    self._replace(ino, mib, left, changes)
+                    changes.freed += sorted(_names(pieces) - _names(left))
+
+    def forget(self, inode: Inode, changes: ChangeSet) -> None:
+        """Delete every record of a body and free its blobs."""
+        self._delete_pages(inode, self.pages(inode), changes)
+        for mib, value in self.all_extents(inode.ino):
+            changes.records[extents_key(inode.ino, mib)] = None
+            changes.freed += [blob.name for blob in blobs_of(value)]
+        self._extents.pop(inode.ino, None)
+
+    def _replace(self, ino: int, mib: int, pieces: Sequence[Piece], changes: ChangeSet) -> None:
+        value = pack_extents(pieces) if pieces else None
+        self.set_extents(ino, mib, value)
+        changes.records[extents_key(ino, mib)] = value
+
+    def _delete_pages(self, inode: Inode, pages: Iterable[int], changes: ChangeSet) -> None:
+        for page in pages:
+            self.drop_page(inode, page)
+            changes.records[page_key(inode.ino, page)] = None
+
+
+def _names(pieces: Iterable[Piece]) -> set[int]:
+    return {piece.blob.name for piece in pieces}

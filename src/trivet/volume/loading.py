@@ -1,0 +1,118 @@
+"""Loading: building the namespace from the records of a volume, and saying what does not fit.
+
+Rule: nothing is repaired here in silence: what does not fit is named, with its path where one is known.
+Rule: inodes that were open but unlinked when the last keeper ended are purged.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, field
+
+from trivet.errors import CorruptReplica
+from trivet.volume.attributes import MASKED_PAGES, Inode
+from trivet.volume.blob_names import BlobNames
+from trivet.volume.interface import ROOT_INO
+from trivet.volume.namespace import Namespace
+from trivet.wire.records import ino_of, name_of, part_of
+
+
+@dataclass(slots=True)
+class Loading:
+    """A namespace being built: feed `add` every record, then ask `finish` for what does not fit."""
+
+    names: BlobNames
+    space: Namespace = field(init=False)
+    _numbers: dict[int, int] = field(default_factory=dict)
+    _masks: Counter[int] = field(default_factory=Counter)
+    _orphans: set[int] = field(default_factory=set)
+    _problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.space = Namespace(self.names)
+
+    def add(self, key: bytes, value: bytes | None) -> None:
+        """Take in one record, in any order; the value of a `b/` record may be left out (None)."""
+        kind = key[:2]
+        if kind == b"c/":
+            return
+        ino = self._number(ino_of(key))
+        if kind == b"b/":
+            page = part_of(key)
+            if page < MASKED_PAGES:
+                self._masks[ino] |= 1 << page
+            else:
+                self.space.layout.note_later_page(ino, page)
+            return
+        assert value is not None
+        if kind == b"d/":
+            number = self._number(int.from_bytes(value, "big"))
+            self.space.directories.setdefault(ino, {})[name_of(key)] = number
+        elif kind == b"i/":
+            self.space.inodes.add_packed(ino, value)
+        elif kind == b"e/":
+            self.space.layout.set_extents(ino, part_of(key), value)
+        elif kind == b"x/":
+            self.space.xattrs.put(ino, name_of(key), value)
+        elif kind == b"o/":
+            self._orphans.add(ino)
+        else:
+            raise CorruptReplica(f"a record of an unknown kind: {key[:16]!r}")
+
+    def finish(self) -> list[str]:
+        """Complete the namespace, purge what nobody can open, and return a sentence per thing amiss."""
+        space = self.space
+        links: Counter[int] = Counter()
+        for ino, names in list(space.directories.items()):
+            holder = space.inodes.get(ino)
+            if holder is None or not holder.is_directory:
+                self._problems.append(f"names in {ino}, which is no directory: {sorted(names)[:3]}")
+                del space.directories[ino]
+                continue
+            self._join(ino, names, links)
+            space.inodes.cool()
+        if ROOT_INO in space.inodes:
+            space.parents[ROOT_INO] = ROOT_INO
+        for ino in list(space.inodes):
+            inode = space.inode(ino)
+            self._judge(inode, links[ino])
+            space.inodes.cool()
+        for ino in sorted(self._orphans):
+            orphan = space.inodes.get(ino)
+            if orphan is not None and not links[ino]:
+                space.purge(orphan, was_open=True)
+        self._numbers.clear()
+        return self._problems
+
+    def _number(self, ino: int) -> int:
+        return self._numbers.setdefault(ino, ino)
+
+    def _join(self, ino: int, names: dict[bytes, int], links: Counter[int]) -> None:
+        space = self.space
+        for name, number in list(names.items()):
+            inode = space.inodes.get(number)
+            if inode is None:
+                self._problems.append(f"{name!r} in directory {ino} names inode {number}, which is not there")
+                del names[name]
+                continue
+            links[number] += 1
+            if inode.is_directory:
+                space.parents[number] = ino
+                links[number] += 1
+                links[ino] += 1
+
+    def _judge(self, inode: Inode, links: int) -> None:
+        space = self.space
+        ino = inode.ino
+        if inode.is_directory:
+            space.directories.setdefault(ino, {})
+            if ino == ROOT_INO:
+                links += 2
+        if not links and ino not in self._orphans:
+            self._problems.append(f"inode {ino} has no name")
+        elif links != inode.nlink and ino not in self._orphans:
+            self._problems.append(f"inode {ino} tells {inode.nlink} links and has {links}")
+        mask = self._masks.get(ino, 0)
+        later = space.layout.later_page_count(ino)
+        if mask != inode.page_mask or later != inode.later_pages:
+            self._problems.append(f"inode {ino} tells other page records than there are")
+            inode.page_mask = mask
+            inode.later_pages = later

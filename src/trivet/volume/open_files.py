@@ -1,0 +1,66 @@
+"""Open files: handles, and what keeps an unlinked inode alive.
+
+Rule: an inode without a name lives as long as a handle names it; who lets go of the last one purges it.
+"""
+
+from errno import EBADF
+
+from trivet.errors import FileSystemError
+
+
+class OpenFile:
+    """One handle; `next_offset` and `sequential_reads` tell a reader that reads on from a random one."""
+
+    __slots__ = ("ino", "next_offset", "sequential_reads", "sync", "writing")
+
+    def __init__(self, ino: int, writing: bool, sync: bool) -> None:
+        self.ino = ino
+        self.writing = writing
+        self.sync = sync
+        self.next_offset = 0
+        self.sequential_reads = 0
+
+
+class OpenFiles:
+    """All handles of a volume."""
+
+    __slots__ = ("_counts", "_files", "_next")
+
+    def __init__(self) -> None:
+        self._files: dict[int, OpenFile] = {}
+        self._counts: dict[int, int] = {}
+        self._next = 1
+
+    def __len__(self) -> int:
+        return len(self._files)
+
+    def open(self, ino: int, *, writing: bool, sync: bool) -> int:
+        """Return a new handle."""
+        handle = self._next
+        self._next = handle + 1
+        self._files[handle] = OpenFile(ino, writing, sync)
+        self._counts[ino] = self._counts.get(ino, 0) + 1
+        return handle
+
+    def get(self, handle: int) -> OpenFile:
+        """Return what `handle` names, or raise EBADF."""
+        file = self._files.get(handle)
+        if file is None:
+            raise FileSystemError(EBADF)
+        return file
+
+    def release(self, handle: int) -> tuple[int, bool]:
+        """Let go of `handle`; return (inode number, whether it was its last handle)."""
+        file = self.get(handle)
+        del self._files[handle]
+        ino = file.ino
+        count = self._counts[ino] - 1
+        if count:
+            self._counts[ino] = count
+            return ino, False
+        del self._counts[ino]
+        return ino, True
+
+    def is_open(self, ino: int) -> bool:
+        """Tell whether any handle names the inode."""
+        return ino in self._counts
