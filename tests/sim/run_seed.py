@@ -3,7 +3,7 @@
 import sys
 
 from sim_oracle import Violation
-from simulation import Simulation
+from sim_run import Simulation
 
 
 def main() -> int:
@@ -15,7 +15,9 @@ def main() -> int:
         print(f"seed {sys.argv[1]}: {violation}")
         return 1
     world = simulation.world
-    print(f"seed {sys.argv[1]}: healthy after {world.now:.1f} s, {world.steps} steps, trace {world.trace_hash()}")
+    print(
+        f"seed {sys.argv[1]}: healthy after {world.now:.1f} s, {world.steps} steps, trace {world.trace_hash()}"
+    )
     print(f"faults {simulation.atlas.counts}, outcomes {simulation.outcomes}")
     return 0
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from trivet.wire.records import Row
 
 if TYPE_CHECKING:
-    from simulation import Simulation
+    from sim_run import Simulation
 
 FAULTS = (
     ("kill", 5), ("die", 4), ("hang", 3), ("partition", 4), ("slow", 2), ("keeper", 5), ("second", 3),

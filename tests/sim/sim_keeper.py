@@ -38,8 +38,8 @@ class SimKeeper:
     leader_class: type[Leader] = Leader
 
     def __init__(
-        self, network: Network, banks: dict[int, list[SimServer]], oracle: Oracle, disk: KeeperDisk, name: str,
-        *, rate: float, predecessor_is_dead: bool, on_clean: Callable[[int, float], None],
+        self, network: Network, banks: dict[int, list[SimServer]], oracle: Oracle, disk: KeeperDisk,
+        name: str, *, rate: float, predecessor_is_dead: bool, on_clean: Callable[[int, float], None],
     ) -> None:  # fmt: skip
         self.network = network
         self.world = network.world

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable
 
 from sim_server import SimServer
-from virtual_time import World
+from sim_world import World
 
 from trivet.wire.journal_messages import BankMessage
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from sim_disk import Disk
-from virtual_time import World
+from sim_world import World
 
 from trivet.quorum import acceptor_commands as c
 from trivet.quorum.acceptor import Acceptor

@@ -8,7 +8,7 @@ from sim_keeper import KeeperDisk, SimKeeper
 from sim_network import Network
 from sim_oracle import Oracle, Violation, demand
 from sim_server import VOLUME_KEY, SimServer
-from virtual_time import World
+from sim_world import World
 
 from trivet.wire.blobs import root_of, sub_hashes
 from trivet.wire.records import row_is_valid
