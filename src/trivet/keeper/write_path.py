@@ -7,11 +7,13 @@ safe.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from errno import EFBIG
 
 from trivet.errors import FileSystemError, NoMajority, TrivetError
 from trivet.keeper.flushing import Flusher
+from trivet.keeper.packing import Packer
 from trivet.keeper.page_cache import PageCache
 from trivet.keeper.read_path import ReadPath
 from trivet.keeper.submitting import Submitter
@@ -37,6 +39,7 @@ class WritePath:
         flusher: Flusher,
         reads: ReadPath,
         cache: PageCache,
+        packer: Packer,
         clock_ns: Callable[[], int],
         dirty_limit_bytes: int = DIRTY_LIMIT_BYTES,
     ) -> None:
@@ -45,6 +48,7 @@ class WritePath:
         self._flusher = flusher
         self._reads = reads
         self._cache = cache
+        self._packer = packer
         self._clock_ns = clock_ns
         self._limit_bytes = dirty_limit_bytes
         self._has_dirty = asyncio.Event()
@@ -90,6 +94,7 @@ class WritePath:
         """See that all that is dirty is noted or acked; raise what a flush before this failed with."""
         error = self._errors.pop(ino, None) if self._errors else None
         await self._flusher.flush(ino)
+        self._has_room.set()
         if error is not None:
             raise error
 
@@ -97,15 +102,20 @@ class WritePath:
         """Cut or extend a file; what is cut off reads as zeros if it is extended again."""
         if size > MAX_FILE_BYTES:
             raise FileSystemError(EFBIG)
-        inode = self._space.inode(ino)
-        if self._flusher.is_busy(ino) or (size < inode.size and size % PAGE_BYTES):
-            async with self._flusher.alone(ino):
-                tail = b""
-                if size < self._space.inode(ino).size:
-                    tail = await self._stored_tail(ino, size)
-                self._resize_now(self._space.inode(ino), size, tail)
-        else:
+        space = self._space
+        inode = space.inode(ino)
+        must_wait = size < inode.size and (size % PAGE_BYTES or space.layout.is_large(inode))
+        if not must_wait and not self._flusher.is_busy(ino):
             self._resize_now(inode, size, b"")
+            return
+        async with self._flusher.alone(ino):
+            for step in space.layout.cut_steps(space.inode(ino), size):
+                self._resize_now(space.inode(ino), step, b"")
+                await self._submitter.committed()
+            tail = b""
+            if size < space.inode(ino).size:
+                tail = await self._stored_tail(ino, size)
+            self._resize_now(space.inode(ino), size, tail)
 
     async def _stored_tail(self, ino: int, size: int) -> bytes:
         page, rest = divmod(size, PAGE_BYTES)
@@ -150,21 +160,29 @@ class WritePath:
                 continue
 
     def _flush_early(self, ino: int) -> None:
-        self._early[ino] = asyncio.create_task(self._flush_quietly(ino, is_early=True))
+        self._early[ino] = asyncio.create_task(self._flush_full_chunks(ino))
 
-    async def _flush_quietly(self, ino: int, *, is_early: bool = False) -> None:
+    async def _flush_full_chunks(self, ino: int) -> None:
         try:
-            if is_early:
-                await self._flusher.flush_full_chunks(ino)
-            else:
-                await self._flusher.flush(ino)
-                await self._submitter.committed()
+            try:
+                cost = await self._flusher.flush_full_chunks(ino)
+            finally:
+                del self._early[ino]
+            await self._flusher.acked(cost)
         except TrivetError as error:
             if ino in self._space.inodes:
                 self._errors[ino] = error
         finally:
-            if is_early:
-                del self._early[ino]
+            self._has_room.set()
+
+    async def _flush_quietly(self, ino: int) -> None:
+        try:
+            await self._flusher.flush(ino)
+            await self._submitter.committed()
+        except TrivetError as error:
+            if ino in self._space.inodes:
+                self._errors[ino] = error
+        finally:
             self._has_room.set()
 
     async def _flush_old(self) -> None:
@@ -176,5 +194,7 @@ class WritePath:
             old = self._space.dirty.older_than(self._now_s() - _OLD_S)
             for at in range(0, len(old), _FLUSHES_AT_ONCE):
                 await asyncio.gather(*map(self._flush_quietly, old[at : at + _FLUSHES_AT_ONCE]))
+            with contextlib.suppress(TrivetError):
+                await self._packer.pack_scattered()
             if len(self._space.dirty):
                 self._has_dirty.set()
