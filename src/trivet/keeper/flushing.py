@@ -110,6 +110,11 @@ class Flusher:
     def _flush_now(self, ino: int, dirty: DirtyFile) -> bool:
         """Note small dirty data as page records; return False, having done nothing, if that can't be."""
         inode = self._space.inode(ino)
+        body = dirty.only_page(inode.size)
+        if body is not None:
+            self._space.dirty.drop(ino)
+            self._note_pages(inode, ((0, body),))
+            return True
         plan = _page_plan(inode.size, dirty.chunks)
         if plan is None:
             return False
@@ -123,8 +128,7 @@ class Flusher:
                     return False
                 body = _mixed(base, chunk, start, end)
             bodies.append((page, body))
-        self._space.dirty.detach(ino, list(dirty.chunks))
-        self._space.dirty.arrived(ino, inode.size)
+        self._space.dirty.drop(ino)
         self._note_pages(inode, bodies)
         return True
 

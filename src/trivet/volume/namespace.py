@@ -255,7 +255,7 @@ class Namespace:
         """
         ino = inode.ino
         records = self.changes.records
-        self.dirty.discard(ino)
+        self.dirty.drop(ino)
         if self.layout.is_large(inode):
             self.doomed[ino] = None
             self.touch(ino)
