@@ -40,20 +40,28 @@ class BlobWriter:
 
     async def put(self, ino: int, size: int, parts: Mapping[int, tuple[Chunk, Runs]]) -> list[StoredRuns]:
         """Store the runs of each MiB of a file of `size` bytes, in parallel; if one fails, all are freed."""
-        puts = (self._put_mib(ino, mib, size, chunk, runs) for mib, (chunk, runs) in parts.items())
-        outcomes = await asyncio.gather(*puts, return_exceptions=True)
-        stored = [outcome for outcome in outcomes if isinstance(outcome, StoredRuns)]
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                self.free(stored)
-                raise outcome
-        return stored
+        names: list[int] = []
+        puts = (self._put_mib(ino, mib, size, part, names) for mib, part in parts.items())
+        done = False
+        try:
+            outcomes = await asyncio.gather(*puts, return_exceptions=True)
+            for outcome in outcomes:
+                if isinstance(outcome, BaseException):
+                    raise outcome
+            done = True
+        finally:
+            if not done:
+                self._space.changes.freed += names
+        return [outcome for outcome in outcomes if isinstance(outcome, StoredRuns)]
 
     def free(self, stored: Sequence[StoredRuns]) -> None:
         """Give up blobs that no record will name."""
         self._space.changes.freed += [one.blob.name for one in stored]
 
-    async def _put_mib(self, ino: int, mib: int, size: int, chunk: Chunk, runs: Runs) -> StoredRuns:
+    async def _put_mib(
+        self, ino: int, mib: int, size: int, part: tuple[Chunk, Runs], names: list[int]
+    ) -> StoredRuns:
+        chunk, runs = part
         limit = min(size - mib * MIB_BYTES, MIB_BYTES)
         async with self._puts:
             pieces, _freed = overlay(self._space.layout.pieces(ino, mib), runs, _NO_BLOB)
@@ -61,7 +69,9 @@ class BlobWriter:
                 runs = [(0, -(-limit // PAGE_BYTES))]
             texts = [await self._run_text(ino, mib, limit, chunk, run) for run in runs]
             text = texts[0] if len(texts) == 1 else b"".join(texts)
-            blob = await self._blobs.put(self._blobs.new_name(), text)
+            name = self._blobs.new_name()
+            names.append(name)
+            blob = await self._blobs.put(name, text)
         return StoredRuns(mib, runs, blob)
 
     async def _run_text(self, ino: int, mib: int, limit: int, chunk: Chunk, run: tuple[int, int]) -> bytes:

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from memory_ports import MemoryBanks
-from trivet.errors import NoMajority
+from trivet.errors import NoMajority, NoSpace
 from trivet.keeper.local_volume import LocalVolume
 from trivet.volume.attributes import MIB_BYTES
 from trivet.volume.interface import ROOT_INO, AttributeChanges, Caller
@@ -154,3 +154,28 @@ def test_a_writer_waits_for_banks_not_for_timers() -> None:
 
     assert loop.run_until_complete(write_much()) < 0.1
     loop.close()
+
+
+async def test_full_banks_are_told_at_once_and_nothing_is_lost(
+    volume: LocalVolume, banks: MemoryBanks
+) -> None:
+    _ino, handle = await new_file(volume, b"a")
+    banks.full = True
+    for mib in range(31):
+        await volume.write(handle, mib * MIB_BYTES, bytes([mib]) * MIB_BYTES)
+    with pytest.raises(NoSpace):
+        await volume.write(handle, 31 * MIB_BYTES, bytes(2 * MIB_BYTES))
+    assert volume.space.dirty.cost_bytes >= 31 * MIB_BYTES
+    banks.full = False
+    await until(lambda: not volume._writes._errors)
+    await volume.fsync(handle)
+    assert await volume.read(handle, 30 * MIB_BYTES, MIB_BYTES) == bytes([30]) * MIB_BYTES
+
+
+async def test_a_write_larger_than_all_dirty_data_may_be_is_taken_in(
+    volume: LocalVolume, banks: MemoryBanks
+) -> None:
+    _ino, handle = await new_file(volume, b"a")
+    data = random.Random(7).randbytes(40 * MIB_BYTES)
+    assert await volume.write(handle, 5, data) == len(data)
+    assert await volume.read(handle, 5, len(data)) == data
