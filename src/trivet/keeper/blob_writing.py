@@ -42,17 +42,21 @@ class BlobWriter:
         """Store the runs of each MiB of a file of `size` bytes, in parallel; if one fails, all are freed."""
         names: list[int] = []
         puts = (self._put_mib(ino, mib, size, part, names) for mib, part in parts.items())
-        done = False
+        stored: list[StoredRuns] = []
         try:
             outcomes = await asyncio.gather(*puts, return_exceptions=True)
-            for outcome in outcomes:
-                if isinstance(outcome, BaseException):
-                    raise outcome
-            done = True
+            stored = [outcome for outcome in outcomes if isinstance(outcome, StoredRuns)]
         finally:
-            if not done:
+            if len(stored) < len(parts):
                 self._space.changes.freed += names
-        return [outcome for outcome in outcomes if isinstance(outcome, StoredRuns)]
+        failure = next((outcome for outcome in outcomes if isinstance(outcome, BaseException)), None)
+        if failure is not None:
+            outcomes.clear()
+            try:
+                raise failure
+            finally:
+                del failure  # or the traceback holds itself and the data: nothing collects cycles here
+        return stored
 
     def free(self, stored: Sequence[StoredRuns]) -> None:
         """Give up blobs that no record will name."""

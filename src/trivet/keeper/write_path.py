@@ -103,7 +103,7 @@ class WritePath:
         await self._flusher.flush(ino)
         self._has_room.set()
         if error is not None:
-            raise error
+            raise type(error)(*error.args)
 
     async def resize(self, ino: int, size: int) -> None:
         """Cut or extend a file; what is cut off reads as zeros if it is extended again."""
@@ -156,7 +156,7 @@ class WritePath:
             errors = self._errors.values()
             full = next((error for error in errors if isinstance(error, NoSpace)), None)
             if full is not None or self._now_s() > deadline:
-                raise full or next(iter(errors), NoMajority("the banks take no data in"))
+                raise NoSpace(str(full)) if full else NoMajority("the banks take no data in")
             self._has_room.clear()
             self._has_dirty.set()
             for ino in list(self._space.dirty)[:_FLUSHES_AT_ONCE]:
@@ -193,7 +193,7 @@ class WritePath:
         except TrivetError as error:
             self._retry_at_s = self._now_s() + _RETRY_S
             if ino in self._space.inodes:
-                self._errors[ino] = error
+                self._errors[ino] = error.with_traceback(None)
         finally:
             self._has_room.set()
 

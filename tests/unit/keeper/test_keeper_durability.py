@@ -1,6 +1,7 @@
 """LocalVolume: what waits for what, in time and in memory, and what happens when the banks fail."""
 
 import asyncio
+import gc
 import random
 from collections.abc import AsyncIterator, Callable
 
@@ -10,6 +11,7 @@ from memory_ports import MemoryBanks
 from trivet.errors import NoMajority, NoSpace
 from trivet.keeper.local_volume import LocalVolume
 from trivet.volume.attributes import MIB_BYTES
+from trivet.volume.dirty_chunk import Chunk
 from trivet.volume.interface import ROOT_INO, AttributeChanges, Caller
 from virtual_time import VirtualTimeLoop
 
@@ -179,3 +181,27 @@ async def test_a_write_larger_than_all_dirty_data_may_be_is_taken_in(
     data = random.Random(7).randbytes(40 * MIB_BYTES)
     assert await volume.write(handle, 5, data) == len(data)
     assert await volume.read(handle, 5, len(data)) == data
+
+
+async def test_failed_flushes_leave_no_cycles_that_hold_data(volume: LocalVolume, banks: MemoryBanks) -> None:
+    _ino, handle = await new_file(volume, b"a")
+    gc.collect()
+    gc.disable()
+    gc.set_debug(gc.DEBUG_SAVEALL)
+    try:
+        banks.full = True
+        for _attempt in range(3):
+            await volume.write(handle, 0, bytes(3 * MIB_BYTES))
+            with pytest.raises(NoSpace):
+                await volume.fsync(handle)
+        await until(lambda: bool(volume._writes._errors))
+        banks.full = False
+        with pytest.raises(NoSpace):
+            await volume.fsync(handle)
+        await volume.fsync(handle)
+        gc.collect()
+        assert not [found for found in gc.garbage if isinstance(found, Chunk)]
+    finally:
+        gc.set_debug(0)
+        gc.garbage.clear()
+        gc.enable()
