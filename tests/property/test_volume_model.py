@@ -218,7 +218,7 @@ class VolumeOfSmallSteps(VolumeAgainstDisk):
         self.patches.undo()
 
 
-SETTINGS = settings(max_examples=50, stateful_step_count=50, deadline=None)
+SETTINGS = settings(max_examples=50, stateful_step_count=50)
 VolumeAgainstDisk.TestCase.settings = SETTINGS
 VolumeOfSmallSteps.TestCase.settings = SETTINGS
 TestVolumeAgainstDisk = VolumeAgainstDisk.TestCase

@@ -15,7 +15,21 @@ from trivet.errors import TrivetError
 app = App(name="trivet", help="A self-healing drive that watches itself.", version=__version__)
 
 #: verb -> (where its function or App is, one line of help)
-VERBS: dict[str, tuple[str, str]] = {}
+VERBS: dict[str, tuple[str, str]] = {
+    "up": ("trivet.cli.up:up", "Bring the drive up: banks, keeper, folder."),
+    "down": ("trivet.cli.down:down", "Unmount and stop everything; nothing is lost."),
+    "start": ("trivet.cli.start_stop:start", "Start a bank or a server again."),
+    "stop": ("trivet.cli.start_stop:stop", "Stop a bank or a server on purpose."),
+    "status": ("trivet.cli.status:status", "Show what is well and what is not."),
+    "verify": ("trivet.cli.verify:verify", "Look at every copy; change nothing."),
+    "repair": ("trivet.cli.repair:repair", "Fix what is damaged, or say what would be fixed."),
+    "repairs": ("trivet.cli.repair:repairs", "List what was repaired."),
+    "scrub": ("trivet.cli.scrub:scrub", "Steer the slow reading of every copy."),
+    "recover": ("trivet.cli.recover:recover", "Accept a loss, so that the drive serves again."),
+    "serve": ("trivet.cli.serve:app", "Run one process of the drive by hand."),
+    "volume": ("trivet.cli.volume_init:app", "Make the description and the key of a drive."),
+    "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
+}
 
 for _name, (_place, _help) in VERBS.items():
     app.command(_place, name=_name, help=_help)

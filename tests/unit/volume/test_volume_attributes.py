@@ -3,7 +3,7 @@
 import stat
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trivet.errors import CorruptReplica
@@ -18,7 +18,6 @@ def fields(inode: Inode) -> list[object]:
     return [getattr(inode, name) for name in Inode.__slots__]
 
 
-@settings(deadline=None)
 @given(
     st.integers(0, 65535),
     U32,

@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES
@@ -14,7 +14,6 @@ WRITES = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(WRITES, st.integers(0, 80_000), st.integers(0, 80_000))
 def test_a_chunk_holds_what_was_written_last(writes: list[tuple[int, int]], a: int, b: int) -> None:
     chunk = Chunk(0.0)

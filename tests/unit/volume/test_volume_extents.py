@@ -1,7 +1,7 @@
 """Extents: packing, laying over, cutting and planning reads."""
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from trivet.errors import CorruptReplica
@@ -27,7 +27,6 @@ def blob(name: int, pages: int) -> BlobRef:
     return BlobRef(name, pages * PAGE_BYTES, bytes([name]) * 16)
 
 
-@settings(deadline=None)
 @given(st.lists(RUNS, max_size=8))
 def test_overlays_tell_the_last_writer_of_every_page(layers: list[list[tuple[int, int]]]) -> None:
     model: dict[int, tuple[int, int]] = {}

@@ -20,7 +20,7 @@ def drain(listings: Listings, names: dict[bytes, int], step: int, change: object
     return found
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(st.integers(0, 200), st.integers(1, 50), st.integers(0, 1 << 20))
 def test_names_that_stay_are_told_once(count: int, step: int, seed: int) -> None:
     rng = random.Random(seed)

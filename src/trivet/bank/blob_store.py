@@ -1,0 +1,246 @@
+"""The blobs of one server: immutable bytes under a name used once, in segment files of 64 MiB.
+
+Rule: what a copy's bytes are worth is judged by whoever holds the root; a damaged copy is answered as it is.
+Rule: the index and the tails belong to the loop; threads get a pinned segment and an offset, nothing else.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from pathlib import Path
+from typing import TypeVar
+
+from trivet.bank.blob_copy import Data, header_of, is_whole, read_pieces, reads_back, spoil
+from trivet.bank.blob_header import BLOCK_BYTES, pack_header, stored_bytes
+from trivet.bank.blob_index import BlobIndex, Place
+from trivet.bank.segment import Segment, segment_path, segments_in
+from trivet.errors import CorruptReplica
+from trivet.io.disk import punch_hole, sync_folder, write_whole
+from trivet.wire.bank_messages import BlobData
+from trivet.wire.blobs import piece_range
+
+log = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_ON_LOOP_BYTES = 256 << 10
+_PADDING = bytes(BLOCK_BYTES)
+
+
+class BlobStore:
+    """The blobs under `folder`; `pool` runs what may wait for the disk."""
+
+    def __init__(self, folder: Path, volume_key: bytes, pool: Executor) -> None:
+        self._folder = folder
+        self._key = volume_key
+        self._pool = pool
+        self._segments: dict[int, Segment] = {}
+        self._dirty: dict[int, Segment] = {}
+        self._active: Segment | None = None
+        self._last_number = 0
+        self.index = BlobIndex()
+        self.stored_bytes = 0
+
+    def open(self, cuts: Mapping[int, int]) -> None:
+        """Find every blob that is there and sync them; blocks, so it runs before the server serves.
+
+        `cuts` are segments of which so many bytes count only: a sync failed on what stood behind.
+        """
+        self._folder.mkdir(parents=True, exist_ok=True)
+        for number in segments_in(self._folder):
+            path = segment_path(self._folder, number)
+            if number in cuts and path.stat().st_size > cuts[number]:
+                os.truncate(path, cuts[number])
+            segment = Segment(number, path)
+            os.fdatasync(segment.fd)
+            self._segments[number] = segment
+            self._last_number = number
+            self._take_in(segment)
+            self._active = segment
+
+    def _take_in(self, segment: Segment) -> None:
+        """Index what `segment` holds; of two copies of one name the later one stays."""
+        for header, place in segment.scan(self._key):
+            segment.live += 1
+            self.stored_bytes += stored_bytes(place.size)
+            self._dropped(self.index.put(header.name, place))
+
+    async def put(self, name: int, data: Data, hashes: bytes) -> None:
+        """Store a blob unless it is there; OSError (ENOSPC...) leaves everything as it was."""
+        if self.index.get(name) is None:
+            place = await self._write(name, data, hashes)
+            self._dropped(self.index.put(name, place))
+
+    async def replace(self, name: int, data: Data, hashes: bytes) -> None:
+        """Store a blob in place of whatever copy stands there, read it back from the disk and check it."""
+        place = await self._write(name, data, hashes)
+        segment = self._segments[place.segment]
+        if not await self._in_thread(segment, lambda: reads_back(segment, place, data)):
+            self._dropped(place)
+            raise CorruptReplica(f"blob {name} did not read back as it was written")
+        self._dropped(self.index.put(name, place))
+
+    async def _write(self, name: int, data: Data, hashes: bytes) -> Place:
+        segment, offset = self._room_for(len(data))
+        header = pack_header(self._key, segment.number, offset, name, len(data), hashes)
+        padding = _PADDING[: stored_bytes(len(data)) - len(header) - len(data)]
+        self._dirty[segment.number] = segment
+        segment.live += 1
+        try:
+            if len(data) <= _ON_LOOP_BYTES:
+                write_whole(segment.fd, (header, data, padding), offset)
+            else:
+                await self._in_thread(
+                    segment, lambda: write_whole(segment.fd, (header, data, padding), offset)
+                )
+        except OSError:
+            segment.live -= 1
+            raise
+        self._dirty[segment.number] = segment  # a sync may have begun while the thread wrote
+        self.stored_bytes += stored_bytes(len(data))
+        return Place(segment.number, offset, len(data))
+
+    def _room_for(self, size: int) -> tuple[Segment, int]:
+        while True:
+            if self._active is not None:
+                offset = self._active.take(size)
+                if offset is not None:
+                    return self._active, offset
+            self._last_number += 1
+            self._folder.mkdir(parents=True, exist_ok=True)
+            path = segment_path(self._folder, self._last_number)
+            self._active = Segment(self._last_number, path, create=True)
+            sync_folder(self._folder)
+            self._segments[self._last_number] = self._active
+
+    def get(self, name: int, offset: int, length: int) -> tuple[Place, int, int] | None:
+        """Return (place, start, end), the whole pieces that cover a range; None if there is no such blob."""
+        place = self.index.get(name)
+        if place is None:
+            return None
+        start, end = piece_range(place.size, offset, length)
+        return place, start, max(start, end)
+
+    def read_now(self, place: Place, start: int, end: int) -> tuple[BlobData, Data] | None:
+        """Return the bytes [start, end) of the blob at `place` if they are in memory, None if not."""
+        return read_pieces(self._key, self._segments[place.segment], place, start, end, os.RWF_NOWAIT)
+
+    async def read(self, place: Place, start: int, end: int) -> tuple[BlobData, Data]:
+        """Return the bytes [start, end) of the blob at `place` as they stand on the disk."""
+        segment = self._segments[place.segment]
+        found = await self._in_thread(segment, lambda: read_pieces(self._key, segment, place, start, end))
+        assert found is not None
+        return found
+
+    async def delete(self, names: list[int]) -> None:
+        """Forget the blobs and give their room back; unknown names are fine."""
+        places = [place for name in names if (place := self.index.remove(name)) is not None]
+        await self._run(lambda: None)  # the disk may be busy: one turn of the pool a request bounds the queue
+        for place in places:
+            self._dropped(place)
+
+    def _dropped(self, place: Place | None) -> None:
+        """Give the room of a copy back that the index no longer names."""
+        segment = self._segments.get(place.segment) if place is not None else None
+        if place is None or segment is None:
+            return
+        segment.live -= 1
+        self.stored_bytes -= stored_bytes(place.size)
+        if segment.live or segment is self._active:
+            self._dirty[place.segment] = segment
+            punch_hole(segment.fd, place.offset, stored_bytes(place.size))
+        else:
+            self._forget(segment)
+            segment.path.unlink(missing_ok=True)
+
+    def _forget(self, segment: Segment) -> None:
+        self._segments.pop(segment.number, None)
+        self._dirty.pop(segment.number, None)
+        if segment is self._active:
+            self._active = None
+        segment.close()
+
+    async def list_after(self, after: int, limit: int) -> tuple[list[tuple[int, int, bytes]], bool]:
+        """Return (name, size, root) behind `after` in name order, and whether more follow.
+
+        The root is what the stored header says, empty where the header is damaged.
+        """
+        self.notice_lost_files()
+        found, more = self.index.after(after, limit)
+        held = {place.segment: self._segments[place.segment] for _, place in found}
+        for segment in held.values():
+            segment.pin()
+        try:
+            headers = await self._run(
+                lambda: [header_of(self._key, held[place.segment], name, place) for name, place in found]
+            )
+        finally:
+            for segment in held.values():
+                segment.unpin()
+        roots = (header.root if header is not None else b"" for header in headers)
+        return [(name, place.size, root) for (name, place), root in zip(found, roots, strict=True)], more
+
+    async def is_whole(self, name: int) -> bool | None:
+        """Tell whether the copy of `name` matches its own header, read from the disk; None if it is gone."""
+        place = self.index.get(name)
+        if place is None:
+            return None
+        segment = self._segments[place.segment]
+        return await self._in_thread(segment, lambda: is_whole(self._key, segment, name, place))
+
+    def spoil(self, name: int, data: bytes) -> None:
+        """Write `data`, cut or filled with zeros, over the bytes of the copy of `name`, unchecked."""
+        place = self.index.get(name)
+        assert place is not None
+        segment = self._segments[place.segment]
+        spoil(segment, place, data)
+        self._dirty[segment.number] = segment
+
+    def notice_lost_files(self) -> None:
+        """Forget what stood in segment files that were deleted, swapped or cut, and take in what is there."""
+        for segment in list(self._segments.values()):
+            if segment.is_in_place():
+                continue
+            lost = list(self.index.in_segment(segment.number))
+            for name, place in lost:
+                self.index.remove(name)
+                self.stored_bytes -= stored_bytes(place.size)
+            self._forget(segment)
+            log.error("segment %s was changed by somebody else: %s blobs lost", segment.path, len(lost))
+            if segment.path.exists():
+                found = Segment(segment.number, segment.path)
+                self._segments[segment.number] = found
+                self._take_in(found)
+                self._active = self._active or found
+
+    def take_dirty(self) -> list[Segment]:
+        """Return the segments written since the last call, pinned; whoever syncs them unpins them."""
+        dirty = list(self._dirty.values())
+        self._dirty.clear()
+        for segment in dirty:
+            segment.pin()
+        return dirty
+
+    def unsafe(self) -> list[tuple[int, int]]:
+        """Return (number, synced bytes) of every segment that holds more than was synced."""
+        return [
+            (segment.number, segment.safe_bytes)
+            for segment in self._segments.values()
+            if segment.tail > segment.safe_bytes
+        ]
+
+    def close(self) -> None:
+        """Close every segment."""
+        for segment in self._segments.values():
+            segment.close()
+
+    async def _in_thread(self, segment: Segment, work: Callable[[], _T]) -> _T:
+        segment.pin()
+        try:
+            return await self._run(work)
+        finally:
+            segment.unpin()
+
+    async def _run(self, work: Callable[[], _T]) -> _T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -1,0 +1,99 @@
+"""One segment file: blobs one behind another, each behind its header, from block to block.
+
+Rule: bytes behind the last blob are never cut off or written over: what can't be read today may be asked for.
+Rule: whoever reads or writes in a thread pins the segment, so that its descriptor is not closed meanwhile.
+"""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from trivet.bank.blob_header import BLOCK_BYTES, MAX_HEADER_BYTES, BlobHeader, read_header, stored_bytes
+from trivet.bank.blob_index import Place
+from trivet.io.disk import next_data
+
+SEGMENT_BYTES = 64 << 20
+_SUFFIX = ".segment"
+
+
+class Segment:
+    """An open segment file; `tail` is where the next blob goes, `live` how many blobs the index has in it,
+    `safe_bytes` how much of it was synced (what was there at start is synced before the server serves).
+    """
+
+    def __init__(self, number: int, path: Path, *, create: bool = False) -> None:
+        self.number = number
+        self.path = path
+        self.fd = os.open(path, os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0), 0o600)
+        self.live = 0
+        self.tail = self.size_rounded()
+        self.safe_bytes = self.tail
+        self._pins = 0
+        self._closing = False
+
+    def size_rounded(self) -> int:
+        """Return the file's size, rounded up to whole blocks."""
+        return -(-os.fstat(self.fd).st_size // BLOCK_BYTES) * BLOCK_BYTES
+
+    def take(self, size: int) -> int | None:
+        """Return the offset for a blob of `size` bytes and move the tail behind it; None if it is full."""
+        end = self.tail + stored_bytes(size)
+        if end > SEGMENT_BYTES:
+            return None
+        offset, self.tail = self.tail, end
+        return offset
+
+    def is_in_place(self) -> bool:
+        """Tell whether the path still leads to this file and nothing was cut off it."""
+        try:
+            found = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        mine = os.fstat(self.fd)
+        return (found.st_ino, found.st_dev) == (mine.st_ino, mine.st_dev) and self.size_rounded() >= self.tail
+
+    def scan(self, volume_key: bytes) -> Iterator[tuple[BlobHeader, Place]]:
+        """Yield every blob whose header is whole, past holes and damage; a torn last one is left out."""
+        size = os.fstat(self.fd).st_size
+        offset = 0
+        while True:
+            data_at = next_data(self.fd, offset)
+            if data_at is None or data_at >= SEGMENT_BYTES:
+                return
+            offset = max(offset, data_at // BLOCK_BYTES * BLOCK_BYTES)
+            header = read_header(volume_key, self.number, offset, os.pread(self.fd, MAX_HEADER_BYTES, offset))
+            if header is None:
+                offset += BLOCK_BYTES
+                continue
+            end = offset + stored_bytes(header.size)
+            if end <= size:
+                yield header, Place(self.number, offset, header.size)
+            offset = end
+
+    def pin(self) -> None:
+        """Keep the descriptor open until `unpin`."""
+        self._pins += 1
+
+    def unpin(self) -> None:
+        """Give one pin back."""
+        self._pins -= 1
+        if self._closing and not self._pins:
+            os.close(self.fd)
+
+    def close(self) -> None:
+        """Close the descriptor as soon as nobody has it pinned."""
+        if not self._closing:
+            self._closing = True
+            if not self._pins:
+                os.close(self.fd)
+
+
+def segment_path(folder: Path, number: int) -> Path:
+    """Return where segment `number` is kept."""
+    return folder / f"{number:08d}{_SUFFIX}"
+
+
+def segments_in(folder: Path) -> list[int]:
+    """Return the numbers of the segments in `folder`, in order; other files are left alone."""
+    stems = (path.name.removesuffix(_SUFFIX) for path in folder.glob("*" + _SUFFIX))
+    return sorted(int(stem) for stem in stems if stem.isdecimal() and len(stem) == 8 and int(stem) > 0)

@@ -1,0 +1,187 @@
+"""One server of a bank as a process: listens, tells protocols apart, stops cleanly or fails at once.
+
+Rule: what can't be wrong goes on; what can't be believed any more ends the process with exit code 3.
+Rule: loopback only: there is no TLS on a bank's port.
+"""
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import NoReturn
+
+import uvloop
+
+from trivet.bank.data_requests import DataRequests, Result
+from trivet.bank.journal_requests import JournalRequests
+from trivet.bank.place import Place, lock_folder, record_failure
+from trivet.bank.server_log import log_to
+from trivet.bank.syncer import Syncer
+from trivet.errors import ConfigError
+from trivet.io.link import Body, Peer, serve_link
+from trivet.io.volume_folder import VolumeFolder
+from trivet.wire.auth import MAGIC
+from trivet.wire.entries import GENESIS_HASH, NO_EPOCH
+from trivet.wire.journal_messages import BankMessage, Hello, Refusal
+
+log = logging.getLogger(__name__)
+
+CONNECTIONS = 64
+FIRST_BYTES_TIMEOUT_S = 5.0
+_ROOM_EVERY_S = 0.5
+_SNIFF_BYTES = 5
+_READ_LIMIT_BYTES = 4 << 20
+_THREADS = 4
+_SWITCH_INTERVAL_S = 0.0005
+FAILED_EXIT_CODE = 3
+
+
+class BankServer:
+    """Serves the stores of one place; `failed` ends the process."""
+
+    def __init__(self, place: Place, volume_key: bytes, folder: Path, pool: ThreadPoolExecutor) -> None:
+        self._place = place
+        self._key = volume_key
+        self._syncer = Syncer(place.blobs, place.journal, pool, self._fail)
+        self._journal = JournalRequests(
+            place.acceptor,
+            place.journal,
+            place.records,
+            self._syncer,
+            volume_key=volume_key,
+            pool=pool,
+            store_meta=place.store,
+            on_failure=self._fail,
+        )
+        self._data = DataRequests(
+            folder,
+            place.records,
+            place.blobs,
+            place.foreign,
+            self._syncer,
+            volume_key=volume_key,
+            on_failure=self._fail,
+        )
+        self._peers: set[Peer] = set()
+        self._connections: set[asyncio.Task[None]] = set()
+
+    def _fail(self, error: Exception) -> NoReturn:
+        record_failure(self._place, error)
+        logging.shutdown()
+        os._exit(FAILED_EXIT_CODE)
+
+    def _handle(self, message: BankMessage, body: Body, peer: Peer) -> Result:
+        if isinstance(message, Hello):
+            self._peers.add(peer)
+            return self._place.acceptor.identity()
+        answer = self._journal.handle(message, body)
+        if answer is None:
+            answer = self._data.handle(message, body)
+        if answer is None:
+            what = f"{type(message).__name__} is not a request"
+            return Refusal("request", what, NO_EPOCH, 0, GENESIS_HASH)
+        return answer
+
+    async def run(self, listener: socket.socket) -> None:
+        """Serve on `listener` until SIGTERM or SIGINT, then stop cleanly."""
+        loop = asyncio.get_running_loop()
+        stopping = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        self._place.records.start()
+        making_room = asyncio.create_task(self._keep_room())
+        server = await asyncio.start_server(self._connected, sock=listener, limit=_READ_LIMIT_BYTES)
+        await stopping.wait()
+        server.close()
+        making_room.cancel()
+        for task in self._connections:
+            task.cancel()
+        await asyncio.gather(making_room, *self._connections, return_exceptions=True)
+        await self._place.records.stop()
+        await self._journal.stop()
+        self._place.close()
+        log.info("stopped cleanly")
+
+    async def _keep_room(self) -> None:
+        """Keep a journal file ahead; on a full disk try again and again."""
+        while True:
+            with contextlib.suppress(OSError):
+                await self._journal.make_room()
+            await asyncio.sleep(_ROOM_EVERY_S)
+
+    def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._connections) >= CONNECTIONS:
+            log.warning("refused a connection: %s are open", CONNECTIONS)
+            writer.transport.abort()
+            return
+        task = asyncio.create_task(self._serve(reader, writer))
+        self._connections.add(task)
+        task.add_done_callback(self._connections.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Find out by the first bytes what a peer speaks, and speak that."""
+        name = writer.get_extra_info("peername")
+        mine: set[Peer] = set()
+
+        def handle(message: BankMessage, body: Body, peer: Peer) -> Result:
+            mine.add(peer)
+            return self._handle(message, body, peer)
+
+        try:
+            async with asyncio.timeout(FIRST_BYTES_TIMEOUT_S):
+                first = await reader.readexactly(_SNIFF_BYTES)
+            if first == MAGIC[:_SNIFF_BYTES]:
+                await serve_link(reader, writer, self._key, handle, first=first)
+            else:
+                log.warning("closed the connection of %s: it does not speak trivet's protocol", name)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            log.debug("%s said nothing we know: %r", name, error)
+        finally:
+            self._peers -= mine
+            writer.transport.abort()
+
+
+def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "127.0.0.1") -> int:
+    """Serve the bank server on `port` of the volume in `state_dir` until it is told to stop; return 0.
+
+    `xmlrpc` opens the XML-RPC door on the same port. Raises ConfigError when the server can't begin.
+    """
+    if not ipaddress.ip_address(host).is_loopback:
+        raise ConfigError(f"a bank listens on loopback only, not on {host}: there is no TLS on its port")
+    folder = VolumeFolder(state_dir)
+    config = folder.read_config()
+    volume_key = folder.read_key()
+    base = config.bases[config.bank_of(port)]
+    own = folder.server_path(base, port)
+    with lock_folder(own), _listen(host, port) as listener:
+        log_to(own)
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
+        with ThreadPoolExecutor(_THREADS, "disk") as pool:
+            place = Place(own, config.volume, port, volume_key, pool, first=port == base)
+            log.info("server %s of volume %s: %s", port, config.volume, place.acceptor.meta.standing)
+            uvloop.run(BankServer(place, volume_key, own, pool).run(listener))
+    return 0
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise ConfigError(
+            f"port {port} can't be used ({os.strerror(error.errno or 0)}): stop what listens there, "
+            "or make a volume with other ports"
+        ) from error
+    listener.listen(CONNECTIONS)
+    return listener

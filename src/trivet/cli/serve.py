@@ -1,0 +1,103 @@
+"""`trivet serve bank|keeper`: one process of the drive, by hand or started by `trivet up`.
+
+Rule: this is the composition root: the keeper is handed its door here, and knows no mount.
+"""
+
+import asyncio
+import importlib
+import logging
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import Annotated
+
+import uvloop
+from cyclopts import App, Parameter
+
+from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
+from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
+from trivet.supervise.volume_setup import Durability, check_fuse
+from trivet.volume.interface import Volume
+
+LOG_BYTES = 16 << 20
+
+app = App(name="serve", help="Run one process of the drive by hand.")
+
+
+@app.command
+def bank(
+    *,
+    port: Annotated[int, Parameter(help="The port of this server; it says which bank it belongs to.")],
+    xmlrpc: Annotated[
+        bool, Parameter(negative="", help="Open the XML-RPC door, too (as `trivet up` does).")
+    ] = False,
+    host: Annotated[str, Parameter(help="The loopback address to listen on.")] = "127.0.0.1",
+    state: State = DEFAULT_STATE,
+) -> int:
+    """Run one server of a bank until SIGTERM; the keeper finds it by its port."""
+    service = importlib.import_module("trivet.bank.server")
+    code: int = service.run_bank(port, volume_folder(state).path, xmlrpc=xmlrpc, host=host)
+    return code
+
+
+@app.command
+def keeper(
+    *,
+    mount: Annotated[Path, Parameter(help="The folder to mount the drive on.")] = DEFAULT_MOUNT,
+    no_mount: Annotated[bool, Parameter(negative="", help="Serve without a folder.")] = False,
+    durability: Durability | None = None,
+    refresh: Annotated[float, Parameter(help="Compare all banks every so many seconds.")] = REFRESH_S,
+    state: State = DEFAULT_STATE,
+) -> int:
+    """Run the keeper, and the folder with it, until SIGTERM."""
+    folder = volume_folder(state)
+    config = folder.read_config()
+    _log_to(folder.keeper_path / "keeper.log")
+    where = None
+    if not no_mount:
+        check_fuse()
+        where = absolute_mount_point(mount)
+        where.mkdir(parents=True, exist_ok=True)
+    service = importlib.import_module("trivet.keeper.service")
+    door = partial(_folder_door, where, f"trivet:{config.volume}")
+    keeping = service.keep(folder.path, door, durability=durability or config.durability, refresh_s=refresh)
+    code: int = uvloop.run(keeping)
+    return code
+
+
+@asynccontextmanager
+async def _folder_door(where: Path | None, source: str, volume: Volume) -> AsyncIterator[None]:
+    """Serve `volume` in the folder `where` (None: nowhere); its unmounting by hand ends the process."""
+    if where is None:
+        yield
+        return
+    from trivet.mount.session import mounted
+
+    async with mounted(volume, where, source) as session:
+        watching = asyncio.create_task(_end_when(session.unmounted, where))
+        try:
+            yield
+        finally:
+            watching.cancel()
+
+
+async def _end_when(unmounted: asyncio.Event, where: Path) -> None:
+    await unmounted.wait()
+    logging.getLogger(__name__).warning("somebody unmounted %s; the keeper ends", where)
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _log_to(path: Path) -> None:
+    """Log to `path`, bounded; also to the terminal of somebody who runs this by hand."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handlers: list[logging.Handler] = [RotatingFileHandler(path, maxBytes=LOG_BYTES, backupCount=1)]
+    if sys.stderr.isatty():
+        handlers.append(logging.StreamHandler())
+    logging.basicConfig(
+        level=logging.INFO, handlers=handlers, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )

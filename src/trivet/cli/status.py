@@ -1,0 +1,80 @@
+"""`trivet status`: what is well and what is not, for people or as JSON."""
+
+import asyncio
+import contextlib
+
+import msgspec
+from rich.console import Console
+
+from trivet.cli.asking import DEFAULT_STATE, AsJson, State, not_running, print_json, volume_folder
+from trivet.io.control_socket import NotRunning, Remote, ask
+from trivet.io.volume_folder import VolumeFolder
+from trivet.supervise.live_view import bank_table, summary_lines
+from trivet.supervise.probing import ask_server
+from trivet.wire.control_messages import BankStatus, Children, ServerStatus, Status
+
+
+def status(*, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
+    """Show banks, servers, healing and what is not well; exit code 0 only when everything is whole."""
+    told = asyncio.run(drive_status(volume_folder(state)))
+    if json:
+        print_json(told)
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        console.print(bank_table(told))
+        for line in summary_lines(told):
+            console.print(line)
+    return 0 if told.healthy else 1
+
+
+async def drive_status(folder: VolumeFolder) -> Status:
+    """Return the keeper's status, servers stopped on purpose marked; without a keeper what can be seen."""
+    folder.read_config()
+    children = None
+    with contextlib.suppress(NotRunning, Remote):
+        children = msgspec.convert(await ask(folder.supervisor_socket, "children"), Children)
+    try:
+        told = msgspec.convert(await ask(folder.keeper_socket, "status"), Status)
+    except NotRunning as error:
+        if children is None:
+            raise not_running(folder) from error
+        told = await _status_without_keeper(folder, "the keeper is not running")
+    except Remote as error:
+        told = await _status_without_keeper(folder, str(error))
+    return told if children is None else _with_stopped(told, children)
+
+
+async def _status_without_keeper(folder: VolumeFolder, why: str) -> Status:
+    config, key = folder.read_config(), folder.read_key()
+
+    async def look(port: int) -> ServerStatus:
+        stat = await ask_server(port, config.volume, key)
+        if stat is None:
+            return ServerStatus(port, "down")
+        return ServerStatus(
+            port=port,
+            state="full" if stat.full else "up",
+            pid=stat.pid,
+            blobs=stat.blobs,
+            records=stat.records,
+            foreign=stat.foreign,
+            bytes=stat.size_bytes,
+        )
+
+    banks = [
+        BankStatus(base, [await look(port) for port in row])
+        for base, row in zip(config.bases, config.ports(), strict=True)
+    ]
+    return Status(config.volume, False, banks, notes=[f"{why}: the folder can't be used until it is back"])
+
+
+def _with_stopped(status: Status, children: Children) -> Status:
+    stopped = {child.port for child in children.children if child.state == "stopped"}
+
+    def marked(server: ServerStatus) -> ServerStatus:
+        if server.port in stopped and server.state == "down":
+            return msgspec.structs.replace(server, state="stopped")
+        return server
+
+    banks = [BankStatus(bank.base, [marked(server) for server in bank.servers]) for bank in status.banks]
+    return msgspec.structs.replace(status, banks=banks)

@@ -1,0 +1,126 @@
+"""`trivet up`: three banks of servers, a keeper and a folder; in the foreground or detached."""
+
+import logging
+import os
+from pathlib import Path
+from typing import Annotated
+
+import uvloop
+from cyclopts import Parameter
+from rich.console import Console
+
+from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
+from trivet.cli.ports_option import Ports, bases_of
+from trivet.errors import InputError, TrivetError
+from trivet.io.volume_folder import VolumeFolder
+from trivet.supervise.children import ChildKeeper
+from trivet.supervise.detaching import Reporter, launch
+from trivet.supervise.live_view import show_live
+from trivet.supervise.supervisor import DrivePlan, run_drive
+from trivet.supervise.volume_setup import Durability, check_fuse, only_supervisor, open_volume
+
+DEFAULT_MOUNT = Path("drive")
+REFRESH_S = 60.0
+
+
+def up(
+    *,
+    servers: Annotated[int | None, Parameter(help="Servers a bank (2 for a new drive).")] = None,
+    ports: Ports = None,
+    mount: Annotated[Path, Parameter(help="The folder to mount the drive on.")] = DEFAULT_MOUNT,
+    no_mount: Annotated[bool, Parameter(negative="", help="Run without a folder.")] = False,
+    state: State = DEFAULT_STATE,
+    durability: Annotated[
+        Durability | None, Parameter(help="When a change counts as done (see the guide).")
+    ] = None,
+    refresh: Annotated[float, Parameter(help="Compare all banks every so many seconds.")] = REFRESH_S,
+    detach: Annotated[bool, Parameter(negative="", help="Return once the drive is up.")] = False,
+    no_auth: Annotated[bool, Parameter(negative="", help="No login on the doors of this machine.")] = False,
+    no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
+) -> int:
+    """Bring the drive up: make it if there is none, start its processes, mount the folder."""
+    if refresh <= 0:
+        raise InputError(f"--refresh {refresh:g}: a number of seconds above 0")
+    reporter = Reporter()
+    try:
+        if not no_mount:
+            check_fuse()
+        folder = volume_folder(state)
+        config = open_volume(folder, bases_of(ports), servers, durability)
+        where = None if no_mount else absolute_mount_point(mount)
+        plan = DrivePlan(
+            folder, config, where, durability or config.durability, refresh, supervise=not no_supervise
+        )
+        if detach:
+            return _detached(plan, no_auth=no_auth)
+        with only_supervisor(folder):
+            return _foreground(plan, reporter)
+    except TrivetError as error:
+        reporter.failed(error)
+        raise
+
+
+def absolute_mount_point(mount: Path) -> Path:
+    """Return `mount` as an absolute path, a symlink followed; a mount there is not asked anything."""
+    try:
+        os.readlink(mount)
+    except OSError:
+        return Path(os.path.realpath(mount.absolute().parent)) / mount.absolute().name
+    return Path(os.path.realpath(mount))
+
+
+def _detached(plan: DrivePlan, *, no_auth: bool) -> int:
+    with only_supervisor(plan.folder):
+        pass
+    where = ["--no-mount"] if plan.mount_point is None else ["--mount", str(plan.mount_point)]
+    switches = [
+        *(["--no-auth"] if no_auth else []),
+        *([] if plan.supervise else ["--no-supervise"]),
+        *("--durability", plan.durability),
+        *("--refresh", str(plan.refresh_s)),
+    ]
+    notes = launch(["up", "--state", str(plan.folder.path), *where, *switches], plan.folder.path / "up.log")
+    print("\n".join([*notes, *ready_lines(plan)]))
+    return 0
+
+
+def _foreground(plan: DrivePlan, reporter: Reporter) -> int:
+    _log_to(plan.folder)
+    console = Console(highlight=False, soft_wrap=True)
+    notes: list[str] = []
+
+    async def on_ready(children: ChildKeeper) -> None:
+        if reporter.is_awaited:
+            reporter.ready(notes)
+            return
+        for line in [*notes, *ready_lines(plan)]:
+            console.print(line, markup=False)
+        if console.is_terminal:
+            await show_live(plan.folder, console)
+
+    if not reporter.is_awaited:
+        console.print("Starting the drive ...", markup=False)
+    uvloop.run(run_drive(plan, on_ready, notes.append))
+    if not reporter.is_awaited:
+        console.print("The drive is down; nothing is left running.", markup=False)
+    return 0
+
+
+def ready_lines(plan: DrivePlan) -> list[str]:
+    """Return what people are told once the drive is up."""
+    config, path = plan.config, plan.folder.path
+    rows = [f"{row[0]}-{row[-1]}" if len(row) > 1 else str(row[0]) for row in config.ports()]
+    where = f"in {plan.mount_point}" if plan.mount_point else "up; no folder is mounted (--no-mount)"
+    state = "" if path == Path.cwd() / DEFAULT_STATE else f" --state {path}"
+    return [
+        f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
+        f"on ports {', '.join(rows)}.",
+        f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
+        f"`trivet status{state}` shows how it is, `trivet down{state}` stops it.",
+    ]
+
+
+def _log_to(folder: VolumeFolder) -> None:
+    handler = logging.FileHandler(folder.path / "up.log")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])

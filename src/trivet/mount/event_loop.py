@@ -1,0 +1,130 @@
+"""Lets pyfuse3 wait for the kernel on asyncio (uvloop or plain) and lets a bug end the process.
+
+pyfuse3 reaches its event loop only through its module attribute `trio`; `install` puts the few names it uses
+there, as pyfuse3's own asyncio mode does. It differs from that mode in two things: an error in a worker ends
+`pyfuse3.main` instead of vanishing, and before it waits a worker looks for a request for a short while.
+Rule: nobody looks while an operation waits for something (a bank): the event loop has work then.
+Rule: only this module knows that pyfuse3 can be told what to wait with.
+"""
+
+import asyncio
+import select
+from collections.abc import Awaitable, Callable
+from time import perf_counter
+from typing import Any
+
+import pyfuse3
+
+POLL_S = 0.00004
+POLLED_IN_A_ROW = 32
+
+Lock = asyncio.Lock
+
+
+class InFlight:
+    """How many operations have begun and not ended."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+
+#: pyfuse3 serves one mount a process, so there is one count.
+in_flight = InFlight()
+
+
+class ClosedResourceError(Exception):
+    """The session is being closed; pyfuse3 takes it as the end of its loop."""
+
+
+class _Waiting:
+    """Waits until the kernel has a request; one worker at a time, pyfuse3 holds a lock for that."""
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+        self._poll: select.poll | None = None
+        self._polled_in_a_row = 0
+
+    async def readable(self, fd: int) -> None:
+        """Return once `fd` can be read without blocking."""
+        if self._poll is None:
+            self._poll = select.poll()
+            self._poll.register(fd, select.POLLIN)
+        if not in_flight.count and self._polled_in_a_row < POLLED_IN_A_ROW:
+            self._polled_in_a_row += 1
+            until = perf_counter() + POLL_S
+            while True:
+                if self._poll.poll(0):
+                    return
+                if perf_counter() > until:
+                    break
+        # The event loop's other work (banks, timers) gets its turn here at the latest.
+        self._polled_in_a_row = 0
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._future = future
+        loop.add_reader(fd, _resolve, future)
+        try:
+            await future
+        finally:
+            loop.remove_reader(fd)
+            self._future = None
+
+    def close(self) -> None:
+        """Wake the waiting worker: the session ends."""
+        if self._future is not None and not self._future.done():
+            self._future.set_exception(ClosedResourceError())
+
+
+def _resolve(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+class _Nursery:
+    """What pyfuse3 starts its workers in; a worker's error cancels the others and is raised at the end."""
+
+    def __init__(self) -> None:
+        self._group = asyncio.TaskGroup()
+
+    async def __aenter__(self) -> "_Nursery":
+        await self._group.__aenter__()
+        return self
+
+    async def __aexit__(self, *failure: Any) -> None:
+        await self._group.__aexit__(*failure)
+
+    def start_soon(self, work: Callable[..., Awaitable[None]], *arguments: Any, name: str = "") -> None:
+        async def run() -> None:
+            await work(*arguments)
+
+        self._group.create_task(run(), name=name)
+
+
+class _Task:
+    name = "fuse"
+
+
+class _Lowlevel:
+    """The part of pyfuse3's event loop it calls `lowlevel`."""
+
+    def __init__(self) -> None:
+        waiting = _Waiting()
+        self.wait_readable = waiting.readable
+        self.notify_closing = lambda fd: waiting.close()
+        self.current_task = lambda: _Task
+        self.current_trio_token = lambda: "asyncio"
+
+
+class _EventLoop:
+    """Everything pyfuse3 asks of its event loop."""
+
+    def __init__(self) -> None:
+        self.Lock = Lock
+        self.ClosedResourceError = ClosedResourceError
+        self.open_nursery = _Nursery
+        self.lowlevel = _Lowlevel()
+
+
+def install() -> None:
+    """Make pyfuse3 wait on asyncio's running loop; call it before `pyfuse3.init`."""
+    vars(pyfuse3)["trio"] = _EventLoop()

@@ -1,0 +1,259 @@
+"""The mount's door: each request of the kernel becomes one call of the volume.
+
+Rule: no rules of a file system here; what the volume refuses the kernel is told with the volume's errno.
+Rule: what is not supported answers ENOSYS (the kernel then says ENOTSUP or does it itself), never success.
+Rule: a directory's handle is its inode number; a file's handle is the volume's.
+Rule: numbers of inodes are never used again, so nothing is kept per lookup and `forget` has nothing to do.
+"""
+
+import asyncio
+import os
+from collections.abc import Sequence
+
+import pyfuse3
+from pyfuse3 import (
+    EntryAttributes,
+    FileHandleT,
+    FileInfo,
+    FileNameT,
+    FlagT,
+    InodeT,
+    ModeT,
+    ReaddirToken,
+    RequestContext,
+    SetattrFields,
+    StatvfsData,
+    XAttrNameT,
+)
+
+from trivet.errors import Unsupported
+from trivet.mount.translate import caller_of, changes_of, entry_of, statvfs_of, translated
+from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, Attributes, Volume
+
+_LISTING_STEP = 128
+#: The listing's own cookies: ".", ".." and then the volume's, moved up by two.
+_OWN_COOKIES = 2
+#: What a listing says of a parent it does not know (as libfuse does); the kernel itself knows better.
+_UNKNOWN_INO = 0xFFFFFFFF
+_SYNC_FLAGS = os.O_SYNC | os.O_DSYNC
+
+
+def _file_info(handle: int) -> FileInfo:
+    # Every change of the volume comes through this mount, so cached pages stay true over an open.
+    return FileInfo(fh=FileHandleT(handle), keep_cache=True)
+
+
+class VolumeOperations(pyfuse3.Operations):
+    """Serves `volume` to the kernel; handed to `pyfuse3.init`."""
+
+    supports_dot_lookup = False
+    enable_writeback_cache = False
+    enable_acl = False
+
+    def __init__(self, volume: Volume) -> None:
+        super().__init__()
+        self._volume = volume
+        self.started = asyncio.Event()
+
+    def init(self) -> None:
+        """Note that the kernel and we agree; its first request is answered right after this."""
+        self.started.set()
+
+    @translated
+    async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> EntryAttributes:
+        """Return the attributes of one name."""
+        return entry_of(await self._volume.lookup(parent_inode, name))
+
+    async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
+        """Do nothing: see the last rule of this module."""
+
+    @translated
+    async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
+        """Return the attributes of one inode."""
+        return entry_of(await self._volume.getattr(inode))
+
+    @translated
+    async def setattr(
+        self,
+        inode: InodeT,
+        attr: EntryAttributes,
+        fields: SetattrFields,
+        fh: FileHandleT | None,
+        ctx: RequestContext,
+    ) -> EntryAttributes:
+        """Change attributes; a change of size is a truncate."""
+        return entry_of(await self._volume.setattr(inode, changes_of(attr, fields), fh))
+
+    @translated
+    async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
+        """Return the target of a symbolic link."""
+        return FileNameT(await self._volume.readlink(inode))
+
+    @translated
+    async def mknod(
+        self, parent_inode: InodeT, name: FileNameT, mode: ModeT, rdev: int, ctx: RequestContext
+    ) -> EntryAttributes:
+        """Make a file, fifo, socket or device."""
+        return entry_of(await self._volume.mknod(parent_inode, name, mode, rdev, caller_of(ctx)))
+
+    @translated
+    async def mkdir(
+        self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
+    ) -> EntryAttributes:
+        """Make a directory."""
+        return entry_of(await self._volume.mkdir(parent_inode, name, mode, caller_of(ctx)))
+
+    @translated
+    async def symlink(
+        self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
+    ) -> EntryAttributes:
+        """Make a symbolic link."""
+        return entry_of(await self._volume.symlink(parent_inode, name, target, caller_of(ctx)))
+
+    @translated
+    async def link(
+        self, inode: InodeT, new_parent_inode: InodeT, new_name: FileNameT, ctx: RequestContext
+    ) -> EntryAttributes:
+        """Give an inode one more name."""
+        return entry_of(await self._volume.link(inode, new_parent_inode, new_name))
+
+    @translated
+    async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        """Take a name away."""
+        await self._volume.unlink(parent_inode, name)
+
+    @translated
+    async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
+        """Remove an empty directory."""
+        await self._volume.rmdir(parent_inode, name)
+
+    @translated
+    async def rename(
+        self,
+        parent_inode_old: InodeT,
+        name_old: FileNameT,
+        parent_inode_new: InodeT,
+        name_new: FileNameT,
+        flags: FlagT,
+        ctx: RequestContext,
+    ) -> None:
+        """Move a name, replacing what is there unless the flags say otherwise."""
+        if flags & ~(pyfuse3.RENAME_EXCHANGE | pyfuse3.RENAME_NOREPLACE):
+            raise Unsupported(f"rename flags {flags:#x}")
+        await self._volume.rename(
+            parent_inode_old,
+            name_old,
+            parent_inode_new,
+            name_new,
+            replace=not flags & pyfuse3.RENAME_NOREPLACE,
+            exchange=bool(flags & pyfuse3.RENAME_EXCHANGE),
+        )
+
+    @translated
+    async def create(
+        self, parent_inode: InodeT, name: FileNameT, mode: ModeT, flags: FlagT, ctx: RequestContext
+    ) -> tuple[FileInfo, EntryAttributes]:
+        """Make a file and open it."""
+        volume = self._volume
+        attributes, handle = await volume.create(parent_inode, name, mode, caller_of(ctx))
+        if flags & _SYNC_FLAGS:
+            await volume.fsync(handle)
+            await volume.release(handle)
+            handle = await volume.open(attributes.ino, writing=True, truncate=False, sync=True)
+        return _file_info(handle), entry_of(attributes)
+
+    @translated
+    async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
+        """Open a file; the kernel itself turns O_APPEND into offsets."""
+        handle = await self._volume.open(
+            inode,
+            writing=(flags & os.O_ACCMODE) != os.O_RDONLY,
+            truncate=bool(flags & os.O_TRUNC),
+            sync=bool(flags & _SYNC_FLAGS),
+        )
+        return _file_info(handle)
+
+    @translated
+    async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
+        """Return `size` bytes at `off`, fewer only at the end of the file."""
+        return await self._volume.read(fh, off, size)
+
+    @translated
+    async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
+        """Write `buf` at `off`; return how much was taken."""
+        return await self._volume.write(fh, off, buf)
+
+    @translated
+    async def flush(self, fh: FileHandleT) -> None:
+        """Answer one close(2): what was written so far is acknowledged."""
+        await self._volume.flush(fh)
+
+    @translated
+    async def release(self, fh: FileHandleT) -> None:
+        """Forget a handle after its last close."""
+        await self._volume.release(fh)
+
+    @translated
+    async def fsync(self, fh: FileHandleT, datasync: bool) -> None:
+        """Make a file durable."""
+        await self._volume.fsync(fh)
+
+    @translated
+    async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
+        """Open a directory for listing."""
+        await self._volume.opendir(inode)
+        return FileHandleT(inode)
+
+    @translated
+    async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
+        """List a directory behind cookie `start_id`, as much as `token` has room for."""
+        for place, name in enumerate((b".", b".."), 1):
+            if start_id < place:
+                ino = fh if place == 1 or fh == ROOT_INO else _UNKNOWN_INO
+                if not pyfuse3.readdir_reply(token, FileNameT(name), entry_of(_unnamed(ino)), place):
+                    return
+        after = max(start_id - _OWN_COOKIES, 0)
+        while entries := await self._volume.listing(fh, after, _LISTING_STEP):
+            for entry in entries:
+                told = entry_of(entry.attributes)
+                if not pyfuse3.readdir_reply(token, FileNameT(entry.name), told, entry.cookie + _OWN_COOKIES):
+                    return
+                after = entry.cookie
+
+    async def releasedir(self, fh: FileHandleT) -> None:
+        """Do nothing: a directory's handle holds nothing."""
+
+    @translated
+    async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
+        """Make a directory's names durable."""
+        await self._volume.fsyncdir(fh)
+
+    @translated
+    async def getxattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> bytes:
+        """Return one extended attribute; the kernel asks before every write, so this must answer fast."""
+        return await self._volume.getxattr(inode, name)
+
+    @translated
+    async def setxattr(self, inode: InodeT, name: XAttrNameT, value: bytes, ctx: RequestContext) -> None:
+        """Set an extended attribute; pyfuse3 has already seen to XATTR_CREATE and XATTR_REPLACE."""
+        await self._volume.setxattr(inode, name, value, create=False, replace=False)
+
+    @translated
+    async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[XAttrNameT]:
+        """List the names of extended attributes."""
+        return [XAttrNameT(name) for name in await self._volume.listxattr(inode)]
+
+    @translated
+    async def removexattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> None:
+        """Remove an extended attribute."""
+        await self._volume.removexattr(inode, name)
+
+    @translated
+    async def statfs(self, ctx: RequestContext) -> StatvfsData:
+        """Say how much room there is."""
+        return statvfs_of(await self._volume.statfs(), NAME_MAX_BYTES)
+
+
+def _unnamed(ino: int) -> Attributes:
+    """Return attributes for "." and "..": the kernel takes only number and type from a listing's dots."""
+    return Attributes(ino, 0o040755, 2, 0, 0, 0, 0, 0, 0, 0)

@@ -1,0 +1,88 @@
+"""One mount from beginning to end: made, served, taken away clean.
+
+Rule: a process serves one mount at a time, because pyfuse3 keeps its session in its module.
+Rule: unmounting goes through the kernel while we still serve, so that what programs mapped and changed is
+written first; only a mount that stays busy is detached lazily, and then cut off.
+"""
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pyfuse3
+
+from trivet.errors import TrivetError
+from trivet.io.mount_table import FILE_SYSTEM, find_mount, set_read_ahead, unmount
+from trivet.mount import event_loop
+from trivet.mount.operations import VolumeOperations
+from trivet.volume.interface import Volume
+
+BUSY_TRIES = 5
+BUSY_PAUSE_S = 0.2
+WORKERS_MAX = 64
+
+log = logging.getLogger(__name__)
+
+
+class MountSession:
+    """A running mount; to cut it off at once use `io.mount_table.abort_mount`."""
+
+    def __init__(self, mount_point: Path) -> None:
+        self.mount_point = mount_point
+        self.unmounted = asyncio.Event()
+
+
+@asynccontextmanager
+async def mounted(volume: Volume, mount_point: Path, source: str) -> AsyncIterator[MountSession]:
+    """Mount `volume` on the directory `mount_point` while the block runs; `source` is what `df` shows.
+
+    `unmounted` of the session is set when somebody took the mount away. Raises TrivetError if it can't be
+    made. A bug in an operation ends the block with its AssertionError.
+    """
+    event_loop.install()
+    options = {"default_permissions", f"fsname={source}", f"subtype={FILE_SYSTEM}"}
+    if os.geteuid() == 0:
+        options.add("allow_other")
+    operations = VolumeOperations(volume)
+    try:
+        pyfuse3.init(operations, str(mount_point), options)
+    except RuntimeError as error:
+        raise TrivetError(
+            f"can't mount on {mount_point}: {error} (is /dev/fuse there and may you use it?)"
+        ) from error
+    session = MountSession(mount_point)
+    try:
+        async with asyncio.TaskGroup() as tasks:
+            serving = tasks.create_task(_serve(session))
+            await operations.started.wait()
+            entry = find_mount(mount_point)
+            if entry is not None:  # only now: the kernel's own answer to the first request resets it
+                set_read_ahead(entry)
+            try:
+                yield session
+            finally:
+                if not serving.done():  # a bug in an operation: nobody serves any more
+                    await _take_away(session)
+                    await serving
+    finally:
+        pyfuse3.close(unmount=find_mount(mount_point) is not None)
+        await unmount(mount_point, lazy=True)  # libfuse leaves a mount that was cut off where it is
+
+
+async def _serve(session: MountSession) -> None:
+    await pyfuse3.main(min_tasks=1, max_tasks=WORKERS_MAX)
+    session.unmounted.set()
+
+
+async def _take_away(session: MountSession) -> None:
+    """Unmount; after BUSY_TRIES detach a mount that somebody keeps busy and end serving it."""
+    for _ in range(BUSY_TRIES):
+        if session.unmounted.is_set() or await unmount(session.mount_point):
+            return
+        await asyncio.sleep(BUSY_PAUSE_S)
+    log.warning("%s is in use; it was taken away all the same", session.mount_point)
+    await unmount(session.mount_point, lazy=True)
+    pyfuse3.terminate()

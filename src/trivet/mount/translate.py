@@ -1,0 +1,90 @@
+"""Translates between the kernel's words and the volume's: attributes, changes, callers, errors.
+
+Rule: this is the mount's one translating `except`; a bug (AssertionError) passes through, the process ends.
+Rule: inode numbers are never used again, so the generation is always 0.
+"""
+
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import pyfuse3
+
+from trivet.errors import TrivetError
+from trivet.mount.event_loop import in_flight
+from trivet.volume.interface import AttributeChanges, Attributes, Caller, VolumeSpace
+
+#: The kernel keeps names and attributes this long; all changes of the volume come through this mount.
+CACHE_S = 3600.0
+BLOCK_BYTES = 4096
+_SECTOR_BYTES = 512
+
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+
+def translated(
+    operation: Callable[Arguments, Coroutine[Any, Any, Answer]],
+) -> Callable[Arguments, Coroutine[Any, Any, Answer]]:
+    """Make `operation` answer the kernel with an errno where it raises a TrivetError."""
+
+    @wraps(operation)
+    async def answer(*arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        in_flight.count += 1
+        try:
+            return await operation(*arguments, **named)
+        except TrivetError as error:
+            raise pyfuse3.FUSEError(error.errno) from None
+        finally:
+            in_flight.count -= 1
+
+    return answer
+
+
+def entry_of(attributes: Attributes) -> pyfuse3.EntryAttributes:
+    """Return `attributes` in the kernel's form; blocks are counted as if there were no holes."""
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = pyfuse3.InodeT(attributes.ino)
+    entry.st_mode = pyfuse3.ModeT(attributes.mode)
+    entry.st_nlink = attributes.nlink
+    entry.st_uid = attributes.uid
+    entry.st_gid = attributes.gid
+    entry.st_rdev = attributes.rdev
+    entry.st_size = attributes.size
+    entry.st_blksize = BLOCK_BYTES
+    entry.st_blocks = -(-attributes.size // BLOCK_BYTES) * (BLOCK_BYTES // _SECTOR_BYTES)
+    entry.st_atime_ns = attributes.atime_ns
+    entry.st_mtime_ns = attributes.mtime_ns
+    entry.st_ctime_ns = attributes.ctime_ns
+    entry.entry_timeout = CACHE_S
+    entry.attr_timeout = CACHE_S
+    return entry
+
+
+def changes_of(asked: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChanges:
+    """Return what a SETATTR asks for: those of the `asked` attributes that `fields` names."""
+    return AttributeChanges(
+        mode=asked.st_mode if fields.update_mode else None,
+        uid=asked.st_uid if fields.update_uid else None,
+        gid=asked.st_gid if fields.update_gid else None,
+        size=asked.st_size if fields.update_size else None,
+        atime_ns=asked.st_atime_ns if fields.update_atime else None,
+        mtime_ns=asked.st_mtime_ns if fields.update_mtime else None,
+    )
+
+
+def caller_of(context: pyfuse3.RequestContext) -> Caller:
+    """Return who asks."""
+    return Caller(context.uid, context.gid, context.umask)
+
+
+def statvfs_of(space: VolumeSpace, name_max_bytes: int) -> pyfuse3.StatvfsData:
+    """Return `space` in the kernel's form, in blocks of BLOCK_BYTES."""
+    data = pyfuse3.StatvfsData()
+    data.f_bsize = data.f_frsize = BLOCK_BYTES
+    data.f_blocks = space.total_bytes // BLOCK_BYTES
+    data.f_bfree = data.f_bavail = space.free_bytes // BLOCK_BYTES
+    data.f_ffree = data.f_favail = data.f_bfree
+    data.f_files = space.files + data.f_ffree
+    data.f_namemax = name_max_bytes
+    return data

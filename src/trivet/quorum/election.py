@@ -1,0 +1,191 @@
+"""The first half of a takeover: from promises to the log that the new leader installs.
+
+Rule: the log is taken whole from the voter with the highest (accepted_epoch, length), read and verified.
+Rule: a promise of an incarnation that the CONFIG in that log does not name is no vote.
+Rule: a volume is formed only when all banks are empty and no keeper has ever served it.
+"""
+
+from collections.abc import Mapping
+from typing import Literal
+
+from trivet.errors import CorruptReplica, NoMajority
+from trivet.quorum.follower import Follower
+from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, Stuck
+from trivet.quorum.leader_log import LeaderLog
+from trivet.quorum.takeover import refuse_rollback, takeover
+from trivet.wire.entries import open_entry, split_entries
+from trivet.wire.journal_messages import Identity, ReadLog
+
+READ_BYTES = 4 << 20
+SETTLE_S = 0.3
+SUSPECTS_ELECT_S = 10.0
+
+
+class Election:
+    """Chooses and reads the log; `phase` is "done" when `log` may be installed, "form" for a new volume.
+
+    `high_water` is the last slot this keeper's predecessor knew to be durable (0: none), `fresh` that no
+    keeper ever served this volume.
+    """
+
+    def __init__(
+        self, volume_key: bytes, followers: Mapping[int, Follower], now: float, *,
+        high_water: int, fresh: bool, accept_rollback: bool, accept_cut: bool,
+    ) -> None:  # fmt: skip
+        self.phase: Literal["prepare", "read", "check", "form", "done"] = "prepare"
+        self.log = LeaderLog()
+        self.by_suspects = False
+        self.mark = high_water
+        self._volume_key = volume_key
+        self._followers = followers
+        self._fresh = fresh
+        self._accept_rollback = accept_rollback
+        self._accept_cut = accept_cut
+        self._deadline = now + SUSPECTS_ELECT_S
+        self._settled_at = float("inf")
+        self._winner = 0
+        self._told = ""
+
+    def consider(self, now: float) -> list[LeaderCommand]:
+        """Elect, if the promises at hand allow it; called whenever one came in and as time goes by."""
+        if self.phase != "prepare":
+            return []
+        everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
+        if self._fresh and self._is_new(everybody):
+            self.phase = "form"
+            return []
+        replies = {b: i for b, i in everybody.items() if not self._followers[b].excluded}
+        all_answered = len(everybody) == len(self._followers)
+        suspects = all_answered or now >= self._deadline
+        try:
+            try:
+                self._winner = takeover(replies, len(self._followers))
+                self.by_suspects = False
+            except NoMajority:
+                if not suspects:
+                    raise
+                self._winner = takeover(replies, len(self._followers), suspects_elect=True)
+                self.by_suspects = True
+            if not self._accept_rollback:
+                refuse_rollback(everybody, len(self._followers), self.mark)
+        except NoMajority as reason:
+            return self._stuck(str(reason))
+        if not all_answered:
+            self._settled_at = min(self._settled_at, now + SETTLE_S)
+            if now < self._settled_at:
+                return []
+        return self._begin_read(now)
+
+    def accept(self, *, rollback: bool, cut: bool, now: float) -> list[LeaderCommand]:
+        """Give up what may be missing, as a person asked with `trivet recover`, and elect again."""
+        self._accept_rollback = self._accept_rollback or rollback
+        self._accept_cut = self._accept_cut or cut
+        return self.consider(now)
+
+    def _is_new(self, everybody: Mapping[int, Identity]) -> bool:
+        voters = sum(identity.standing == "voter" for identity in everybody.values())
+        blank = all(i.head == 0 and i.standing in ("empty", "joining", "voter") for i in everybody.values())
+        return blank and len(everybody) == len(self._followers) and voters <= len(everybody) // 2
+
+    def _stuck(self, reason: str) -> list[LeaderCommand]:
+        if reason == self._told:
+            return []
+        self._told = reason
+        return [Stuck(reason)]
+
+    def _begin_read(self, now: float) -> list[LeaderCommand]:
+        identity = self._identity_of_winner()
+        self.log = LeaderLog(identity.floor, identity.floor_hash)
+        self.phase = "read"
+        if identity.head == identity.floor:
+            return self._have_log(now)
+        return [self._read_more(now)]
+
+    def _identity_of_winner(self) -> Identity:
+        identity = self._followers[self._winner].identity
+        assert identity is not None
+        return identity
+
+    def _read_more(self, now: float) -> LeaderCommand:
+        return self._followers[self._winner].send(ReadLog(self.log.head + 1, READ_BYTES), now)
+
+    def on_log_part(self, bank: int, body: bytes, now: float) -> list[LeaderCommand]:
+        """Take in a part of the winner's log; entries that do not verify disqualify the bank."""
+        if self.phase != "read" or bank != self._winner:
+            return []
+        identity = self._identity_of_winner()
+        before = self.log.head
+        try:
+            for raw in split_entries(body):
+                entry = open_entry(self._volume_key, raw)
+                if not self.log.follows(entry):
+                    raise CorruptReplica("the entries do not follow one another")
+                if entry.slot <= identity.head:
+                    self.log.add(entry)
+        except CorruptReplica:
+            return self.disqualify(bank, now)
+        if self.log.head < identity.head:
+            return [self._read_more(now)] if self.log.head > before else self.disqualify(bank, now)
+        if self.log.head_hash != identity.head_hash:
+            return self.disqualify(bank, now)
+        return self._have_log(now)
+
+    def disqualify(self, bank: int, now: float) -> list[LeaderCommand]:
+        """Elect again without `bank`: its log can't be read, or its server is gone."""
+        self._followers[bank].excluded = True
+        if self.phase in ("read", "check") and bank == self._winner:
+            self.phase = "prepare"
+        return self.consider(now)
+
+    def _have_log(self, now: float) -> list[LeaderCommand]:
+        self.log.find_landmarks()
+        config = self.log.config
+        if config is None and self.log.head > 0:
+            return self.disqualify(self._winner, now)
+        stale = [
+            bank
+            for bank, follower in self._followers.items()
+            if config is not None
+            and follower.identity is not None
+            and follower.identity.standing in ("voter", "suspect")
+            and not follower.excluded
+            and not config.names(bank, follower.identity.incarnation)
+        ]
+        if stale:
+            for bank in stale:
+                self._followers[bank].excluded = True
+            self.phase = "prepare"
+            return self.consider(now)
+        if self.log.entries:
+            self.mark = max(self.mark, self.log.entries[-1].body.durable)
+        try:
+            everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
+            if not self._accept_rollback:
+                refuse_rollback(everybody, len(self._followers), self.mark)
+        except NoMajority as reason:
+            self.phase = "prepare"
+            return self._stuck(str(reason))
+        return self._check_blobs()
+
+    def _check_blobs(self) -> list[LeaderCommand]:
+        """Entries above the last mark may name blobs that too few banks kept."""
+        doubtful = [entry for entry in self.log.above(self.mark) if entry.body.new_blobs]
+        self.phase = "check" if doubtful else "done"
+        return [CheckBlobs(doubtful)] if doubtful else []
+
+    def on_blobs_checked(self, lost_at: int, now: float) -> list[LeaderCommand]:
+        """Take in the first slot that names a blob without any good copy (0: there is none)."""
+        if self.phase != "check":
+            return []
+        answered = sum(follower.identity is not None for follower in self._followers.values())
+        if lost_at and answered < len(self._followers) and not self._accept_cut:
+            self.phase = "prepare"
+            self._settled_at = now + SUSPECTS_ELECT_S
+            return self._stuck(
+                f"the blobs that slot {lost_at} names are not with the banks that answer; start the others, "
+                "or end history before it with `trivet recover --accept-cut`"
+            )
+        if lost_at:
+            self.log.cut(lost_at - 1)
+        self.phase = "done"
+        return []

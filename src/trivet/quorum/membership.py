@@ -1,0 +1,52 @@
+"""CONFIG: which server of each bank is its acceptor, as one record in the log itself.
+
+Rule: the log always holds the newest CONFIG entry (trimming stops before it; write it again to go on).
+Rule: a vote counts only from the incarnation that CONFIG names.
+"""
+
+import msgspec
+
+from trivet.errors import CorruptReplica
+
+CONFIG_KEY = b"c/config"
+
+
+class BankSeat(msgspec.Struct, array_like=True, frozen=True):
+    """One bank's acceptor: its `port` and `incarnation`; blobs named up to `complete_through` are there."""
+
+    port: int
+    incarnation: str
+    complete_through: int = 0
+
+
+class Config(msgspec.Struct, array_like=True, frozen=True):
+    """The seat of each bank by its base port; `standby` names a second keeper, none so far."""
+
+    seats: dict[int, BankSeat]
+    standby: str = ""
+
+    def with_seat(self, bank: int, seat: BankSeat) -> "Config":
+        """Return this CONFIG with `seat` for `bank`."""
+        return Config({**self.seats, bank: seat}, self.standby)
+
+    def names(self, bank: int, incarnation: str) -> bool:
+        """Tell whether `incarnation` holds the seat of `bank`."""
+        seat = self.seats.get(bank)
+        return seat is not None and seat.incarnation == incarnation
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decode = msgspec.msgpack.Decoder(Config).decode
+
+
+def encode_config(config: Config) -> bytes:
+    """Return the record value of `config`; the same CONFIG gives the same bytes."""
+    return _encode(Config(dict(sorted(config.seats.items())), config.standby))
+
+
+def decode_config(value: bytes) -> Config:
+    """Return the CONFIG in a record's `value`, or raise CorruptReplica."""
+    try:
+        return _decode(value)
+    except msgspec.DecodeError as error:
+        raise CorruptReplica(f"the CONFIG record can't be read: {error}") from error

@@ -1,0 +1,194 @@
+"""What a leader's parts share: the log it leads, who follows it, and the marks that follow from it.
+
+Rule: a bank counts once it is a voter and holds the log under this epoch.
+Rule: a reign serves once its barrier is durable.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+from trivet.quorum.follower import Follower
+from trivet.quorum.leader_commands import (
+    Acked,
+    Compare,
+    Degraded,
+    Durable,
+    LeaderCommand,
+    Sealed,
+    Serving,
+    SyncBlobs,
+)
+from trivet.quorum.leader_log import LeaderLog
+from trivet.quorum.lease import Lease
+from trivet.quorum.marks import Marks
+from trivet.quorum.membership import CONFIG_KEY, BankSeat, Config, encode_config
+from trivet.wire.entries import Entry, EntryBody, Epoch, RecordOp, seal_entry
+from trivet.wire.journal_messages import Admit, Append, Identity
+
+RETRY_S = 1.0
+
+
+class Reign:
+    """The shared state of one keeper's reign under `epoch`."""
+
+    __slots__ = (
+        "_told_acked", "_told_durable", "_volume_key", "barrier", "epoch", "followers", "lease", "log",
+        "marks", "phase", "volume",
+    )  # fmt: skip
+
+    def __init__(self, volume: str, volume_key: bytes, banks: Sequence[int], epoch: Epoch) -> None:
+        self.volume = volume
+        self.epoch = epoch
+        self.phase: Literal["elect", "install", "serve", "deposed"] = "elect"
+        self.followers = {bank: Follower(bank) for bank in banks}
+        self.log = LeaderLog()
+        self.marks = Marks(banks, 0)
+        self.lease = Lease(banks)
+        self.barrier = 0
+        self._volume_key = volume_key
+        self._told_acked = self._told_durable = 0
+
+    def seal(self, body: EntryBody) -> Entry:
+        """Author the next entry and add it to the log."""
+        log = self.log
+        entry = seal_entry(self._volume_key, log.head + 1, self.epoch, log.head_hash, body)
+        log.add(entry)
+        return entry
+
+    def seal_config(self, config: Config, sums: bytes = b"") -> Entry:
+        """Author an entry that records `config`; with `sums` it is an anchor."""
+        log = self.log
+        op = RecordOp(CONFIG_KEY, log.config_slot, encode_config(config))
+        entry = self.seal(EntryBody(self.marks.durable, [op], [], [], sums))
+        log.config, log.config_slot = config, entry.slot
+        if sums:
+            log.anchor_slot = entry.slot
+        return entry
+
+    def spread(self, entry: Entry, now: float, *, sync: bool = False) -> list[LeaderCommand]:
+        """Send the entry just sealed to every live bank that is not behind."""
+        commands: list[LeaderCommand] = []
+        slot, size = entry.slot, len(entry.raw)
+        plain = synced = None
+        for follower in self.followers.values():
+            if follower.state != "live" or follower.degraded or follower.sent != slot - 1:
+                continue
+            if sync and slot > follower.want_sync:
+                self._want_sync(follower, commands)
+            flag = follower.wants_sync()
+            message = synced if flag else plain
+            if message is None:
+                message = Append(self.epoch, slot - 1, entry.previous_hash, self.marks.durable, flag)
+                if flag:
+                    synced = message
+                else:
+                    plain = message
+            commands.append(follower.send(message, now, entry.raw))
+            follower.sent_entry(slot, size, now, sync=flag)
+            if follower.is_overdue(now):
+                commands.append(self.degrade(follower, "its backlog is too long"))
+        return commands
+
+    def _want_sync(self, follower: Follower, commands: list[LeaderCommand]) -> None:
+        follower.want_sync = self.log.head
+        if not follower.syncing_blobs and self.marks.dirty_through(follower.bank):
+            follower.syncing_blobs = True
+            commands.append(SyncBlobs(follower.bank, self.log.head))
+
+    def sync(self, now: float) -> list[LeaderCommand]:
+        """Have every live bank sync all there is: blobs first, then the journal."""
+        commands: list[LeaderCommand] = []
+        head = self.log.head
+        for follower in self.followers.values():
+            if follower.state == "live" and follower.want_sync < head:
+                self._want_sync(follower, commands)
+                if follower.wants_sync() and not follower.degraded:
+                    commands += follower.pump(self.log, self.epoch, self.marks.durable, now)
+        return commands
+
+    def pump(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Send a live bank what it lacks."""
+        return [*follower.pump(self.log, self.epoch, self.marks.durable, now)]
+
+    def degrade(self, follower: Follower, reason: str) -> LeaderCommand:
+        """Stop waiting for a bank; it is served one part at a time until it has caught up."""
+        follower.degraded = True
+        return Degraded(follower.bank, reason)
+
+    def count(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Let a bank that is a voter with this epoch's log count from now on."""
+        assert follower.identity is not None
+        follower.counted = True
+        follower.was_incarnation = follower.identity.incarnation
+        self.marks.holds(follower.bank, follower.head, follower.synced)
+        commands: list[LeaderCommand] = []
+        self._want_sync(follower, commands)
+        if follower.behind:
+            follower.compared = False
+            commands.append(Compare(follower.bank, "it was behind the floor"))
+        commands += self.pump(follower, now)
+        return commands + self.progress(now)
+
+    def progress(self, now: float) -> list[LeaderCommand]:
+        """Tell how far the marks have moved, and what that allows."""
+        commands: list[LeaderCommand] = []
+        marks = self.marks
+        marks.advance()
+        if marks.acked > self._told_acked:
+            self._told_acked = marks.acked
+            commands.append(Acked(marks.acked))
+        if marks.durable > self._told_durable:
+            self._told_durable = marks.durable
+            commands.append(Durable(marks.durable))
+        if self.phase == "install" and marks.durable >= self.barrier:
+            self.phase = "serve"
+            commands.append(Serving(self.barrier))
+        return commands + self.admissions(now)
+
+    def admissions(self, now: float) -> list[LeaderCommand]:
+        """Admit servers whose CONFIG all other banks have synced."""
+        commands: list[LeaderCommand] = []
+        for follower in self.followers.values():
+            slot = follower.admit_after
+            if slot and all(
+                other.counted and other.synced >= slot
+                for other in self.followers.values()
+                if other is not follower
+            ):
+                follower.admit_after = 0
+                assert follower.identity is not None
+                admit = Admit(follower.identity.incarnation, self.epoch)
+                commands.append(follower.send(admit, now))
+        return commands
+
+    def change_config(self, config: Config, now: float) -> list[LeaderCommand]:
+        """Author, tell and spread an entry with `config`, and have it synced."""
+        entry = self.seal_config(config)
+        return [Sealed(entry), *self.spread(entry, now), *self.sync(now)]
+
+    def reseat(self, bank: int, identity: Identity, now: float) -> list[LeaderCommand]:
+        """Give the seat of `bank` to the server that calls itself `identity`, in a new CONFIG."""
+        assert self.log.config is not None
+        seat = BankSeat(identity.port, identity.incarnation)
+        return self.change_config(self.log.config.with_seat(bank, seat), now)
+
+    def install(self, log: LeaderLog, mark: int, now: float) -> list[LeaderCommand]:
+        """Take `log` as this reign's, its slots up to `mark` durable before, and seal the barrier."""
+        self.log = log
+        self.marks = Marks(self.followers, min(mark, log.head))
+        self._told_acked = self._told_durable = self.marks.durable
+        seats = dict(log.config.seats) if log.config else {}
+        for bank, follower in self.followers.items():
+            identity = follower.identity
+            if identity and not follower.excluded and identity.standing in ("voter", "suspect"):
+                seats.setdefault(bank, BankSeat(identity.port, identity.incarnation))
+        entry = self.seal_config(Config(seats, log.config.standby if log.config else ""))
+        self.barrier = entry.slot
+        self.marks.new_blobs(entry.slot, ())
+        self.phase = "install"
+        return [Sealed(entry)]
+
+    def forget(self, follower: Follower, state: Literal["away", "preparing", "parked"]) -> None:
+        """Count a bank for nothing until it says again what it holds."""
+        follower.reset(state)
+        self.marks.lost(follower.bank)

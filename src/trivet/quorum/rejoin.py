@@ -1,0 +1,151 @@
+"""How a bank's acceptor comes to follow a reign: promise, adoption, transfer, admission.
+
+Rule: a voter with this epoch's log needs the missing tail only; any other log is replaced whole.
+Rule: an empty server, or one that CONFIG does not name, is reset and filled before it gets the log.
+Rule: a suspect one is cured by the whole log, then admitted.
+"""
+
+from trivet.quorum.follower import Follower
+from trivet.quorum.leader_commands import Compare, Degraded, LeaderCommand, NotAcceptor, Transfer
+from trivet.quorum.reign import RETRY_S, Reign
+from trivet.wire.journal_messages import Admit, Appended, Identity, Prepare, Reset
+
+
+class Rejoin:
+    """Leads each bank's acceptor into `reign`."""
+
+    def __init__(self, reign: Reign) -> None:
+        self._reign = reign
+        self.forming = False
+
+    def prepare(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Ask for a promise; what was sent before is void."""
+        follower.excluded = False
+        self._reign.forget(follower, "preparing")
+        return [follower.send(Prepare(self._reign.epoch), now)]
+
+    def park(self, follower: Follower, reason: str, now: float) -> list[LeaderCommand]:
+        """Leave a bank alone for a moment, then ask again."""
+        self._reign.forget(follower, "parked")
+        follower.retry_at = now + RETRY_S
+        if follower.degraded:
+            return []
+        follower.degraded = True
+        return [Degraded(follower.bank, reason)]
+
+    def on_promised(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
+        """Take in the answer to Prepare; before the log is known it only waits."""
+        if identity.standing == "blobs" or identity.volume != self._reign.volume:
+            return self._leave(follower, now)
+        follower.identity = identity
+        follower.state = "prepared"
+        if self.forming:
+            return self.form(follower, now)
+        return self.enrol(follower, now) if self._reign.phase in ("install", "serve") else []
+
+    def enrol(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Lead a bank that promised towards the log, by what it says of itself."""
+        reign, identity = self._reign, follower.identity
+        assert identity is not None
+        config = reign.log.config
+        assert config is not None
+        if identity.standing in ("empty", "joining"):
+            return self._refill(follower, now)
+        if not config.names(follower.bank, identity.incarnation):
+            seat = config.seats.get(follower.bank)
+            if seat is None or seat.port == identity.port:
+                return self._refill(follower, now)
+            return self._leave(follower, now)
+        commands = self._doubts(follower, identity)
+        tail_only = identity.standing == "voter" and identity.accepted_epoch == reign.epoch
+        if tail_only and reign.log.joins(identity.head, identity.head_hash):
+            self._go_live(follower, identity.head, identity.synced)
+            return commands + reign.count(follower, now)
+        return [*commands, follower.adopt(reign.log, reign.epoch, now)]
+
+    def _leave(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Have nothing to do with a server that does not hold its bank's seat."""
+        self._reign.forget(follower, "parked")
+        follower.retry_at = now + RETRY_S
+        return [NotAcceptor(follower.bank)]
+
+    def _refill(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        if self._reign.phase != "serve":
+            return []
+        follower.state = "resetting"
+        follower.compared = False
+        self._reign.marks.blobs_lost(follower.bank, self._reign.barrier)
+        return [follower.send(Reset(self._reign.epoch, self._reign.marks.durable), now)]
+
+    def _doubts(self, follower: Follower, identity: Identity) -> list[LeaderCommand]:
+        """Say when a bank holds less than it once synced, or may do so."""
+        lossy = follower.was_incarnation == identity.incarnation and (
+            identity.head < follower.was_synced or identity.applied < follower.applied
+        )
+        follower.was_synced = identity.synced
+        follower.applied = identity.applied
+        if identity.standing == "suspect" or lossy:
+            follower.compared = False
+            self._reign.marks.blobs_lost(follower.bank, self._reign.barrier)
+            return [Compare(follower.bank, "it lost what it had synced" if lossy else "its power was cut")]
+        return []
+
+    def form(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Make a bank of a new volume empty under this epoch."""
+        follower.state = "resetting"
+        return [follower.send(Reset(self._reign.epoch, 0), now)]
+
+    def on_reset(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
+        """Take in the incarnation of a server that is empty now; have it filled."""
+        follower.identity = identity
+        if self.forming:
+            return [follower.adopt(self._reign.log, self._reign.epoch, now)]
+        follower.state = "transferring"
+        return [Transfer(follower.bank, identity.applied)]
+
+    def on_transferred(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Install the log on a server that holds all records now."""
+        if follower.state != "transferring":
+            return []
+        return [follower.adopt(self._reign.log, self._reign.epoch, now)]
+
+    def on_adopt_reply(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Go on with an installation after its beginning or a part."""
+        return [follower.adopt_more(self._reign.log, self._reign.epoch, now)]
+
+    def on_adopted(self, follower: Follower, reply: Appended, now: float) -> list[LeaderCommand]:
+        """Take in that the whole log stands, synced; then a voter counts, others are admitted."""
+        reign, identity = self._reign, follower.identity
+        assert identity is not None
+        self._go_live(follower, reply.head, reply.synced)
+        if identity.standing == "voter":
+            return reign.count(follower, now)
+        if identity.standing == "suspect" or self.forming:
+            return [follower.send(Admit(identity.incarnation, reign.epoch), now)]
+        config = reign.log.config
+        assert config is not None
+        seat = config.seats.get(follower.bank)
+        commands: list[LeaderCommand] = []
+        if seat is None or seat.incarnation != identity.incarnation:
+            commands += reign.reseat(follower.bank, identity, now)
+        follower.admit_after = reign.log.config_slot
+        return commands + reign.pump(follower, now) + reign.admissions(now)
+
+    def _go_live(self, follower: Follower, head: int, synced: int) -> None:
+        follower.state = "live"
+        follower.forget_inflight()
+        follower.sent = head
+        follower.answered(head, synced)
+        follower.degraded = self._reign.phase == "serve"
+
+    def on_admitted(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
+        """Take in that a server is a voter again."""
+        follower.identity = identity
+        if identity.standing != "voter":
+            return self.park(follower, "it was not admitted", now)
+        if self.forming:
+            follower.counted = True
+            return []
+        was_empty = follower.was_incarnation != identity.incarnation
+        commands = self._reign.count(follower, now)
+        return [*commands, Compare(follower.bank, "it was refilled")] if was_empty else commands

@@ -1,0 +1,249 @@
+"""The processes of a drive: started, started again when they die, stopped on purpose, ended in order.
+
+Rule: a child that dies is started again after a pause that grows with each quick death; one that was stopped
+on purpose, or any with `supervise` off, is left alone until `start`.
+Rule: a port on which a server of this volume answers that we did not start counts as running (by hand).
+Rule: the keeper ends before the banks, so that what it still holds is written; its mount is renewed with it.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from trivet.errors import TrivetError
+from trivet.io import runner
+from trivet.io.mount_table import clear_dead_mount, unmount
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
+from trivet.supervise.probing import ask_server, keeper_is_hung
+from trivet.wire import control_messages
+from trivet.wire.bank_messages import ServerStat
+
+FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+QUICK_DEATH_S = 10.0
+PARTING_S = 8.0
+BY_HAND_EVERY_S = 1.0
+KEEPER_WATCH_S = 2.0
+
+log = logging.getLogger(__name__)
+
+State = Literal["up", "down", "stopped"]
+
+
+class SupervisedChild:
+    """One process that ought to run: a server (with its port) or the keeper (port None)."""
+
+    def __init__(self, arguments: Sequence[str], log_path: Path, port: int | None) -> None:
+        self.arguments = list(arguments)
+        self.log_path = log_path
+        self.port = port
+        self.stopped = False
+        self.left_alone = False
+        self.by_hand: ServerStat | None = None
+        self.restarts = 0
+        self.running: runner.Child | None = None
+        self.changed = asyncio.Event()
+        self.idle = asyncio.Event()
+        self.idle.set()
+
+    @property
+    def name(self) -> str:
+        """What log lines call it."""
+        return "the keeper" if self.port is None else f"server {self.port}"
+
+    @property
+    def state(self) -> State:
+        """Whether it runs; "stopped" only if somebody asked for that."""
+        if self.running is not None or self.by_hand is not None:
+            return "up"
+        return "stopped" if self.stopped else "down"
+
+    @property
+    def wanted(self) -> bool:
+        """Whether it is to run."""
+        return not (self.stopped or self.left_alone)
+
+    def set_stopped(self, stopped: bool) -> None:
+        """Say whether it is stopped on purpose; either way a death of before is forgotten."""
+        self.stopped = stopped
+        self.left_alone = False
+        self.changed.set()
+
+    def ask_by_hand_to_end(self) -> None:
+        """Ask the process that somebody else started to end, if there is one."""
+        if self.by_hand is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.kill(self.by_hand.pid, signal.SIGTERM)
+
+    async def wait_changed(self, timeout_s: float | None = None) -> None:
+        """Wait until somebody changed what is wanted of it, at most `timeout_s`."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self.changed.wait()
+        self.changed.clear()
+
+    def told(self) -> control_messages.Child:
+        """Return it as the control socket tells it."""
+        pid = self.running.pid if self.running else self.by_hand.pid if self.by_hand else None
+        return control_messages.Child(
+            role="keeper" if self.port is None else "bank",
+            port=self.port,
+            pid=pid,
+            state=self.state,
+            log=str(self.log_path),
+            by_hand=self.by_hand is not None,
+            restarts=self.restarts,
+        )
+
+
+class ChildKeeper:
+    """Keeps the servers of one volume and its keeper running; `run` is its life."""
+
+    def __init__(
+        self,
+        folder: VolumeFolder,
+        config: VolumeConfig,
+        keeper_arguments: Sequence[str],
+        mount_point: Path | None,
+        *,
+        supervise: bool,
+    ) -> None:
+        self._key = folder.read_key()
+        self._folder = folder
+        self._config = config
+        self._supervise = supervise
+        self.mount_point = mount_point
+        state = str(folder.path)
+        self.servers = [
+            SupervisedChild(
+                ["serve", "bank", "--port", str(port), "--state", state, "--xmlrpc"],
+                folder.server_path(base, port) / "server.log",
+                port,
+            )
+            for base, row in zip(config.bases, config.ports(), strict=True)
+            for port in row
+        ]
+        self.keeper = SupervisedChild(keeper_arguments, folder.keeper_path / "keeper.log", None)
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def told(self) -> control_messages.Children:
+        """Return everything as the control socket tells it."""
+        children = [child.told() for child in (*self.servers, self.keeper)]
+        mount = None if self.mount_point is None else str(self.mount_point)
+        return control_messages.Children(children, mount)
+
+    async def run(self) -> None:
+        """Start everything and keep it running until cancelled; then end all, the keeper first."""
+        async with asyncio.TaskGroup() as tasks:
+            servers = [tasks.create_task(self._keep(server)) for server in self.servers]
+            keeper = tasks.create_task(self._keep(self.keeper))
+            watch = tasks.create_task(self._watch_keeper())
+            try:
+                await asyncio.Event().wait()
+            finally:
+                watch.cancel()
+                keeper.cancel()
+                await asyncio.wait([keeper])
+                if self.mount_point is not None:
+                    await unmount(self.mount_point, lazy=True)
+                for task, server in zip(servers, self.servers, strict=True):
+                    server.ask_by_hand_to_end()
+                    task.cancel()
+
+    async def stop(self, ports: Sequence[int]) -> None:
+        """Stop the servers on `ports`, and leave them stopped; returns when they have ended."""
+        for server in self._at(ports):
+            server.set_stopped(True)
+            server.ask_by_hand_to_end()
+        async with asyncio.timeout(2 * PARTING_S + runner.SWEEP_S):
+            for server in self._at(ports):
+                await server.idle.wait()
+
+    def start(self, ports: Sequence[int]) -> None:
+        """Let the servers on `ports` run (again)."""
+        for server in self._at(ports):
+            server.set_stopped(False)
+
+    def _at(self, ports: Sequence[int]) -> list[SupervisedChild]:
+        for port in ports:
+            self._config.bank_of(port)
+        return [server for server in self.servers if server.port in ports]
+
+    async def _keep(self, child: SupervisedChild) -> None:
+        """Run one child again and again as long as it is wanted."""
+        pause_s = FIRST_PAUSE_S
+        while True:
+            await self._look_for_one_by_hand(child)
+            if not child.wanted or child.by_hand is not None:
+                await child.wait_changed(BY_HAND_EVERY_S)
+                pause_s = FIRST_PAUSE_S
+                continue
+            began_s = time.monotonic()
+            try:
+                await self._run_once(child)
+            except TrivetError as error:
+                log.error("%s: %s", child.name, error)
+            if child.stopped:
+                continue
+            child.left_alone = not self._supervise
+            if child.left_alone:
+                log.warning("%s has ended and is not started again (--no-supervise)", child.name)
+                continue
+            log.warning("%s has ended; starting it again (why: %s)", child.name, child.log_path)
+            pause_s = FIRST_PAUSE_S if time.monotonic() - began_s > QUICK_DEATH_S else pause_s * 2
+            await child.wait_changed(min(pause_s, LONGEST_PAUSE_S))
+            child.restarts += 1
+
+    async def _look_for_one_by_hand(self, child: SupervisedChild) -> None:
+        """Note whether somebody else has started the server on this port."""
+        if child.port is not None:
+            child.by_hand = await ask_server(child.port, self._config.volume, self._key)
+
+    async def _run_once(self, child: SupervisedChild) -> None:
+        """Start a child, and wait until it has ended or is not wanted any more."""
+        if child is self.keeper and self.mount_point is not None:
+            await clear_dead_mount(self.mount_point)
+        child.log_path.parent.mkdir(parents=True, exist_ok=True)
+        words = [sys.executable, "-P", "-m", "trivet", *child.arguments]
+        with child.log_path.open("ab") as output:
+            out = output.fileno()
+            async with runner.start(words, stdout=out, stderr=out, parting_s=PARTING_S) as running:
+                log.info("%s runs as process %s", child.name, running.pid)
+                child.running = running
+                child.idle.clear()
+                try:
+                    await _ended_or_unwanted(child, running)
+                finally:
+                    await running.stop(PARTING_S)
+                    child.running = None
+                    child.idle.set()
+
+    async def _watch_keeper(self) -> None:
+        """Kill a keeper that does not answer any more: its mount must not hang, its lease has run out."""
+        while True:
+            await asyncio.sleep(KEEPER_WATCH_S)
+            running = self.keeper.running
+            if running is None or not self._supervise:
+                continue
+            if await keeper_is_hung(self._folder) and running is self.keeper.running:
+                log.error("the keeper (process %s) does not answer; killing it", running.pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(running.pid, signal.SIGKILL)
+
+
+async def _ended_or_unwanted(child: SupervisedChild, running: runner.Child) -> None:
+    ended = asyncio.create_task(running.wait())
+    try:
+        while child.wanted and not ended.done():
+            changed = asyncio.create_task(child.wait_changed())
+            await asyncio.wait({ended, changed}, return_when=asyncio.FIRST_COMPLETED)
+            changed.cancel()
+    finally:
+        ended.cancel()

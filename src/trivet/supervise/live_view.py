@@ -1,0 +1,158 @@
+"""The live view of `trivet up`: banks, servers, healing and throughput, drawn again every second.
+
+Rule: it shows what the keeper's status says and nothing it has worked out itself, but rates.
+"""
+
+import asyncio
+import time
+from dataclasses import dataclass
+
+import msgspec
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from trivet.errors import TrivetError
+from trivet.io.control_socket import ask
+from trivet.io.volume_folder import VolumeFolder
+from trivet.wire.control_messages import Children, ServerStatus, Status, Traffic
+
+EVERY_S = 1.0
+STATE_STYLES = {
+    "up": "green",
+    "joining": "yellow",
+    "hung": "yellow",
+    "full": "yellow",
+    "stopped": "dim",
+    "down": "red",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """What was served per second between two looks."""
+
+    operations_s: float = 0.0
+    read_bytes_s: float = 0.0
+    written_bytes_s: float = 0.0
+
+
+def rates_between(before: Traffic, after: Traffic, elapsed_s: float) -> Rates:
+    """Return the rates of `elapsed_s` seconds; zero across a keeper that has begun anew."""
+    if elapsed_s <= 0 or after.operations < before.operations:
+        return Rates()
+    return Rates(
+        (after.operations - before.operations) / elapsed_s,
+        (after.read_bytes - before.read_bytes) / elapsed_s,
+        (after.written_bytes - before.written_bytes) / elapsed_s,
+    )
+
+
+def size_text(size_bytes: float) -> str:
+    """Return a size as people read it: "0 B", "12.3 MB" (powers of ten)."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if size_bytes < 1000:
+            return f"{size_bytes:.0f} B" if unit == "B" else f"{size_bytes:.1f} {unit}"
+        size_bytes /= 1000
+    return f"{size_bytes:.1f} TB"
+
+
+def bank_table(status: Status) -> Table:
+    """Return the table of banks and servers."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("bank", "server", "state", "process", "blobs", "records", "stored", "divergent", "foreign"):
+        table.add_column(title, justify="left" if title in ("bank", "server", "state") else "right")
+    for bank in status.banks:
+        for place, server in enumerate(bank.servers):
+            table.add_row(str(bank.base) if place == 0 else "", *_server_cells(server))
+    return table
+
+
+def _server_cells(server: ServerStatus) -> tuple[RenderableType, ...]:
+    def told(value: int | None) -> str:
+        return "-" if value is None else f"{value:,}"
+
+    return (
+        str(server.port),
+        Text(server.state, STATE_STYLES[server.state]),
+        "-" if server.pid is None else str(server.pid),
+        told(server.blobs),
+        told(server.records),
+        "-" if server.bytes is None else size_text(server.bytes),
+        Text(str(server.divergent), "red" if server.divergent else ""),
+        told(server.foreign),
+    )
+
+
+def summary_lines(status: Status) -> list[Text]:
+    """Return the sentences under the table: health, healing, refresh, scrub, notes."""
+    word = Text("healthy", "bold green") if status.healthy else Text("NOT healthy", "bold red")
+    lines = [
+        Text.assemble("The drive is ", word, f"; open damage {status.open_damage}, "
+                      f"repaired so far {status.repaired_total}.")
+    ]  # fmt: skip
+    keeper = status.keeper
+    if keeper.pid is not None:
+        lines.append(
+            Text(f"Keeper: process {keeper.pid}, slot {keeper.slot}, durable {keeper.durable_slot}.")
+        )
+    if status.refresh_age_s is not None:
+        took = "" if status.refresh_took_s is None else f" and took {status.refresh_took_s:.1f} s"
+        lines.append(Text(f"Refresh: the last one ended {status.refresh_age_s:.0f} s ago{took}."))
+    scrub = status.scrub
+    if scrub.state != "idle":
+        share = f"{scrub.done_bytes / scrub.total_bytes:.0%}" if scrub.total_bytes else "0%"
+        lines.append(Text(f"Scrub: {scrub.state}, {share}, {size_text(scrub.bytes_s)}/s."))
+    lines.extend(Text(f"! {note}", "yellow") for note in (*_absences(status), *status.notes))
+    return lines
+
+
+def _absences(status: Status) -> list[str]:
+    """Return a sentence for each bank that is not whole: which servers, and what brings them back."""
+    told = []
+    for bank in status.banks:
+        for state in ("stopped", "down", "hung", "full", "joining"):
+            ports = [server.port for server in bank.servers if server.state == state]
+            if ports:
+                way = f"; `trivet start {ports[0]}` starts it again" if state == "stopped" else ""
+                names = f"server{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
+                told.append(f"bank {bank.base}: {names} {state}{way}")
+    return told
+
+
+def render(status: Status | None, children: Children, rates: Rates, problem: str = "") -> RenderableType:
+    """Return the whole view; `status` None draws what the supervisor alone knows, and the `problem`."""
+    parts: list[RenderableType] = []
+    if status is None:
+        parts.append(Text(f"No status: {problem}", "red"))
+        parts.extend(Text(f"  {child.role} {child.port or ''} {child.state}") for child in children.children)
+    else:
+        parts.extend((bank_table(status), Text(""), *summary_lines(status)))
+        parts.append(
+            Text(
+                f"Throughput: {rates.operations_s:,.0f} operations/s, reading "
+                f"{size_text(rates.read_bytes_s)}/s, writing {size_text(rates.written_bytes_s)}/s."
+            )
+        )
+    mount = "no folder is mounted" if children.mount is None else f"The folder is {children.mount}"
+    parts.append(Text(f"{mount}. Ctrl-C stops the drive; nothing is lost.", "dim"))
+    return Group(*parts)
+
+
+async def show_live(folder: VolumeFolder, console: Console) -> None:
+    """Draw the view every EVERY_S until cancelled."""
+    before, before_s = Traffic(), 0.0
+    with Live(console=console, auto_refresh=False, transient=False) as live:
+        while True:
+            status, problem = None, ""
+            children = msgspec.convert(await ask(folder.supervisor_socket, "children"), Children)
+            try:
+                status = msgspec.convert(await ask(folder.keeper_socket, "status"), Status)
+            except TrivetError as error:
+                problem = str(error)
+            now_s = time.monotonic()
+            rates = rates_between(before, status.traffic, now_s - before_s) if status else Rates()
+            before, before_s = status.traffic if status else Traffic(), now_s
+            live.update(render(status, children, rates, problem), refresh=True)
+            await asyncio.sleep(EVERY_S)

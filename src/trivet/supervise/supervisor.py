@@ -1,0 +1,176 @@
+"""`trivet up`'s own process: starts the drive, answers the control socket, ends everything in order.
+
+Rule: ready means every bank's servers answer the keeper and the folder is mounted; what is not ready in time
+is an error that names what is missing and where its log is.
+"""
+
+import asyncio
+import logging
+import signal
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trivet.errors import InputError, TrivetError
+from trivet.io.control_socket import Handler, NotRunning, Remote, Report, ask, serve_control
+from trivet.io.mount_table import find_mount
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
+from trivet.supervise.children import ChildKeeper
+from trivet.supervise.probing import ask_server
+from trivet.supervise.volume_setup import check_ports, prepare_mount_point
+from trivet.wire.control_messages import Status
+
+READY_DEADLINE_S = 60.0
+READY_POLL_S = 0.1
+DEATHS_GIVE_UP = 3
+LOG_TAIL_LINES = 12
+_ANSWERING = {"up", "joining", "full"}
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class DrivePlan:
+    """What `trivet up` is to run; `mount_point` None runs the drive without a folder."""
+
+    folder: VolumeFolder
+    config: VolumeConfig
+    mount_point: Path | None
+    durability: str
+    refresh_s: float
+    supervise: bool
+
+    def keeper_arguments(self) -> list[str]:
+        """Return the command line of the keeper's process, behind `trivet`."""
+        mount = ["--no-mount"] if self.mount_point is None else ["--mount", str(self.mount_point)]
+        options = ["--durability", self.durability, "--refresh", str(self.refresh_s)]
+        return ["serve", "keeper", "--state", str(self.folder.path), *mount, *options]
+
+
+async def run_drive(
+    plan: DrivePlan, on_ready: Callable[[ChildKeeper], Awaitable[None]], note: Callable[[str], None]
+) -> None:
+    """Run the drive until SIGINT, SIGTERM, SIGHUP or `down`; then end everything.
+
+    `on_ready` runs (as a task, cancelled at the end) once the drive answers; `note` is told one line of what
+    was done on the way. Raises ConfigError or TrivetError when the drive can't be brought up.
+    """
+    by_hand = [
+        port
+        for row in plan.config.ports()
+        for port in row
+        if await ask_server(port, plan.config.volume, plan.folder.read_key()) is not None
+    ]
+    await check_ports(plan.config, by_hand)
+    if plan.mount_point is not None and (cleared := await prepare_mount_point(plan.mount_point)):
+        note(cleared)
+    children = ChildKeeper(
+        plan.folder, plan.config, plan.keeper_arguments(), plan.mount_point, supervise=plan.supervise
+    )
+    stop, ended = asyncio.Event(), asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    async with serve_control(plan.folder.supervisor_socket, _handlers(children, stop, ended)):
+        running = asyncio.create_task(children.run())
+        showing = asyncio.create_task(_begin(plan, children, on_ready))
+        stopping = asyncio.create_task(stop.wait())
+        try:
+            done, _ = await asyncio.wait({running, showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()
+        finally:
+            for task in (showing, running, stopping):
+                task.cancel()
+            await asyncio.wait({showing, running, stopping})
+            ended.set()
+
+
+async def _begin(
+    plan: DrivePlan, children: ChildKeeper, on_ready: Callable[[ChildKeeper], Awaitable[None]]
+) -> None:
+    await _wait_ready(plan, children)
+    await on_ready(children)
+    await asyncio.Event().wait()
+
+
+async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> None:
+    """Return once the drive answers; TrivetError with the reason when it doesn't in time."""
+    missing = "the keeper"
+    try:
+        async with asyncio.timeout(READY_DEADLINE_S):
+            while missing:
+                for child in (*children.servers, children.keeper):
+                    if child.restarts >= DEATHS_GIVE_UP or child.left_alone:
+                        raise TrivetError(
+                            f"{child.name} ends again and again; the end of {child.log_path}:\n"
+                            + await asyncio.to_thread(_log_tail, child.log_path)
+                        )
+                missing = await _missing(plan)
+                await asyncio.sleep(READY_POLL_S if missing else 0)
+    except TimeoutError:
+        raise TrivetError(
+            f"the drive did not come up within {READY_DEADLINE_S:g} s: {missing}; the end of the keeper's "
+            f"log:\n{await asyncio.to_thread(_log_tail, children.keeper.log_path)}"
+        ) from None
+
+
+async def _missing(plan: DrivePlan) -> str:
+    """Say what the drive still lacks, "" when it is ready."""
+    try:
+        status = msgspec.convert(await ask(plan.folder.keeper_socket, "status"), Status)
+    except (NotRunning, Remote):
+        return "the keeper does not answer"
+    silent = [
+        str(server.port) for bank in status.banks for server in bank.servers if server.state not in _ANSWERING
+    ]
+    if silent:
+        return f"no answer from server {', '.join(silent)}"
+    if plan.mount_point is not None:
+        entry = await asyncio.to_thread(find_mount, plan.mount_point)
+        if entry is None or not entry.is_ours:
+            return f"{plan.mount_point} is not mounted"
+    return ""
+
+
+def _log_tail(path: Path) -> str:
+    try:
+        lines = path.read_bytes()[-8192:].decode(errors="replace").splitlines()
+    except OSError as error:
+        return f"  ({error.strerror})"
+    return "\n".join(f"  {line}" for line in lines[-LOG_TAIL_LINES:])
+
+
+def _handlers(children: ChildKeeper, stop: asyncio.Event, ended: asyncio.Event) -> dict[str, Handler]:
+    """Return what the supervisor answers on its control socket (see wire/control_messages.py)."""
+
+    def told() -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = msgspec.to_builtins(children.told())
+        return answer
+
+    async def tell(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        return told()
+
+    async def stop_servers(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        await children.stop(_ports(arguments))
+        return told()
+
+    async def start_servers(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        children.start(_ports(arguments))
+        return told()
+
+    async def down(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        stop.set()
+        await ended.wait()
+        return {}
+
+    return {"children": tell, "stop": stop_servers, "start": start_servers, "down": down}
+
+
+def _ports(arguments: dict[str, Any]) -> list[int]:
+    try:
+        return msgspec.convert(arguments.get("ports"), list[int])
+    except msgspec.ValidationError as error:
+        raise InputError(f"ports: {error}") from error

@@ -1,0 +1,216 @@
+"""What a running drive answers on its control sockets: the keeper's verbs and the supervisor's.
+
+Rule: every result travels as one JSON object; a field is added, never renamed, because people read `--json`.
+Rule: paths are text in the form of `path_text`, so that any name survives JSON and a terminal.
+Rule: lists are bounded by the sender (`FINDINGS_MAX`); what was left out is counted, never dropped silently.
+
+Keeper verbs (DIR/keeper/keeper.sock), arguments -> result:
+
+    status                            -> Status
+    verify   {path, deep}             -> CheckReport      progress: Progress
+    repair   {apply}                  -> CheckReport      progress: Progress
+    repairs  {since_s}                -> RepairHistory    since_s: seconds back from now, null = all
+    scrub    {action, limit_bytes_s}  -> ScrubState       action: now | pause | resume | limit
+    recover  {what, apply}            -> RecoverReport    what: accept_rollback | accept_cut
+    shutdown                          -> {}               flushes, unmounts; the process then ends
+
+Supervisor verbs (DIR/up.sock):
+
+    children                          -> Children
+    stop     {ports}                  -> Children         stopped on purpose: not started again
+    start    {ports}                  -> Children
+    down                              -> {}               answered when everything has ended
+"""
+
+import re
+from typing import Literal
+
+import msgspec
+
+FINDINGS_MAX = 10_000
+
+ServerState = Literal["up", "hung", "down", "stopped", "joining", "full"]
+Verdict = Literal["found", "would fix", "fixed", "cannot fix"]
+ScrubAction = Literal["now", "pause", "resume", "limit"]
+RecoverWhat = Literal["accept_rollback", "accept_cut"]
+
+
+class ServerStatus(msgspec.Struct, frozen=True):
+    """One server of a bank as the keeper sees it; `pid` and counts are None until it has answered once.
+
+    `divergent` counts items of this server that are known to differ and are not yet repaired.
+    """
+
+    port: int
+    state: ServerState
+    pid: int | None = None
+    blobs: int | None = None
+    records: int | None = None
+    divergent: int = 0
+    foreign: int | None = None
+    bytes: int | None = None
+
+
+class BankStatus(msgspec.Struct, frozen=True):
+    """One bank: its base port and its servers in order of their ports."""
+
+    base: int
+    servers: list[ServerStatus]
+
+
+class KeeperStatus(msgspec.Struct, frozen=True):
+    """The keeper's place in the log; every field is None when no keeper answers."""
+
+    pid: int | None = None
+    epoch: int | None = None
+    slot: int | None = None
+    durable_slot: int | None = None
+
+
+class ScrubState(msgspec.Struct, frozen=True):
+    """Where the scrub stands; `done_bytes` of `total_bytes` read in this round, on all banks together."""
+
+    state: Literal["idle", "running", "paused"] = "idle"
+    done_bytes: int = 0
+    total_bytes: int = 0
+    limit_bytes_s: int = 0
+    bytes_s: float = 0.0
+    finished_age_s: float | None = None
+
+
+class Traffic(msgspec.Struct, frozen=True):
+    """What the keeper has served since it started; a reader of two of these derives rates."""
+
+    operations: int = 0
+    read_bytes: int = 0
+    written_bytes: int = 0
+
+
+class Status(msgspec.Struct, frozen=True):
+    """The whole drive at a glance; `healthy` only when every copy is whole and nothing is open.
+
+    `notes` are sentences for people: what is not well and why ("possibly stale", "bank 9000 is degraded").
+    `open_damage` counts findings that are not repaired yet, on all servers together.
+    """
+
+    volume: str
+    healthy: bool
+    banks: list[BankStatus]
+    keeper: KeeperStatus = KeeperStatus()
+    open_damage: int = 0
+    repaired_total: int = 0
+    refresh_age_s: float | None = None
+    refresh_took_s: float | None = None
+    notes: list[str] = []
+    scrub: ScrubState = ScrubState()
+    traffic: Traffic = Traffic()
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One damaged, missing or outdated copy, and what became of it.
+
+    `item` says what kind of thing it is (attributes, name, page, extent, blob, xattr, log, configuration).
+    `ranges` are (first byte, byte after the last) of the file; empty for what has no place in a file.
+    `server` is the port that holds the bad copy, `source` the one the good copy came from.
+    `at_s` is seconds since the epoch; `why` one clause for people ("checksum differs", "missing").
+    """
+
+    verdict: Verdict
+    path: str
+    item: str
+    server: int
+    why: str
+    at_s: float
+    source: int | None = None
+    ranges: list[tuple[int, int]] = []
+
+
+class Progress(msgspec.Struct, frozen=True):
+    """How far long work is: `done` of `total` in `unit` ("bytes" or "items"); `total` 0 = not known yet."""
+
+    step: str
+    done: int
+    total: int
+    unit: Literal["bytes", "items"] = "items"
+
+
+class CheckReport(msgspec.Struct, frozen=True):
+    """What a verify or repair looked at and found; `complete` is False when banks were out of reach."""
+
+    checked_records: int
+    checked_blobs: int
+    checked_bytes: int
+    took_s: float
+    findings: list[Finding] = []
+    findings_left_out: int = 0
+    complete: bool = True
+    notes: list[str] = []
+
+
+class RepairHistory(msgspec.Struct, frozen=True):
+    """Repairs that were made, oldest first."""
+
+    repairs: list[Finding] = []
+    repairs_left_out: int = 0
+
+
+class RecoverReport(msgspec.Struct, frozen=True):
+    """What accepting a loss means (`apply` false) or has meant (`done` true).
+
+    `lost` names what goes, one sentence each; `slot_before` is the last slot known to have been
+    acknowledged, `slot_after` the one history ends with afterwards.
+    """
+
+    needed: bool
+    done: bool
+    slot_before: int | None = None
+    slot_after: int | None = None
+    lost: list[str] = []
+    lost_left_out: int = 0
+
+
+class Child(msgspec.Struct, frozen=True):
+    """One process of the drive; `by_hand` when somebody else started what answers on the port."""
+
+    role: Literal["bank", "keeper"]
+    port: int | None
+    pid: int | None
+    state: Literal["up", "down", "stopped"]
+    log: str
+    by_hand: bool = False
+    restarts: int = 0
+
+
+class Children(msgspec.Struct, frozen=True):
+    """Every process the supervisor looks after."""
+
+    children: list[Child]
+    mount: str | None = None
+
+
+class Nothing(msgspec.Struct, frozen=True):
+    """The answer of a verb that tells nothing but that it is done."""
+
+
+_NEEDS_ESCAPE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\udc80-\udcff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+_ESCAPED = re.compile(rb"\\(\\|x[0-9a-f]{2})")
+
+
+def path_text(path: bytes) -> str:
+    """Return `path` as printable text: backslash, control and non-UTF-8 bytes as ``\\\\`` and ``\\xNN``."""
+
+    def escape(found: re.Match[str]) -> str:
+        if found[0] == "\\":
+            return "\\\\"
+        return "".join(f"\\x{byte:02x}" for byte in found[0].encode("utf-8", "surrogateescape"))
+
+    return _NEEDS_ESCAPE.sub(escape, path.decode("utf-8", "surrogateescape"))
+
+
+def path_bytes(text: str) -> bytes:
+    """Return the path whose `path_text` is `text`; a backslash that escapes nothing stands for itself."""
+
+    def unescape(found: re.Match[bytes]) -> bytes:
+        return b"\\" if found[1] == b"\\" else bytes.fromhex(found[1][1:].decode())
+
+    return _ESCAPED.sub(unescape, text.encode("utf-8", "surrogateescape"))
