@@ -25,3 +25,7 @@ check: install
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+bench: install
+	bash scripts/setup.sh --for-tests
+	$(PY) bench/fs_compare.py $(ARGS)

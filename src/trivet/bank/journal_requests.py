@@ -166,12 +166,12 @@ class JournalRequests:
         await syncing
         for command in decision.commands:
             if isinstance(command, SyncJournal):
-                self.note_synced(command.through)
+                self.note_synced(command)
         return decision.reply
 
-    def note_synced(self, through: int) -> None:
-        """Take in that the journal is synced through slot `through`."""
-        self._carry_out_now(self.acceptor.on_synced(through))
+    def note_synced(self, done: SyncJournal) -> None:
+        """Take in that the journal was synced as `done` asked."""
+        self._carry_out_now(self.acceptor.on_synced(done))
 
     def _in_turn(self, work: Callable[[], Awaitable[HandlerResult]]) -> Awaitable[HandlerResult]:
         """Begin `work` once everything slow before it is done; it ends even if the peer goes away."""
@@ -220,7 +220,7 @@ class JournalRequests:
             elif isinstance(command, InstallLog):
                 await self._records.replace_tail()
             elif isinstance(command, SyncJournal):
-                self.note_synced(command.through)
+                self.note_synced(command)
         return decision.reply
 
     def _change_list(self, commands: tuple[AcceptorCommand, ...]) -> bool:

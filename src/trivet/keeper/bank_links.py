@@ -42,9 +42,13 @@ class FleetListener(Protocol):
 
 @dataclass(slots=True)
 class ServerLink:
-    """One server: its links while it is up, and the last that it said of itself."""
+    """One server: its links while it is up, and the last that it said of itself.
+
+    `bank` counts the banks from 0, `base` is the first port of the bank's servers.
+    """
 
     bank: int
+    base: int
     port: int
     state: ServerState = "down"
     identity: Identity | None = None
@@ -84,7 +88,7 @@ class Fleet:
     def __init__(
         self, ports: Sequence[Sequence[int]], volume: str, volume_key: bytes, listener: FleetListener
     ) -> None:
-        self.banks = [[ServerLink(bank, port) for port in row] for bank, row in enumerate(ports)]
+        self.banks = [[ServerLink(bank, row[0], port) for port in row] for bank, row in enumerate(ports)]
         self._volume = volume
         self._key = volume_key
         self._listener = listener
@@ -98,6 +102,10 @@ class Fleet:
     def server_at(self, port: int) -> ServerLink:
         """Return the server that listens on `port`."""
         return next(server for server in self.servers if server.port == port)
+
+    def bank_at(self, base: int) -> list[ServerLink]:
+        """Return the servers of the bank whose ports begin at `base`."""
+        return next(bank for bank in self.banks if bank[0].port == base)
 
     def start(self) -> None:
         """Begin to connect; from now on the listener is called."""

@@ -62,7 +62,7 @@ class Acceptor:
     Use `acceptor_start.start` to make one.
     """
 
-    __slots__ = ("_staging", "applied", "chain", "durable", "meta", "synced")
+    __slots__ = ("_staging", "applied", "chain", "durable", "installed", "meta", "synced")
 
     def __init__(self, meta: AcceptorMeta, chain: HashChain, applied: int) -> None:
         self.meta = meta
@@ -71,6 +71,7 @@ class Acceptor:
         self.applied = applied
         self.durable = applied
         self._staging: _Staging | None = None
+        self.installed = 0
 
     def identity(self) -> Identity:
         """Return what this server says of itself."""
@@ -107,20 +108,22 @@ class Acceptor:
             chain.extend(entries)
             commands.append(WriteEntries(list(entries)))
         synced = self.synced
-        if message.sync:
-            synced = chain.head
-            commands.append(SyncJournal(synced, with_blobs=True))
         if message.durable > self.durable:
             before = min(self.durable, self.synced)
             self.durable = message.durable
             if min(self.durable, self.synced) > before:
                 commands.append(ApplyThrough(min(self.durable, self.synced)))
+        if message.sync:
+            synced = chain.head
+            commands.append(SyncJournal(synced, self.installed))
         return Decision(tuple(commands), Appended(chain.head, chain.head_hash, synced))
 
-    def on_synced(self, through: int) -> tuple[AcceptorCommand, ...]:
-        """Note that the journal is synced through slot `through`; return what may be done now."""
+    def on_synced(self, done: SyncJournal) -> tuple[AcceptorCommand, ...]:
+        """Note that the sync `done` is done; return what may be done now."""
+        if done.installed != self.installed:
+            return ()
         before = min(self.durable, self.synced)
-        self.synced = max(self.synced, min(through, self.chain.head))
+        self.synced = max(self.synced, done.through)
         now = min(self.durable, self.synced)
         return (ApplyThrough(now),) if now > before else ()
 
@@ -135,9 +138,9 @@ class Acceptor:
         return (self._store(standing="suspect", trusted=self.synced),)
 
     def on_stop(self) -> tuple[AcceptorCommand, ...]:
-        """Stop cleanly: sync everything, then say so."""
+        """Stop cleanly, when no request is under way: sync everything, then say so."""
         return (
-            SyncJournal(self.chain.head, with_blobs=True),
+            SyncJournal(self.chain.head, self.installed),
             self._store(clean=self.meta.standing == "voter"),
         )
 
@@ -184,22 +187,14 @@ class Acceptor:
     def _install(self, staging: _Staging, kept: int) -> Decision:
         new, own = staging.chain, self.chain
         commands: list[AcceptorCommand] = []
-        if kept == own.head and not staging.staged:
-            if self.synced < own.head:
-                commands.append(SyncJournal(own.head, with_blobs=False))
-            commands.append(self._store(promised=staging.epoch, accepted_epoch=staging.epoch))
+        base = own if kept >= 0 else new
+        store = self._store(
+            promised=staging.epoch, accepted_epoch=staging.epoch, floor=base.floor, floor_hash=base.floor_hash
+        )
+        if kept == self.synced == own.head and not staging.staged:
+            commands.append(store)
         else:
-            if kept >= 0:
-                floor, floor_hash = own.floor, own.floor_hash
-            else:
-                floor, floor_hash = new.floor, new.floor_hash
-            self.meta = msgspec.structs.replace(
-                self.meta,
-                promised=staging.epoch,
-                accepted_epoch=staging.epoch,
-                floor=floor,
-                floor_hash=floor_hash,
-            )
+            self.installed += 1
             commands.append(InstallLog(kept, self.meta))
         if kept >= 0:
             own.cut(kept)
@@ -219,6 +214,7 @@ class Acceptor:
         if message.epoch < self.meta.promised:
             return self._refuse_promised()
         self._staging = None
+        self.installed += 1
         self.chain = HashChain(message.applied)
         self.synced = self.applied = self.durable = message.applied
         store = self._store(
@@ -248,6 +244,7 @@ class Acceptor:
         self._staging = None
         if not message.acceptor:
             return Decision((self._store(standing="blobs"),), self.identity())
+        self.installed += 1
         self.chain = HashChain()
         self.synced = self.applied = self.durable = 0
         store = self._store(

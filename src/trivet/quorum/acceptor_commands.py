@@ -48,13 +48,14 @@ class WriteEntries(msgspec.Struct, frozen=True):
 
 
 class SyncJournal(msgspec.Struct, frozen=True):
-    """Sync the journal through slot `through` (`with_blobs`: this server's blobs before it).
+    """Sync this server's blobs, then the journal through slot `through`.
 
-    Afterwards call `Acceptor.on_synced(through)`; may be done in a thread while appends go on.
+    It stands last in its Decision, so it may be done in a thread while other requests are carried out;
+    then call `Acceptor.on_synced` with it. `installed` tells which log it was meant for.
     """
 
     through: int
-    with_blobs: bool
+    installed: int
 
 
 class StageBegin(msgspec.Struct, frozen=True):
@@ -70,7 +71,8 @@ class StageEntries(msgspec.Struct, frozen=True):
 class InstallLog(msgspec.Struct, frozen=True):
     """Make the journal own entries up to `keep_through` plus everything staged, together with `meta`.
 
-    One synced step: after a crash either the old journal with the old meta stands, or all of the new.
+    One synced step: after a crash either the old journal with the old meta stands, or all of the new,
+    synced. With nothing staged and all entries kept it syncs the journal, then stores `meta`.
     `keep_through` -1 keeps none of the old entries; the new journal then begins behind `meta.floor`.
     """
 

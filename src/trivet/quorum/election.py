@@ -76,6 +76,12 @@ class Election:
                 return []
         return self._begin_read(now)
 
+    def accept(self, *, rollback: bool, cut: bool, now: float) -> list[LeaderCommand]:
+        """Give up what may be missing, as a person asked with `trivet recover`, and elect again."""
+        self._accept_rollback = self._accept_rollback or rollback
+        self._accept_cut = self._accept_cut or cut
+        return self.consider(now)
+
     def _is_new(self, everybody: Mapping[int, Identity]) -> bool:
         voters = sum(identity.standing == "voter" for identity in everybody.values())
         blank = all(i.head == 0 and i.standing in ("empty", "joining", "voter") for i in everybody.values())
@@ -132,7 +138,7 @@ class Election:
         return self.consider(now)
 
     def _have_log(self, now: float) -> list[LeaderCommand]:
-        self.log.find_config()
+        self.log.find_landmarks()
         config = self.log.config
         if config is None and self.log.head > 0:
             return self.disqualify(self._winner, now)
@@ -162,8 +168,18 @@ class Election:
         return self._check_blobs()
 
     def _check_blobs(self) -> list[LeaderCommand]:
-        """Entries above the last mark may name blobs that too few banks kept."""
-        doubtful = [entry for entry in self.log.above(self.mark) if entry.body.new_blobs]
+        """Entries above the last mark may name blobs that too few banks kept.
+
+        Those freed again by a later entry do not matter: they may be gone, and rightly so.
+        """
+        bodies = [(entry.slot, entry.body) for entry in self.log.above(self.mark)]
+        freed = {name for _, body in bodies for name in body.freed}
+        doubtful = [
+            (slot, name, size, root)
+            for slot, body in bodies
+            for name, size, root in body.new_blobs
+            if name not in freed
+        ]
         self.phase = "check" if doubtful else "done"
         return [CheckBlobs(doubtful)] if doubtful else []
 

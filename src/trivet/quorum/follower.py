@@ -31,28 +31,9 @@ class Follower:
     """One bank as its leader sees it; `counted` once it is a voter with this epoch's log."""
 
     __slots__ = (
-        "_inflight",
-        "_inflight_bytes",
-        "admit_after",
-        "bank",
-        "behind",
-        "counted",
-        "degraded",
-        "excluded",
-        "head",
-        "identity",
-        "last_sent_at",
-        "link",
-        "retry_at",
-        "sent",
-        "staged",
-        "state",
-        "sync_sent",
-        "synced",
-        "syncing_blobs",
-        "want_sync",
-        "was_incarnation",
-        "was_synced",
+        "_inflight", "_inflight_bytes", "admit_after", "applied", "bank", "behind", "compared", "counted",
+        "degraded", "excluded", "head", "identity", "last_sent_at", "link", "retry_at", "sent", "staged",
+        "state", "sync_sent", "synced", "syncing_blobs", "want_sync", "was_incarnation", "was_synced",
     )  # fmt: skip
 
     def __init__(self, bank: int) -> None:
@@ -63,6 +44,8 @@ class Follower:
         self.excluded = False
         self.degraded = False
         self.behind = False
+        self.compared = False
+        self.applied = 0
         self.last_sent_at = float("-inf")
         self.retry_at = float("inf")
         self._inflight: deque[tuple[int, float, int]] = deque()

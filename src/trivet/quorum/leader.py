@@ -15,6 +15,7 @@ from trivet.quorum.lease import HEARTBEAT_S
 from trivet.quorum.membership import Config
 from trivet.quorum.reign import Reign
 from trivet.quorum.rejoin import Rejoin
+from trivet.quorum.trimming import trim_floor
 from trivet.wire.entries import Entry, EntryBody, Epoch, RecordOp
 from trivet.wire.journal_messages import (
     Admit,
@@ -115,6 +116,9 @@ class Leader:
                 return rejoin.on_adopt_reply(follower, now)
             case AdoptEnd(), Appended():
                 return rejoin.on_adopted(follower, reply, now)
+            case Trim(), Identity():
+                follower.applied = reply.applied
+                return []
             case Reset(), Identity():
                 return rejoin.on_reset(follower, reply, now)
             case Admit(), Identity():
@@ -162,6 +166,10 @@ class Leader:
             commands += self.reign.count(follower, now)
         return commands
 
+    def accept(self, *, rollback: bool, cut: bool, now: float) -> list[LeaderCommand]:
+        """Go on with a takeover that is stuck, giving up what may be missing (`trivet recover`)."""
+        return self._elect(self.election.accept(rollback=rollback, cut=cut, now=now), now)
+
     def on_blobs_checked(self, lost_at: int, now: float) -> list[LeaderCommand]:
         """Take in the answer to CheckBlobs: the first slot that names a blob nobody has (0: none)."""
         return self._elect(self.election.on_blobs_checked(lost_at, now), now)
@@ -193,24 +201,42 @@ class Leader:
         assert self.reign.phase == "serve"
         return self.reign.change_config(config, now)
 
-    def trim(self, floor: int, now: float) -> list[LeaderCommand]:
-        """Drop the log up to `floor` here and on the banks, or as far as CONFIG and marks allow.
+    @property
+    def next_slot(self) -> int:
+        """The slot that the next entry gets."""
+        return self.reign.log.head + 1
 
-        CONFIG is written again first if it stands in the way, so that the next call gets further.
+    def anchor(self, sums: bytes, now: float) -> tuple[Entry, list[LeaderCommand]]:
+        """Author an entry with the digests `sums` of all records as they are after it; have it synced.
+
+        It writes CONFIG again (so that the log before it may go): the keeper moves CONFIG_KEY to
+        `next_slot` in its index before it takes the sums.
+        """
+        reign = self.reign
+        assert reign.phase == "serve"
+        assert reign.log.config is not None
+        entry = reign.seal_config(reign.log.config, sums)
+        return entry, [*reign.spread(entry, now), *reign.sync(now)]
+
+    def trim(self, now: float) -> list[LeaderCommand]:
+        """Drop what two compared banks have applied, here and there, and ask all how far they have got.
+
+        It stops before the newest anchor: when it gets nowhere, author one.
         """
         reign = self.reign
         log = reign.log
-        if reign.phase != "serve" or log.config is None:
+        if reign.phase != "serve":
             return []
-        commands: list[LeaderCommand] = []
-        if log.config_slot <= floor:
-            commands += reign.change_config(log.config, now)
-        allowed = min(floor, log.head - 1, log.config_slot - 1, reign.marks.durable)
-        if allowed <= log.floor:
-            return commands
-        log.trim(allowed)
-        live = [follower for follower in reign.followers.values() if follower.counted]
-        return commands + [follower.send(Trim(allowed), now) for follower in live]
+        counted = [follower for follower in reign.followers.values() if follower.counted]
+        applied = {follower.bank: follower.applied for follower in counted if follower.compared}
+        floor = trim_floor(applied, len(reign.followers), log.keep_from, reign.marks.durable)
+        if floor > log.floor:
+            log.trim(floor)
+        return [follower.send(Trim(log.floor), now) for follower in counted]
+
+    def on_compared(self, bank: int) -> None:
+        """Take in that the records of `bank` added up to the sums at a slot of this reign."""
+        self.reign.followers[bank].compared = True
 
     # blobs and transfers
 
@@ -227,10 +253,14 @@ class Leader:
         self.reign.marks.blobs_stored(bank, slot)
         return self.reign.progress(now)
 
-    def on_blobs_lost(self, bank: int) -> list[int]:
-        """Take in that a server of `bank` may have lost unsynced blobs; return the slots concerned."""
+    def on_blobs_lost(self, bank: int) -> None:
+        """Take in that a server of `bank` may have lost blobs (see `missing_blobs`), or failed to sync."""
         self.reign.followers[bank].syncing_blobs = False
-        return self.reign.marks.blobs_lost(bank, self.reign.barrier)
+        self.reign.marks.blobs_lost(bank, self.reign.barrier)
+
+    def missing_blobs(self, bank: int) -> list[int]:
+        """Return the slots, not durable yet, whose blobs `bank` must be given (then `on_blobs_stored`)."""
+        return self.reign.marks.holes(bank)
 
     def on_transferred(self, bank: int, now: float) -> list[LeaderCommand]:
         """Take in that Transfer(`bank`) was done."""

@@ -59,13 +59,13 @@ class Stuck(msgspec.Struct, frozen=True):
 
 
 class CheckBlobs(msgspec.Struct, frozen=True):
-    """Find a good copy of each blob that `entries` name and copy it to the banks that lack it.
+    """Find a good copy of each blob in `blobs` (slot, name, size, root); copy it to banks that lack it.
 
     Then `Leader.on_blobs_checked(lost_at)`: the first slot with a blob that has no good copy anywhere, or
     that two banks could not be given, 0 if there is none. Few: what was not durable when a keeper ended.
     """
 
-    entries: list[Entry]
+    blobs: list[tuple[int, int, int, bytes]]
 
 
 class SyncBlobs(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """The leader's own copy of the log above the floor, from which every bank that lags is served.
 
 Rule: gap-free and chained; the keeper trims it often enough that it stays some MiB long.
+Rule: the newest CONFIG and the newest anchor stay, so that every log tells its voters and its sums.
 """
 
 from trivet.quorum.membership import CONFIG_KEY, Config, decode_config
@@ -8,9 +9,9 @@ from trivet.wire.entries import GENESIS_HASH, Entry
 
 
 class LeaderLog:
-    """Entries `floor`+1..`head`, the newest CONFIG among them and the slot it stands at (0: none)."""
+    """Entries `floor`+1..`head`, the newest CONFIG and the slots of it and of the newest anchor (0: none)."""
 
-    __slots__ = ("config", "config_slot", "entries", "floor", "floor_hash", "size_bytes")
+    __slots__ = ("anchor_slot", "config", "config_slot", "entries", "floor", "floor_hash", "size_bytes")
 
     def __init__(self, floor: int = 0, floor_hash: bytes = GENESIS_HASH) -> None:
         self.floor = floor
@@ -19,6 +20,12 @@ class LeaderLog:
         self.size_bytes = 0
         self.config: Config | None = None
         self.config_slot = 0
+        self.anchor_slot = 0
+
+    @property
+    def keep_from(self) -> int:
+        """The first slot that may not be trimmed; the log of a new volume is its own anchor."""
+        return min(self.head, self.config_slot, self.anchor_slot)
 
     @property
     def head(self) -> int:
@@ -49,14 +56,18 @@ class LeaderLog:
         self.entries.append(entry)
         self.size_bytes += len(entry.raw)
 
-    def find_config(self) -> None:
-        """Read the newest CONFIG out of the entries."""
+    def find_landmarks(self) -> None:
+        """Read the newest CONFIG and the newest anchor out of the entries."""
+        self.config, self.config_slot, self.anchor_slot = None, 0, 0
         for entry in reversed(self.entries):
-            if CONFIG_KEY in entry.raw:
-                for op in entry.body.ops:
-                    if op.key == CONFIG_KEY and op.value is not None:
-                        self.config, self.config_slot = decode_config(op.value), entry.slot
-                        return
+            body = entry.body
+            if body.sums and not self.anchor_slot:
+                self.anchor_slot = entry.slot
+            for op in body.ops:
+                if op.key == CONFIG_KEY and op.value is not None and self.config is None:
+                    self.config, self.config_slot = decode_config(op.value), entry.slot
+            if self.config is not None and self.anchor_slot:
+                return
 
     def part(self, after: int, max_bytes: int) -> tuple[bytes, int]:
         """Return (raw entries behind slot `after`, the last slot among them): at least one, if there is."""
@@ -75,12 +86,11 @@ class LeaderLog:
         """Forget the entries above `head` (only before a takeover has installed them)."""
         del self.entries[head - self.floor :]
         self.size_bytes = sum(len(entry.raw) for entry in self.entries)
-        self.config, self.config_slot = None, 0
-        self.find_config()
+        self.find_landmarks()
 
     def trim(self, floor: int) -> None:
-        """Forget the entries up to `floor`, which lies below the newest CONFIG and the head."""
-        assert self.floor <= floor < min(self.head, self.config_slot)
+        """Forget the entries up to `floor`."""
+        assert self.floor <= floor < self.keep_from
         gone = self.entries[: floor - self.floor]
         self.floor_hash = self.hash_at(floor)
         self.floor = floor

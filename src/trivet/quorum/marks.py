@@ -12,13 +12,14 @@ from collections.abc import Iterable
 class Marks:
     """Positions per bank and the marks they give; `start` is a slot known to be durable."""
 
-    __slots__ = ("_dirty", "_heads", "_holes", "_majority", "_synced", "acked", "durable")
+    __slots__ = ("_dirty", "_heads", "_holes", "_majority", "_open", "_synced", "acked", "durable")
 
     def __init__(self, banks: Iterable[int], start: int) -> None:
         self._heads = dict.fromkeys(banks, -1)
         self._synced = dict.fromkeys(self._heads, -1)
         self._dirty: dict[int, list[int]] = {bank: [] for bank in self._heads}
         self._holes: dict[int, set[int]] = {}
+        self._open: list[int] = []
         self._majority = len(self._heads) // 2 + 1
         self.acked = self.durable = start
 
@@ -34,6 +35,7 @@ class Marks:
     def new_blobs(self, slot: int, missing: Iterable[int]) -> None:
         """Note that the entry at `slot` names new blobs, that the banks in `missing` do not hold them."""
         lacking = set(missing)
+        self._open.append(slot)
         for bank, slots in self._dirty.items():
             if bank not in lacking:
                 slots.append(slot)
@@ -55,18 +57,19 @@ class Marks:
         while slots and slots[0] <= through:
             slots.pop(0)
 
-    def blobs_lost(self, bank: int, above: int) -> list[int]:
-        """Note that `bank` may have lost blobs it had not synced; return the slots it lacks blobs of now.
+    def blobs_lost(self, bank: int, above: int) -> None:
+        """Note that `bank` may have lost blobs of entries that are not durable.
 
         Slots up to `above` were looked after by the takeover and stay as they are.
         """
-        slots = self._dirty[bank]
-        lost = [slot for slot in slots if slot > above]
-        self._dirty[bank] = [slot for slot in slots if slot <= above]
+        lost = [slot for slot in self._open if slot > above]
+        self._dirty[bank] = [slot for slot in self._dirty[bank] if slot <= above]
         for slot in lost:
-            if slot > self.durable:
-                self._holes.setdefault(slot, set()).add(bank)
-        return lost
+            self._holes.setdefault(slot, set()).add(bank)
+
+    def holes(self, bank: int) -> list[int]:
+        """Return the slots, not durable, whose blobs `bank` lacks."""
+        return [slot for slot, lacking in self._holes.items() if bank in lacking]
 
     def dirty_through(self, bank: int) -> int:
         """Return the last slot whose blobs `bank` has yet to sync, 0 if there is none."""
@@ -87,9 +90,10 @@ class Marks:
         moved = acked > self.acked or durable > self.durable
         self.acked = max(self.acked, acked, durable)
         self.durable = max(self.durable, durable)
-        if moved and self._holes:
-            for slot in [slot for slot in self._holes if slot <= self.durable]:
-                del self._holes[slot]
+        if moved and self._open and self._open[0] <= self.durable:
+            for slot in [slot for slot in self._open if slot <= self.durable]:
+                self._holes.pop(slot, None)
+            self._open = [slot for slot in self._open if slot > self.durable]
         return moved
 
     def _cap(self, mark: int, reach: int, positions: dict[int, int]) -> int:

@@ -55,12 +55,14 @@ class Reign:
         log.add(entry)
         return entry
 
-    def seal_config(self, config: Config) -> Entry:
-        """Author an entry that records `config`."""
+    def seal_config(self, config: Config, sums: bytes = b"") -> Entry:
+        """Author an entry that records `config`; with `sums` it is an anchor."""
         log = self.log
         op = RecordOp(CONFIG_KEY, log.config_slot, encode_config(config))
-        entry = self.seal(EntryBody(self.marks.durable, [op]))
+        entry = self.seal(EntryBody(self.marks.durable, [op], [], [], sums))
         log.config, log.config_slot = config, entry.slot
+        if sums:
+            log.anchor_slot = entry.slot
         return entry
 
     def spread(self, entry: Entry, now: float, *, sync: bool = False) -> list[LeaderCommand]:
@@ -122,6 +124,7 @@ class Reign:
         commands: list[LeaderCommand] = []
         self._want_sync(follower, commands)
         if follower.behind:
+            follower.compared = False
             commands.append(Compare(follower.bank, "it was behind the floor"))
         commands += self.pump(follower, now)
         return commands + self.progress(now)

@@ -36,9 +36,7 @@ class Rejoin:
     def on_promised(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
         """Take in the answer to Prepare; before the log is known it only waits."""
         if identity.standing == "blobs" or identity.volume != self._reign.volume:
-            self._reign.forget(follower, "parked")
-            follower.retry_at = now + RETRY_S
-            return [NotAcceptor(follower.bank)]
+            return self._leave(follower, now)
         follower.identity = identity
         follower.state = "prepared"
         if self.forming:
@@ -50,9 +48,14 @@ class Rejoin:
         reign, identity = self._reign, follower.identity
         assert identity is not None
         config = reign.log.config
-        named = config is not None and config.names(follower.bank, identity.incarnation)
-        if identity.standing in ("empty", "joining") or not named:
+        assert config is not None
+        if identity.standing in ("empty", "joining"):
             return self._refill(follower, now)
+        if not config.names(follower.bank, identity.incarnation):
+            seat = config.seats.get(follower.bank)
+            if seat is None or seat.port == identity.port:
+                return self._refill(follower, now)
+            return self._leave(follower, now)
         commands = self._doubts(follower, identity)
         tail_only = identity.standing == "voter" and identity.accepted_epoch == reign.epoch
         if tail_only and reign.log.joins(identity.head, identity.head_hash):
@@ -60,18 +63,29 @@ class Rejoin:
             return commands + reign.count(follower, now)
         return [*commands, follower.adopt(reign.log, reign.epoch, now)]
 
+    def _leave(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Have nothing to do with a server that does not hold its bank's seat."""
+        self._reign.forget(follower, "parked")
+        follower.retry_at = now + RETRY_S
+        return [NotAcceptor(follower.bank)]
+
     def _refill(self, follower: Follower, now: float) -> list[LeaderCommand]:
         if self._reign.phase != "serve":
             return []
         follower.state = "resetting"
+        follower.compared = False
         self._reign.marks.blobs_lost(follower.bank, self._reign.barrier)
         return [follower.send(Reset(self._reign.epoch, self._reign.marks.durable), now)]
 
     def _doubts(self, follower: Follower, identity: Identity) -> list[LeaderCommand]:
         """Say when a bank holds less than it once synced, or may do so."""
-        lossy = follower.was_incarnation == identity.incarnation and identity.head < follower.was_synced
+        lossy = follower.was_incarnation == identity.incarnation and (
+            identity.head < follower.was_synced or identity.applied < follower.applied
+        )
         follower.was_synced = identity.synced
+        follower.applied = identity.applied
         if identity.standing == "suspect" or lossy:
+            follower.compared = False
             self._reign.marks.blobs_lost(follower.bank, self._reign.barrier)
             return [Compare(follower.bank, "it lost what it had synced" if lossy else "its power was cut")]
         return []
@@ -132,4 +146,6 @@ class Rejoin:
         if self.forming:
             follower.counted = True
             return []
-        return self._reign.count(follower, now)
+        was_empty = follower.was_incarnation != identity.incarnation
+        commands = self._reign.count(follower, now)
+        return [*commands, Compare(follower.bank, "it was refilled")] if was_empty else commands

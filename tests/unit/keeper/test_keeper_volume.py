@@ -12,7 +12,6 @@ from trivet.errors import FileSystemError, NoMajority
 from trivet.keeper.local_volume import LocalVolume
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES
 from trivet.volume.interface import ROOT_INO, AttributeChanges, Caller
-from virtual_time import VirtualTimeLoop
 
 ME = Caller(0, 0, 0o022)
 
@@ -292,21 +291,3 @@ async def test_synchronous_handles_are_durable_after_each_write() -> None:
     assert banks.loaded()[0].inode(made.ino).size == 1
     await volume.release(first)
     await volume.close()
-
-
-def test_a_writer_waits_for_banks_not_for_timers() -> None:
-    loop = VirtualTimeLoop()
-
-    async def write_much() -> float:
-        volume = MemoryBanks().fresh()
-        await volume.start()
-        _ino, handle = await new_file(volume, b"a")
-        began_s = loop.time()
-        for mib in range(200):
-            await volume.write(handle, mib * MIB_BYTES, bytes(MIB_BYTES))
-        took_s = loop.time() - began_s
-        await volume.close()
-        return took_s
-
-    assert loop.run_until_complete(write_much()) < 0.1
-    loop.close()

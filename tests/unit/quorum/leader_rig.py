@@ -77,7 +77,7 @@ class RigBank:
             case WriteEntries():
                 self.journal += command.entries
             case SyncJournal():
-                self.acceptor.on_synced(command.through)
+                self.acceptor.on_synced(command)
             case StageBegin():
                 self._staged = []
             case StageEntries():

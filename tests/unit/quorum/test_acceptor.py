@@ -77,7 +77,7 @@ def test_append_writes_and_syncs() -> None:
     acceptor, entries = voter()
     more = entries_of(E1, 2, entries[-1])
     decision = acceptor.on_append(append_of(acceptor, sync=True), more)
-    assert decision.commands == (WriteEntries(more), SyncJournal(5, with_blobs=True))
+    assert decision.commands == (WriteEntries(more), SyncJournal(5, 0))
     assert decision.reply == Appended(5, more[-1].hash, 5)
     assert acceptor.synced == 3
 
@@ -107,8 +107,20 @@ def test_records_follow_durable_and_the_own_sync() -> None:
     more = entries_of(E1, 2, entries[-1])
     decision = acceptor.on_append(append_of(acceptor, durable=5), more)
     assert decision.commands[1:] == (ApplyThrough(3),)
-    assert acceptor.on_synced(5) == (ApplyThrough(5),)
-    assert acceptor.on_synced(5) == ()
+    assert acceptor.on_synced(SyncJournal(5, 0)) == (ApplyThrough(5),)
+    assert acceptor.on_synced(SyncJournal(5, 0)) == ()
+
+
+def test_sync_of_a_log_replaced_meanwhile_counts_for_nothing() -> None:
+    acceptor, entries = voter()
+    sync = acceptor.on_append(append_of(acceptor, sync=True), entries_of(E1, 3, entries[-1])).commands[-1]
+    assert isinstance(sync, SyncJournal)
+    acceptor.on_adopt_begin(AdoptBegin(E2, 3, entries[-1].hash))
+    acceptor.on_adopt_part(other := entries_of(E2, 1, entries[-1]))
+    acceptor.on_adopt_end(AdoptEnd(4, other[-1].hash))
+    acceptor.on_append(append_of(acceptor, epoch=E2), entries_of(E2, 2, other[-1]))
+    acceptor.on_synced(sync)
+    assert (acceptor.chain.head, acceptor.synced) == (6, 4)
 
 
 def test_same_log_is_adopted_by_one_meta_write() -> None:

@@ -185,15 +185,21 @@ def test_lossy_bank_is_told_and_refilled() -> None:
     assert rig.heads() == [slot] * 3
 
 
-def test_trim_keeps_config_and_serves_a_bank_behind_the_floor() -> None:
+def test_trim_needs_compared_banks_and_stops_before_the_anchor() -> None:
     rig = formed()
     rig.do(rig.leader.on_lost(C, rig.now))
     rig.up = {A, B}
     slot = put(rig, 8, sync=True)
+    entry, commands = rig.leader.anchor(b"sums", rig.now)
+    rig.do(commands)
     for bank in (A, B):
-        rig.banks[bank].acceptor.on_applied(slot)
-    rig.do(rig.leader.trim(slot, rig.now))
-    rig.do(rig.leader.trim(slot, rig.now))
+        rig.banks[bank].acceptor.on_applied(entry.slot)
+    rig.do(rig.leader.trim(rig.now))
+    rig.do(rig.leader.trim(rig.now))
+    assert rig.leader.reign.log.floor == 0
+    for bank in (A, B):
+        rig.leader.on_compared(bank)
+    rig.do(rig.leader.trim(rig.now))
     assert rig.leader.reign.log.floor == slot
     assert rig.banks[A].acceptor.chain.floor == slot
     rig.up = set(BANKS)

@@ -1,0 +1,136 @@
+"""Checks one bank's blobs against the extents that name them, and mends them from another bank's good copies.
+
+Rule: whether a copy is good is told by the root in the record, never by the server that holds it.
+Rule: the last verified copy is never overwritten or deleted; an orphan goes only if its epoch is closed.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from trivet.errors import NoMajority, ReplicaError
+from trivet.io.clock import steady_s
+from trivet.keeper.bank_links import ServerLink
+from trivet.keeper.blob_service import BlobService
+from trivet.keeper.findings import NamedBlobs, PathFinder
+from trivet.volume.blob_names import epoch_of
+from trivet.wire.bank_messages import BlobNames, DeleteBlobs, ListBlobs, Scrubbed, ScrubBlobs
+from trivet.wire.control_messages import Finding, Verdict
+
+NAMES_AT_ONCE = 5000
+SCRUB_BYTES = 4 << 20
+TIMEOUT_S = 10.0
+MISSING, DAMAGED, MISPLACED = "missing", "checksum differs", "on another server of its bank"
+
+
+class BlobCheck:
+    """Compares and mends blobs; `still_named(name)` tells whether a blob is named at this very moment."""
+
+    def __init__(self, blobs: BlobService, still_named: Callable[[int], bool], epoch: int) -> None:
+        self._blobs = blobs
+        self._still_named = still_named
+        self._epoch = epoch
+        self.checked = 0
+        self.checked_bytes = 0
+
+    async def flaws_by_listing(
+        self, servers: Sequence[ServerLink], named: NamedBlobs, *, collect_orphans: bool
+    ) -> dict[int, tuple[ServerLink, str]]:
+        """Compare the names that the servers of one bank list with those named, as far as they are up.
+
+        Orphans of closed epochs are deleted when `collect_orphans`.
+        """
+        up = [server for server in servers if server.is_up]
+        held: dict[int, ServerLink] = {}
+        flaws: dict[int, tuple[ServerLink, str]] = {}
+        for server in up:
+            orphans = []
+            async for name, size, root in self._listing(server):
+                ref = named.refs.get(name)
+                if ref is None:
+                    orphans.append(name)
+                elif (size, root) != (ref.size, ref.root):
+                    flaws[name] = server, DAMAGED
+                else:
+                    held[name] = server
+            closed = [n for n in orphans if epoch_of(n) < self._epoch and not self._still_named(n)]
+            if closed and collect_orphans:
+                await server.ask_blobs(DeleteBlobs(closed), timeout_s=TIMEOUT_S)
+        self.checked += len(held)
+        for name in named.refs:
+            home = self._blobs.servers_for(name, servers[0].bank)
+            if name not in held and name not in flaws and home and len(up) == len(servers):
+                flaws[name] = home[0], MISSING
+            elif name in held and home and held[name] is not home[0]:
+                flaws[name] = home[0], MISPLACED
+        return flaws
+
+    async def _listing(self, server: ServerLink) -> AsyncIterator[tuple[int, int, bytes]]:
+        after, more = 0, True
+        while more:
+            reply, _ = await server.ask_blobs(ListBlobs(after, NAMES_AT_ONCE), timeout_s=TIMEOUT_S)
+            assert isinstance(reply, BlobNames)
+            for blob in reply.blobs:
+                yield blob
+                after = blob[0]
+            more = reply.more
+
+    async def scrub(
+        self,
+        server: ServerLink,
+        named: NamedBlobs,
+        *,
+        limit_bytes_s: int,
+        after: int = 0,
+        max_bytes: int = 1 << 62,
+    ) -> tuple[dict[int, tuple[ServerLink, str]], int]:
+        """Have `server` read its blobs behind `after`; return (flaws, position), 0 at the end."""
+        flaws: dict[int, tuple[ServerLink, str]] = {}
+        done, started = 0, steady_s()
+        while done < max_bytes:
+            reply, _ = await server.ask_blobs(ScrubBlobs(after, SCRUB_BYTES), timeout_s=TIMEOUT_S)
+            assert isinstance(reply, Scrubbed)
+            flaws |= {name: (server, DAMAGED) for name in reply.bad if name in named}
+            done += reply.size_bytes
+            self.checked_bytes += reply.size_bytes
+            after = reply.last
+            if not reply.more:
+                return flaws, 0
+            await asyncio.sleep(max(0.0, started + done / limit_bytes_s - steady_s()))
+        return flaws, after
+
+    async def check_these(
+        self, servers: Sequence[ServerLink], named: NamedBlobs
+    ) -> dict[int, tuple[ServerLink, str]]:
+        """Have exactly the blobs in `named` read by the server of this bank that should hold them."""
+        flaws: dict[int, tuple[ServerLink, str]] = {}
+        for name in named.refs:
+            home = self._blobs.servers_for(name, servers[0].bank)
+            if not home:
+                continue
+            reply, _ = await home[0].ask_blobs(ScrubBlobs(name - 1, 1), timeout_s=TIMEOUT_S)
+            assert isinstance(reply, Scrubbed)
+            if reply.last != name:
+                flaws[name] = home[0], MISSING
+            elif name in reply.bad:
+                flaws[name] = home[0], DAMAGED
+            self.checked += 1
+        return flaws
+
+    async def mend(
+        self, flaws: dict[int, tuple[ServerLink, str]], named: NamedBlobs, paths: PathFinder, *, apply: bool
+    ) -> list[Finding]:
+        """Mend `flaws` if `apply`; return what was found and what became of it."""
+        findings = []
+        for name, (server, why) in flaws.items():
+            if not self._still_named(name):
+                continue
+            ref = named.refs[name]
+            try:
+                data, source = await self._blobs.read_elsewhere(ref, server)
+            except (ReplicaError, NoMajority):
+                findings.append(named.finding("cannot fix", name, server.port, why, paths, None))
+                continue
+            fixed = apply and await self._blobs.replace(ref, data, server)
+            verdict: Verdict = "fixed" if fixed else "cannot fix" if apply else "would fix"
+            findings.append(named.finding(verdict, name, server.port, why, paths, source.port))
+        return findings

@@ -1,0 +1,169 @@
+"""What a running keeper answers on its control socket: status, verify, repair, scrub, recover, shutdown.
+
+Rule: before the volume is loaded only status, recover and shutdown make sense; the rest says what is missing.
+"""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from trivet.errors import InputError, NoMajority
+from trivet.io.clock import steady_s, wall_s
+from trivet.io.control_socket import Handler, Report
+from trivet.keeper.bank_links import ServerLink
+from trivet.keeper.keeper import Keeper, Loaded
+from trivet.keeper.whole_check import WholeCheck
+from trivet.wire.control_messages import (
+    BankStatus,
+    KeeperStatus,
+    Progress,
+    ServerState,
+    ServerStatus,
+    Status,
+    Traffic,
+)
+
+Arguments = dict[str, Any]
+Result = Mapping[str, Any]
+
+
+def handlers(keeper: Keeper) -> Mapping[str, Handler]:
+    """Return the verbs of `keeper`'s control socket."""
+    control = Control(keeper)
+    return {
+        "status": control.status,
+        "verify": control.verify,
+        "repair": control.repair,
+        "repairs": control.repairs,
+        "scrub": control.scrub,
+        "recover": control.recover,
+        "shutdown": control.shutdown,
+    }
+
+
+class Control:
+    """The verbs; each takes its arguments and a way to report progress, and returns a JSON object."""
+
+    def __init__(self, keeper: Keeper) -> None:
+        self._keeper = keeper
+
+    def _loaded(self) -> Loaded:
+        if self._keeper.loaded is None:
+            raise NoMajority("; ".join(self._keeper.notes.values()) or "the volume is being loaded")
+        return self._keeper.loaded
+
+    async def status(self, arguments: Arguments, report: Report) -> Result:
+        """Tell how everything is."""
+        keeper = self._keeper
+        loaded = keeper.loaded
+        banks = [
+            BankStatus(bank[0].base, [self._server(server) for server in bank]) for bank in keeper.fleet.banks
+        ]
+        states = [server.state for bank in banks for server in bank.servers]
+        notes = list(keeper.notes.values()) + keeper.degradations()
+        damage = len(loaded.queue.open) + loaded.queue.waiting if loaded else 0
+        refresher = loaded.refresher if loaded else None
+        finished = refresher.finished_at if refresher else None
+        healthy = loaded is not None and all(state == "up" for state in states) and not damage and not notes
+        status = Status(
+            keeper.config.volume, healthy, banks, self._place(), damage,
+            loaded.history.total if loaded else 0,
+            None if finished is None else steady_s() - finished,
+            refresher.took_s if refresher else None,
+            notes,
+        )  # fmt: skip
+        if loaded is not None:
+            traffic = Traffic(loaded.journal.entries, loaded.blobs.bytes_read, loaded.blobs.bytes_written)
+            status = msgspec.structs.replace(status, scrub=loaded.refresher.scrub_state(), traffic=traffic)
+        return _plain(status)
+
+    def _place(self) -> KeeperStatus:
+        shell = self._keeper.shell
+        if shell is None:
+            return KeeperStatus(os.getpid())
+        reign = shell.leader.reign
+        return KeeperStatus(os.getpid(), reign.epoch.number, reign.log.head, reign.marks.durable)
+
+    def _server(self, server: ServerLink) -> ServerStatus:
+        state: ServerState = server.state
+        stat = server.stat if server.is_up else None
+        if stat is not None and stat.full:
+            state = "full"
+        elif server.is_up and self._keeper.is_joining(server):
+            state = "joining"
+        loaded = self._keeper.loaded
+        divergent = loaded.queue.divergent(server.port) if loaded else 0
+        if stat is None:
+            return ServerStatus(server.port, state, divergent=divergent)
+        return ServerStatus(
+            server.port, state, stat.pid, stat.blobs, stat.records, divergent, stat.foreign, stat.size_bytes
+        )
+
+    async def verify(self, arguments: Arguments, report: Report) -> Result:
+        """Compare everything, change nothing."""
+        return await self._check(arguments, report, apply=False)
+
+    async def repair(self, arguments: Arguments, report: Report) -> Result:
+        """Compare everything and, with `apply`, mend what is wrong."""
+        return await self._check({**arguments, "deep": True}, report, apply=bool(arguments.get("apply")))
+
+    async def _check(self, arguments: Arguments, report: Report, *, apply: bool) -> Result:
+        loaded = self._loaded()
+        path = arguments.get("path")
+        if path is not None and not isinstance(path, str):
+            raise InputError("`path` is text: a path below the mount")
+
+        def tell(progress: Progress) -> None:
+            report(_plain(progress))
+
+        async with loaded.refresher.busy:
+            check = WholeCheck(loaded.queue, loaded.journal, tell, apply=apply)
+            return _plain(await check.run(path, deep=bool(arguments.get("deep"))))
+
+    async def repairs(self, arguments: Arguments, report: Report) -> Result:
+        """Tell what was repaired."""
+        since_s = arguments.get("since_s")
+        if since_s is not None and not isinstance(since_s, int | float):
+            raise InputError("`since_s` is a number of seconds")
+        start_s = 0.0 if since_s is None else wall_s() - since_s
+        return _plain(await self._loaded().history.since(start_s))
+
+    async def scrub(self, arguments: Arguments, report: Report) -> Result:
+        """Steer the scrub."""
+        refresher = self._loaded().refresher
+        match arguments.get("action"):
+            case "now":
+                refresher.is_paused = False
+                refresher.refresh_now()
+            case "pause":
+                refresher.is_paused = True
+            case "resume":
+                refresher.is_paused = False
+            case "limit":
+                limit = arguments.get("limit_bytes_s")
+                if not isinstance(limit, int) or limit <= 0:
+                    raise InputError("`limit_bytes_s` is a number of bytes a second, above 0")
+                refresher.scrub_limit_bytes_s = limit
+            case other:
+                raise InputError(f"scrub can be told now, pause, resume or limit, not {other!r}")
+        return _plain(refresher.scrub_state())
+
+    async def recover(self, arguments: Arguments, report: Report) -> Result:
+        """Say what accepting a loss means and, with `apply`, accept it."""
+        what = arguments.get("what")
+        if what not in ("accept_rollback", "accept_cut"):
+            raise InputError("recover accepts accept_rollback or accept_cut")
+        return _plain(await self._keeper.recover(what, apply=bool(arguments.get("apply"))))
+
+    async def shutdown(self, arguments: Arguments, report: Report) -> Result:
+        """End the process cleanly."""
+        self._keeper.ended.set()
+        return {}
+
+
+def _plain(value: msgspec.Struct) -> dict[str, Any]:
+    plain = msgspec.to_builtins(value)
+    assert isinstance(plain, dict)
+    return plain

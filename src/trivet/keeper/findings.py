@@ -1,0 +1,98 @@
+"""What is wrong with a copy, said so that people understand it: which path, which bytes, where, why.
+
+Rule: a record or blob that nothing names any more has no path; it is told by its number.
+"""
+
+from collections.abc import Sequence
+
+from trivet.io.clock import wall_s
+from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, PAGES_PER_MIB
+from trivet.volume.extents import blobs_of, unpack_extents
+from trivet.volume.interface import ROOT_INO
+from trivet.volume.namespace import Namespace
+from trivet.wire.blobs import BlobRef
+from trivet.wire.control_messages import Finding, Verdict, path_text
+from trivet.wire.records import ino_of, name_of, part_of
+
+_ITEMS = {
+    b"i/": "attributes",
+    b"d/": "name",
+    b"b/": "page",
+    b"e/": "extent",
+    b"x/": "xattr",
+    b"o/": "open file",
+}
+
+
+class PathFinder:
+    """Finds the path of an inode; made anew for each check, because names come and go."""
+
+    def __init__(self, space: Namespace) -> None:
+        self._space = space
+        self._names: dict[int, tuple[int, bytes]] = {}
+
+    def path_of(self, ino: int) -> str:
+        """Return the path of `ino` below the mount, or its number where no name leads to it."""
+        if not self._names:
+            for parent, names in self._space.directories.items():
+                for name, number in names.items():
+                    self._names.setdefault(number, (parent, name))
+        parts: list[bytes] = []
+        at = ino
+        while at != ROOT_INO:
+            if at not in self._names:
+                return f"(inode {ino})"
+            at, name = self._names[at]
+            parts.append(name)
+        return path_text(b"/" + b"/".join(reversed(parts)))
+
+    def path_of_key(self, key: bytes) -> str:
+        """Return the path of what the record `key` belongs to."""
+        if key[:2] == b"c/":
+            return "(configuration)"
+        path = self.path_of(ino_of(key))
+        if key[:2] == b"d/":
+            return path_text(name_of(key)) if path == "/" else f"{path.rstrip('/')}/{path_text(name_of(key))}"
+        return path
+
+
+def row_finding(
+    verdict: Verdict, key: bytes, port: int, why: str, paths: PathFinder, source: int | None
+) -> Finding:
+    """Return the finding on one record of the server at `port`."""
+    ranges: list[tuple[int, int]] = []
+    if key[:2] == b"b/":
+        ranges = [(part_of(key) * PAGE_BYTES, (part_of(key) + 1) * PAGE_BYTES)]
+    elif key[:2] == b"e/":
+        ranges = [(part_of(key) * MIB_BYTES, (part_of(key) + 1) * MIB_BYTES)]
+    item = _ITEMS.get(key[:2], "configuration")
+    return Finding(verdict, paths.path_of_key(key), item, port, why, wall_s(), source, ranges)
+
+
+class NamedBlobs:
+    """The blobs that the volume's extents name at this moment, and whose they are."""
+
+    def __init__(self, space: Namespace, inos: Sequence[int] | None = None) -> None:
+        self.refs: dict[int, BlobRef] = {}
+        self._owner: dict[int, tuple[int, int, bytes]] = {}
+        for ino in space.inodes if inos is None else inos:
+            for mib, value in space.layout.all_extents(ino):
+                for ref in blobs_of(value):
+                    self.refs[ref.name] = ref
+                    self._owner[ref.name] = (ino, mib, value)
+
+    def __contains__(self, name: int) -> bool:
+        return name in self.refs
+
+    def finding(
+        self, verdict: Verdict, name: int, port: int, why: str, paths: PathFinder, source: int | None
+    ) -> Finding:
+        """Return the finding on one blob of the server at `port`."""
+        ino, mib, value = self._owner[name]
+        first = mib * PAGES_PER_MIB
+        ranges = [
+            ((first + piece.page) * PAGE_BYTES, (first + piece.page + piece.pages) * PAGE_BYTES)
+            for piece in unpack_extents(value)
+            if piece.blob.name == name
+        ]
+        return Finding(verdict, paths.path_of(ino), "blob", port, why, wall_s(), source, ranges)

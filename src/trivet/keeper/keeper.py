@@ -1,0 +1,293 @@
+"""One keeper: takes the volume over, loads it, serves it, and keeps its copies whole.
+
+Rule: whoever is told something here passes it on; the rules live in the rooms below.
+"""
+
+import asyncio
+import logging
+import os
+from dataclasses import dataclass
+
+from trivet.errors import NoMajority, NotFound, ReplicaError
+from trivet.io.clock import steady_s, wall_ns
+from trivet.io.volume_folder import VolumeFolder
+from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.blob_check import BlobCheck
+from trivet.keeper.blob_service import BlobService
+from trivet.keeper.findings import NamedBlobs
+from trivet.keeper.high_water import HighWater, read_high_water, write_high_water
+from trivet.keeper.journal import Journal
+from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.local_volume import LocalVolume
+from trivet.keeper.log_transfer import copy_rows
+from trivet.keeper.record_service import RecordService
+from trivet.keeper.refresh import Refresher
+from trivet.keeper.repair_history import RepairLog
+from trivet.keeper.repair_queue import RepairQueue
+from trivet.keeper.row_check import RowCheck
+from trivet.keeper.stores import Durability
+from trivet.keeper.takeover import begin_reign, load_volume, wait_for_banks
+from trivet.keeper.whole_check import find_path
+from trivet.volume.blob_names import BlobNames
+from trivet.volume.interface import ROOT_INO
+from trivet.wire.blobs import BlobRef
+from trivet.wire.control_messages import RecoverReport, path_text
+from trivet.wire.entries import Entry
+
+log = logging.getLogger(__name__)
+
+HIGH_WATER_EVERY_S = 0.5
+
+
+@dataclass(slots=True)
+class Loaded:
+    """What there is once the volume is loaded."""
+
+    journal: Journal
+    blobs: BlobService
+    volume: LocalVolume
+    queue: RepairQueue
+    refresher: Refresher
+    history: RepairLog
+
+
+class Keeper:
+    """Everything that serves one volume; `start`, then `take_over`, at the end `close`.
+
+    `notes` are sentences for people about what is not well.
+    """
+
+    def __init__(self, folder: VolumeFolder, durability: Durability | None, refresh_s: float) -> None:
+        self.config = folder.read_config()
+        self.key = folder.read_key()
+        self.notes: dict[str, str] = {}
+        self.fleet = Fleet(self.config.ports(), self.config.volume, self.key, self)
+        self.ended = asyncio.Event()
+        self.is_deposed = False
+        self.shell: LeaderShell | None = None
+        self.loaded: Loaded | None = None
+        default: Durability = "always" if self.config.durability == "always" else "default"
+        self._durability: Durability = durability or default
+        self._refresh_s = refresh_s
+        self._folder = folder
+        self._serving = asyncio.Event()
+        self._blobs: BlobService | None = None
+        self._journal: Journal | None = None
+        self._keeping_mark: asyncio.Task[None] | None = None
+        self._mark_path = folder.keeper_path / "high_water"
+
+    # -- life
+
+    async def start(self) -> None:
+        """Begin to link to the banks."""
+        self.fleet.start()
+
+    async def take_over(self) -> None:
+        """Become the leader, load the volume and serve it; waits as long as the banks can't elect."""
+        mark = read_high_water(self._mark_path)
+        await wait_for_banks(self.fleet, 3 if mark is None else 2, self.notes)
+        leader = begin_reign(self.fleet, self.config.volume, self.key, mark)
+        self.shell = LeaderShell(leader, self.fleet, self)
+        names = BlobNames(leader.reign.epoch.number)
+        self._blobs = BlobService(self.fleet, names.take, self._blob_stored, self._bad_blob)
+        for server in self.fleet.servers:
+            if server.is_up:
+                self.shell.server_up(server)
+        await self._serving.wait()
+        await self._load(self.shell, self._blobs, names)
+
+    async def _load(self, shell: LeaderShell, blobs: BlobService, names: BlobNames) -> None:
+        reign = shell.leader.reign
+        space, index = await load_volume(shell, self.key, names, self.notes)
+        journal = self._journal = Journal(shell, index, self._durability)
+        if ROOT_INO not in space.inodes:
+            space.make_root(os.getuid(), os.getgid(), wall_ns())
+        records = RecordService(journal, self.key, self._bad_row)
+        volume = LocalVolume(space, commit=journal, blobs=blobs, records=records, access=self, room=self)
+        await volume.start()
+        history = RepairLog(self._folder.keeper_path / "repairs.sqlite")
+        await history.open()
+        row_check = RowCheck(journal, reign.log, self.key, shell.leader.on_compared)
+        blob_check = BlobCheck(blobs, lambda name: name in NamedBlobs(space), reign.epoch.number)
+        queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
+        refresher = Refresher(queue, journal, self._refresh_s)
+        self.loaded = Loaded(journal, blobs, volume, queue, refresher, history)
+        self._keeping_mark = asyncio.create_task(self._keep_high_water())
+        log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
+
+    async def close(self) -> None:
+        """Store what is dirty, as far as the banks allow, and let go of everything."""
+        if self.loaded is not None:
+            loaded = self.loaded
+            try:
+                await loaded.volume.close()
+            except (NoMajority, ReplicaError) as error:
+                log.error("not everything could be stored: %s", error)
+            assert self._keeping_mark is not None
+            self._keeping_mark.cancel()
+            await asyncio.gather(self._keeping_mark, return_exceptions=True)
+            await loaded.refresher.close()
+            await loaded.queue.close()
+            await loaded.history.close()
+            await loaded.journal.close()
+            self._store_high_water()
+        if self._blobs is not None:
+            await self._blobs.close()
+        if self.shell is not None:
+            await self.shell.close()
+        await self.fleet.close()
+
+    # -- the high-water mark
+
+    async def _keep_high_water(self) -> None:
+        while True:
+            await asyncio.to_thread(self._store_high_water)
+            await asyncio.sleep(HIGH_WATER_EVERY_S)
+
+    def _store_high_water(self) -> None:
+        assert self.shell is not None
+        reign = self.shell.leader.reign
+        mark = HighWater(reign.epoch, reign.marks.durable)
+        if mark != read_high_water(self._mark_path):
+            write_high_water(self._mark_path, mark)
+
+    # -- told by the fleet
+
+    def server_up(self, server: ServerLink) -> None:
+        """Pass on that a server's links stand."""
+        if self.shell is not None:
+            self.shell.server_up(server)
+        if self.loaded is not None:
+            self.loaded.refresher.refresh_now()
+
+    def server_down(self, server: ServerLink) -> None:
+        """Pass on that a server's links are gone."""
+        if self.shell is not None:
+            self.shell.server_down(server)
+
+    def touched(self, server: ServerLink, path: bytes) -> None:
+        """Have what somebody changed by hand compared."""
+        if self.loaded is not None:
+            try:
+                self.loaded.queue.look_at(find_path(self.loaded.volume.space, path_text(path)))
+            except NotFound:
+                log.info(
+                    "server %s was given something for %r, which the drive does not know", server.port, path
+                )
+
+    # -- told by the leader
+
+    def sealed(self, entry: Entry) -> None:
+        """Take the leader's own entry into the index."""
+        if self._journal is not None:
+            self._journal.sealed(entry)
+
+    def acked(self, slot: int) -> None:
+        """Wake who waits for the acknowledgement."""
+        if self._journal is not None:
+            self._journal.acked(slot)
+
+    def durable(self, slot: int) -> None:
+        """Wake who waits for two syncs."""
+        if self._journal is not None:
+            self._journal.durable(slot)
+
+    def serving(self) -> None:
+        """Go on to loading."""
+        self.notes.pop("takeover", None)
+        self._serving.set()
+
+    def stuck(self, reason: str) -> None:
+        """Tell people why nobody serves."""
+        log.info("the takeover waits: %s", reason)
+        self.notes["takeover"] = f"NoMajority: {reason}"
+
+    def deposed(self) -> None:
+        """Stop at once: another keeper leads."""
+        log.error("deposed: another keeper took over")
+        self.is_deposed = True
+        self.ended.set()
+
+    def doubted(self, base: int, reason: str) -> None:
+        """Have a bank compared."""
+        log.warning("bank %s must be compared: %s", base, reason)
+        if self.loaded is not None:
+            self.loaded.refresher.refresh_now()
+
+    async def find_lost_slot(self, entries: list[Entry]) -> int:
+        """Return the first slot that names a blob no bank has."""
+        assert self._blobs is not None
+        for entry in entries:
+            for name, size, root in entry.body.new_blobs:
+                try:
+                    await self._blobs.read(BlobRef(name, size, root), 0, size)
+                except (NoMajority, ReplicaError):
+                    return entry.slot
+        return 0
+
+    async def copy_records(self, base: int) -> None:
+        """Fill the acceptor of a bank from another's."""
+        assert self.shell is not None
+        target = self.shell.acceptor(base)
+        for source in self._journal.acceptors_at(0) if self._journal else ():
+            if source is not target:
+                await copy_rows(source, target, self.key)
+                return
+        raise ReplicaError("no other bank can be copied from yet")
+
+    # -- asked by status
+
+    def degradations(self) -> list[str]:
+        """Return a sentence for each bank that commits do not wait for."""
+        degraded = self.shell.degraded if self.shell else {}
+        return [f"bank {base} is degraded: {reason}" for base, reason in degraded.items()]
+
+    def is_joining(self, server: ServerLink) -> bool:
+        """Tell whether `server` should hold its bank's journal and does not yet."""
+        if self.shell is None or server is not self.shell.acceptor(server.base):
+            return False
+        return not self.shell.leader.reign.followers[server.base].counted
+
+    async def recover(self, what: str, *, apply: bool) -> RecoverReport:
+        """Say what accepting a loss means; accepting it needs a keeper that is stuck in its takeover."""
+        if self.shell is None or self.loaded is not None:
+            return RecoverReport(needed=False, done=False)
+        election = self.shell.leader.election
+        heads = [
+            f.identity.head for f in self.shell.leader.reign.followers.values() if f.identity is not None
+        ]
+        after = max(heads, default=0)
+        lost = [f"everything after slot {after}, up to slot {election.mark}"] if election.mark > after else []
+        if apply:
+            rollback, cut = what == "accept_rollback", what == "accept_cut"
+            self.shell.run(self.shell.leader.accept(rollback=rollback, cut=cut, now=steady_s()))
+        return RecoverReport(True, apply, election.mark, after, lost)
+
+    # -- told by reads and writes
+
+    def _blob_stored(self, name: int, base: int) -> None:
+        if self._journal is not None:
+            self._journal.blob_stored(name, base)
+
+    def _bad_blob(self, ref: BlobRef, server: ServerLink) -> None:
+        if self.loaded is not None:
+            self.loaded.queue.bad_blob(ref.name, server)
+
+    def _bad_row(self, bank: int, key: bytes, why: str) -> None:
+        if self.loaded is not None:
+            self.loaded.queue.bad_row(self.config.bases[bank], key)
+
+    def accessed(self, ino: int) -> None:
+        """Have what somebody looks at compared."""
+        if self.loaded is not None:
+            self.loaded.queue.look_at(ino)
+
+    def space(self) -> tuple[int, int]:
+        """Return (total, free) bytes for one copy: what the fullest bank has."""
+        rooms = []
+        for bank in self.fleet.banks:
+            stats = [server.stat for server in bank if server.stat is not None]
+            if stats:
+                free = sum(stat.free_bytes for stat in stats)
+                rooms.append((free + sum(stat.size_bytes for stat in stats), free))
+        return min(rooms, key=lambda room: room[1], default=(0, 0))

@@ -1,0 +1,240 @@
+"""The shell round the leader core: sends what it says, hands it the replies, carries its commands out.
+
+Rule: commands run in the order the core gave them; what takes time runs in an owned task and reports back.
+Rule: this room decides nothing about the log; what becomes of entries is told to the `LeaderEvents`.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine, Iterable
+from typing import Any, Protocol
+
+from trivet.errors import ProtocolError, ReplicaError
+from trivet.io.clock import steady_s
+from trivet.io.link import LinkLost, Reply
+from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.quorum.leader import Leader
+from trivet.quorum.leader_commands import (
+    Acked,
+    CaughtUp,
+    CheckBlobs,
+    Compare,
+    Degraded,
+    Deposed,
+    Durable,
+    LeaderCommand,
+    NotAcceptor,
+    Sealed,
+    Send,
+    Serving,
+    Stuck,
+    SyncBlobs,
+    Transfer,
+)
+from trivet.wire import journal_messages
+from trivet.wire.bank_messages import SyncBlobs as SyncServer
+from trivet.wire.entries import Entry
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.025
+SYNC_TIMEOUT_S = 10.0
+STAND_IN_AFTER_S = 5.0
+
+
+class LeaderEvents(Protocol):
+    """Who is told what becomes of the log; all but the two coroutines must not block."""
+
+    def sealed(self, entry: Entry) -> None:
+        """The leader authored `entry` itself."""
+
+    def acked(self, slot: int) -> None:
+        """Everything up to `slot` is with two banks' systems."""
+
+    def durable(self, slot: int) -> None:
+        """Everything up to `slot` is synced on two banks."""
+
+    def serving(self) -> None:
+        """The takeover is complete."""
+
+    def stuck(self, reason: str) -> None:
+        """The takeover can't go on."""
+
+    def deposed(self) -> None:
+        """Another keeper took over."""
+
+    def doubted(self, base: int, reason: str) -> None:
+        """Records and blobs of the bank at `base` must be compared."""
+
+    async def find_lost_slot(self, entries: list[Entry]) -> int:
+        """Return the first slot of `entries` that names a blob no bank has (0: none)."""
+
+    async def copy_records(self, base: int) -> None:
+        """Copy all records to the acceptor of the bank at `base`; raises ReplicaError when that fails."""
+
+
+class LeaderShell:
+    """Carries out one leader's commands over the links of `fleet`."""
+
+    def __init__(self, leader: Leader, fleet: Fleet, events: LeaderEvents) -> None:
+        self.leader = leader
+        self.degraded: dict[int, str] = {}
+        self._fleet = fleet
+        self._events = events
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ticking = asyncio.create_task(self._tick())
+        self._connected: dict[int, ServerLink] = {}
+        self._stand_ins: dict[int, ServerLink] = {}
+        self._away_since: dict[int, float] = {}
+
+    async def close(self) -> None:
+        """Stop: nothing is sent or told afterwards."""
+        for task in (self._ticking, *self._tasks):
+            task.cancel()
+        await asyncio.gather(self._ticking, *self._tasks, return_exceptions=True)
+
+    def acceptor(self, base: int) -> ServerLink:
+        """Return the server that holds the acceptor's role in the bank at `base`."""
+        stand_in = self._stand_ins.get(base)
+        if stand_in is not None:
+            return stand_in
+        config = self.leader.reign.log.config
+        seat = config.seats.get(base) if config else None
+        return self._fleet.server_at(seat.port if seat else base)
+
+    def server_up(self, server: ServerLink) -> None:
+        """Note a new connection; a server whose role is not what CONFIG says is told so first."""
+        assert server.identity is not None
+        is_acceptor = server is self.acceptor(server.base)
+        if is_acceptor == (server.identity.standing == "blobs"):
+            self._spawn(self._assign(server, acceptor=is_acceptor))
+        elif is_acceptor:
+            self._connected[server.base] = server
+            self._away_since.pop(server.base, None)
+            self.run(self.leader.on_connected(server.base, steady_s()))
+
+    def server_down(self, server: ServerLink) -> None:
+        """Note a lost connection; blobs the server had not synced may be lost with it."""
+        if self._connected.get(server.base) is server:
+            del self._connected[server.base]
+            self._away_since[server.base] = steady_s()
+            self.run(self.leader.on_lost(server.base, steady_s()))
+        if self.leader.on_blobs_lost(server.base):
+            self._events.doubted(server.base, f"server {server.port} went away with unsynced blobs")
+
+    def run(self, commands: Iterable[LeaderCommand]) -> None:
+        """Carry out `commands` in order."""
+        events = self._events
+        for command in commands:
+            match command:
+                case Send():
+                    self._send(command)
+                case Acked(slot):
+                    events.acked(slot)
+                case Durable(slot):
+                    events.durable(slot)
+                case Sealed(entry):
+                    events.sealed(entry)
+                case SyncBlobs():
+                    self._spawn(self._sync_blobs(command))
+                case Degraded(bank, reason):
+                    log.warning("bank %s is degraded: %s", bank, reason)
+                    self.degraded[bank] = reason
+                case CaughtUp(bank):
+                    log.info("bank %s has caught up", bank)
+                    self.degraded.pop(bank, None)
+                case Compare(bank, reason):
+                    events.doubted(bank, reason)
+                case Transfer(bank, _):
+                    self._spawn(self._transfer(bank))
+                case Serving():
+                    events.serving()
+                case Stuck(reason):
+                    events.stuck(reason)
+                case Deposed():
+                    events.deposed()
+                case CheckBlobs(entries):
+                    self._spawn(self._check_blobs(entries))
+                case NotAcceptor(bank):
+                    self._reconnect(bank)
+
+    def _send(self, send: Send) -> None:
+        server = self._connected.get(send.bank)
+        if server is None or server.journal is None:
+            return
+        future = server.journal.start(send.message, send.body)
+
+        def on_done(done: asyncio.Future[Reply]) -> None:
+            if done.cancelled() or done.exception() is not None:
+                return
+            message, body = done.result()
+            self.run(self.leader.on_reply(send, message, steady_s(), bytes(body)))
+
+        future.add_done_callback(on_done)
+
+    async def _tick(self) -> None:
+        while True:
+            await asyncio.sleep(TICK_S)
+            now = steady_s()
+            self.run(self.leader.on_tick(now))
+            for base, since in list(self._away_since.items()):
+                if now - since > STAND_IN_AFTER_S and self.leader.is_serving:
+                    self._move_role(base)
+
+    def _move_role(self, base: int) -> None:
+        """Give the role of an acceptor that stays away to another server of its bank, if one is up."""
+        for server in self._fleet.bank_at(base):
+            if server.is_up and server is not self.acceptor(base):
+                log.warning("server %s takes the journal of bank %s over", server.port, base)
+                self._stand_ins[base] = server
+                del self._away_since[base]
+                self.server_up(server)
+                return
+
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.result()  # a bug surfaces in the loop's exception handler, which ends the process
+
+    async def _sync_blobs(self, command: SyncBlobs) -> None:
+        servers = self._fleet.bank_at(command.bank)
+        up = [server for server in servers if server.is_up]
+        try:
+            await asyncio.gather(*(s.ask_blobs(SyncServer(), timeout_s=SYNC_TIMEOUT_S) for s in up))
+        except LinkLost as error:
+            log.warning("the blobs of bank %s are not synced: %s", command.bank, error)
+            self.leader.on_blobs_lost(command.bank)
+            self._events.doubted(command.bank, "a server failed to sync its blobs")
+            return
+        self.run(self.leader.on_blobs_synced(command.bank, command.through, steady_s()))
+
+    async def _transfer(self, base: int) -> None:
+        try:
+            await self._events.copy_records(base)
+        except (ReplicaError, ProtocolError) as error:
+            log.warning("the records of bank %s could not be filled: %s", base, error)
+            self._reconnect(base)
+            return
+        self.run(self.leader.on_transferred(base, steady_s()))
+
+    async def _check_blobs(self, entries: list[Entry]) -> None:
+        slot = await self._events.find_lost_slot(entries)
+        self.run(self.leader.on_blobs_checked(slot, steady_s()))
+
+    async def _assign(self, server: ServerLink, *, acceptor: bool) -> None:
+        """Tell a server its role; it connects anew with what it then is."""
+        try:
+            await server.ask_journal(journal_messages.Assign(acceptor), timeout_s=SYNC_TIMEOUT_S)
+        except LinkLost as error:
+            log.info("server %s could not be told its role: %s", server.port, error)
+        server.drop()
+
+    def _reconnect(self, base: int) -> None:
+        server = self._connected.get(base)
+        if server is not None:
+            server.drop()

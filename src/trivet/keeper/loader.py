@@ -1,0 +1,130 @@
+"""Loading: the namespace and the index, built from the banks' rows and proved by the log's sums.
+
+Rule: rows are believed by their MAC; that none is missing, old or extra is believed by the sums alone.
+Rule: the parts in which no bank's rows add up are settled from all banks; what can't be proved is not served.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trivet.errors import NoMajority, ReplicaError
+from trivet.keeper.bank_links import ServerLink
+from trivet.keeper.log_transfer import ask, list_rows
+from trivet.quorum.digests import SUM_BYTES, RecordIndex
+from trivet.quorum.leader_log import LeaderLog
+from trivet.quorum.record_history import RecordHistory
+from trivet.quorum.record_loading import BankRows, settle_bucket
+from trivet.volume.loading import Loading
+from trivet.wire.bank_messages import Digest, Digests
+from trivet.wire.records import BUCKETS, Row, bucket_of, row_is_valid
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How one bank's rows compare with what the log says of them."""
+
+    server: ServerLink
+    at: int
+    bad_buckets: frozenset[int]
+
+
+class Loader:
+    """Loads one volume over the log that was just taken over; slot `at` of it is durable."""
+
+    def __init__(self, held: LeaderLog, at: int, volume_key: bytes) -> None:
+        self._held = held
+        self._at = at
+        self._key = volume_key
+        self._history = RecordHistory(held.floor, held.entries)
+
+    async def load(self, servers: Sequence[ServerLink], loading: Loading) -> RecordIndex:
+        """Feed every record into `loading` and return the index at the log's head.
+
+        `servers` are acceptors that hold the whole log. Raises NoMajority when the rows of all of them
+        together can't be proved to be complete.
+        """
+        standings = await self._judge_all(servers)
+        if not standings:
+            raise NoMajority("no bank could list its records")
+        best = min(standings, key=lambda standing: len(standing.bad_buckets))
+        index = RecordIndex()
+        for bucket in sorted(best.bad_buckets):
+            for key, (slot, value) in (await self._settle(bucket, standings)).items():
+                index.exchange(key, slot)
+                loading.add(key, value)
+        async for rows in list_rows(best.server):
+            for row in rows:
+                if bucket_of(row.key) not in best.bad_buckets:
+                    self._take(row, best.server, index, loading)
+        self._follow_log(index, best.at)
+        self._prove(index)
+        return index
+
+    async def _judge_all(self, servers: Sequence[ServerLink]) -> list[Standing]:
+        standings = []
+        for server in servers:
+            try:
+                standings.append(await self._judge(server))
+            except ReplicaError as error:
+                log.warning("server %s can't be judged: %s", server.port, error)
+        return standings
+
+    async def _judge(self, server: ServerLink) -> Standing:
+        """Have `server` sum its rows up and compare the sums with those the log tells."""
+        reply, _ = await ask(server, Digest(self._at))
+        assert isinstance(reply, Digests)
+        bad = {bucket_of(key) for key in reply.damaged}
+        for bucket in range(BUCKETS):
+            total = int.from_bytes(reply.sums[bucket * SUM_BYTES : (bucket + 1) * SUM_BYTES], "big")
+            if self._history.sum_at(bucket, reply.at) != total:
+                bad.add(bucket)
+        if bad:
+            log.warning(
+                "server %s: %s of %s parts of its records do not add up", server.port, len(bad), BUCKETS
+            )
+        return Standing(server, reply.at, frozenset(bad))
+
+    def _take(self, row: Row, server: ServerLink, index: RecordIndex, loading: Loading) -> None:
+        if not row_is_valid(self._key, row):
+            raise ReplicaError(f"a row of server {server.port} went bad while it was read")
+        index.exchange(row.key, row.slot)
+        loading.add(row.key, row.value)
+
+    async def _settle(self, bucket: int, standings: Sequence[Standing]) -> dict[bytes, tuple[int, bytes]]:
+        """Return the records of `bucket` at the head, out of what all banks hold of it."""
+        banks: dict[int, BankRows] = {}
+        for standing in standings:
+            good: dict[bytes, Row] = {}
+            damaged = set()
+            async for rows in list_rows(standing.server, bucket):
+                for row in rows:
+                    if row_is_valid(self._key, row):
+                        good[row.key] = row
+                    else:
+                        damaged.add(row.key)
+            banks[standing.server.bank] = BankRows(standing.at, good, frozenset(damaged))
+        state = settle_bucket(bucket, banks, self._history)
+        if not state.proven:
+            names = ", ".join(repr(key) for key in sorted(state.doubtful)[:3])
+            raise NoMajority(
+                f"{len(state.doubtful)} records can't be proved from the banks that answer ({names})"
+            )
+        return state.records
+
+    def _follow_log(self, index: RecordIndex, start: int) -> None:
+        """Bring the index from slot `start` to the head; a takeover adds configuration only."""
+        for entry in self._held.above(start):
+            for op in entry.body.ops:
+                assert op.key.startswith(b"c/"), "only the leader itself writes before the volume is loaded"
+                index.exchange(op.key, entry.slot if op.value is not None else 0)
+
+    def _prove(self, index: RecordIndex) -> None:
+        history = RecordHistory(self._held.floor, self._held.entries)
+        sums = index.sums()
+        for bucket in range(BUCKETS):
+            total = int.from_bytes(sums[bucket * SUM_BYTES : (bucket + 1) * SUM_BYTES], "big")
+            if history.sum_at(bucket, history.head) != total:
+                raise ReplicaError("rows changed while they were read")

@@ -1,0 +1,115 @@
+"""Whole logs and whole record stores, moved between banks by the keeper.
+
+Rule: an entry that comes from a bank counts only if its MAC and its place in the chain are right.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+
+from trivet.errors import CorruptReplica, ProtocolError
+from trivet.keeper.bank_links import ServerLink
+from trivet.wire.bank_messages import ListRecords, PutRows, Rows
+from trivet.wire.entries import Entry, Epoch, open_entry, split_entries
+from trivet.wire.journal_messages import (
+    AdoptBegin,
+    AdoptEnd,
+    AdoptPart,
+    Appended,
+    BankMessage,
+    Done,
+    LogPart,
+    ReadLog,
+    Refusal,
+)
+from trivet.wire.records import Row, row_is_valid
+
+PART_BYTES = 4 << 20
+ROWS_AT_ONCE = 2000
+TIMEOUT_S = 10.0
+
+
+class Refused(ProtocolError):
+    """A server did not carry a request out; `refusal` says why."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.reason}: {refusal.message}")
+        self.refusal = refusal
+
+
+async def ask(
+    server: ServerLink, message: BankMessage, body: bytes = b""
+) -> tuple[BankMessage, bytes | memoryview]:
+    """Send a journal request; raises Refused where the server refuses, LinkLost where it is gone."""
+    reply, returned = await server.ask_journal(message, body, timeout_s=TIMEOUT_S)
+    if isinstance(reply, Refusal):
+        raise Refused(reply)
+    return reply, returned
+
+
+async def read_log(
+    server: ServerLink, volume_key: bytes, floor: int, floor_hash: bytes, head: int
+) -> list[Entry]:
+    """Return the entries behind `floor` through `head`; raises CorruptReplica where the chain breaks."""
+    entries: list[Entry] = []
+    last, last_hash = floor, floor_hash
+    while last < head:
+        reply, body = await ask(server, ReadLog(last + 1, PART_BYTES))
+        assert isinstance(reply, LogPart)
+        raws = split_entries(bytes(body))
+        if not raws:
+            raise CorruptReplica(f"server {server.port} does not give slot {last + 1} of its log")
+        for raw in raws:
+            entry = open_entry(volume_key, raw)
+            if entry.slot != last + 1 or entry.previous_hash != last_hash:
+                raise CorruptReplica(f"the log of server {server.port} breaks at slot {last + 1}")
+            entries.append(entry)
+            last, last_hash = entry.slot, entry.hash
+    return entries
+
+
+async def install_log(
+    server: ServerLink, epoch: Epoch, floor: int, floor_hash: bytes, entries: Sequence[Entry]
+) -> Appended:
+    """Make `entries`, behind (`floor`, `floor_hash`), the whole log of `server` under `epoch`."""
+    await ask(server, AdoptBegin(epoch, floor, floor_hash))
+    part: list[bytes] = []
+    size = 0
+    for entry in entries:
+        part.append(entry.raw)
+        size += len(entry.raw)
+        if size >= PART_BYTES:
+            await ask(server, AdoptPart(), b"".join(part))
+            part, size = [], 0
+    if part:
+        await ask(server, AdoptPart(), b"".join(part))
+    head, head_hash = (entries[-1].slot, entries[-1].hash) if entries else (floor, floor_hash)
+    reply, _ = await ask(server, AdoptEnd(head, head_hash))
+    assert isinstance(reply, Appended)
+    return reply
+
+
+async def list_rows(server: ServerLink, bucket: int = -1) -> AsyncIterator[list[Row]]:
+    """Yield the applied rows of `server` in key order, in portions; `bucket` -1 means all."""
+    after = b""
+    while True:
+        reply, _ = await server.ask_blobs(ListRecords(bucket, after, ROWS_AT_ONCE), timeout_s=TIMEOUT_S)
+        if isinstance(reply, Refusal):
+            raise Refused(reply)
+        assert isinstance(reply, Rows)
+        if reply.rows:
+            yield reply.rows
+            after = reply.rows[-1].key
+        if not reply.more:
+            return
+
+
+async def copy_rows(source: ServerLink, target: ServerLink, volume_key: bytes) -> int:
+    """Copy every valid row of `source` to `target` and return how many; damaged ones stay behind."""
+    copied = 0
+    async for rows in list_rows(source):
+        good = [row for row in rows if row_is_valid(volume_key, row)]
+        reply, _ = await target.ask_blobs(PutRows(good), timeout_s=TIMEOUT_S)
+        if isinstance(reply, Refusal):
+            raise Refused(reply)
+        assert isinstance(reply, Done)
+        copied += len(good)
+    return copied

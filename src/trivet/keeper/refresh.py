@@ -1,0 +1,164 @@
+"""The refresh and the scrub: everything compared again and again, whether anybody touches it or not.
+
+Rule: a refresh compares all records and all blob names of every bank; the scrub reads the bytes, slowly.
+Rule: what was open is open no longer only after a refresh that looked at it found it right.
+"""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from typing import Literal
+
+from trivet.errors import NoMajority, ProtocolError, ReplicaError
+from trivet.io.clock import steady_s
+from trivet.keeper.bank_links import ServerLink
+from trivet.keeper.findings import NamedBlobs, PathFinder
+from trivet.keeper.journal import Journal
+from trivet.keeper.repair_queue import RepairQueue
+from trivet.quorum.scrub_plan import SCRUB_BYTES_PER_S
+from trivet.wire.bank_messages import DeleteBlobs
+from trivet.wire.control_messages import Finding, ScrubState
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 5.0
+COLLECT_EVERY_S = 1.0
+DELETE_TIMEOUT_S = 5.0
+
+
+@dataclass(slots=True)
+class _Position:
+    after: int = 0
+    done_bytes: int = 0
+
+
+class Refresher:
+    """Runs the refresh every `period_s`, the scrub behind it, and deletes blobs that were set free."""
+
+    def __init__(self, queue: RepairQueue, journal: Journal, period_s: float) -> None:
+        self.finished_at: float | None = None
+        self.took_s: float | None = None
+        self.scrub_limit_bytes_s = SCRUB_BYTES_PER_S
+        self.is_paused = False
+        self.busy = asyncio.Lock()
+        self._queue = queue
+        self._journal = journal
+        self._period_s = period_s
+        self._now = asyncio.Event()
+        self._scrub_finished_at: float | None = None
+        self._scrubbing = False
+        self._positions: dict[int, _Position] = {}
+        self._doomed: list[tuple[float, list[int]]] = []
+        self._tasks = [asyncio.create_task(self._refresh_on()), asyncio.create_task(self._collect_on())]
+
+    async def close(self) -> None:
+        """Stop."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def refresh_now(self) -> None:
+        """Begin the next refresh at once."""
+        self._now.set()
+
+    async def _refresh_on(self) -> None:
+        while True:
+            started = steady_s()
+            try:
+                async with self.busy:
+                    await self.refresh()
+                self.took_s = steady_s() - started
+                self.finished_at = steady_s()
+                if not self.is_paused:
+                    await self.scrub(self._period_s)
+            except (ReplicaError, ProtocolError, NoMajority) as error:
+                log.warning("the refresh ended early: %s", error)
+            try:
+                async with asyncio.timeout(max(0.0, self._period_s - (steady_s() - started))):
+                    await self._now.wait()
+            except TimeoutError:
+                continue
+            self._now.clear()
+
+    async def refresh(self) -> None:
+        """Compare every record and every blob name on every bank that answers, and mend what is wrong."""
+        queue = self._queue
+        paths = PathFinder(queue.space)
+        before = set(queue.open)
+        findings: list[Finding] = []
+        looked_at: set[int] = set()
+        for bank in queue.fleet.banks:
+            server = queue.acceptor(bank[0].base)
+            if server is not None:
+                keys = await queue.rows.differing_keys(server, self._journal.durable_slot)
+                findings += await queue.mend_rows(server.base, keys, paths)
+                looked_at.add(server.port)
+            named = NamedBlobs(queue.space)
+            flaws = await queue.blobs.flaws_by_listing(bank, named, collect_orphans=True)
+            findings += await queue.note(await queue.blobs.mend(flaws, named, paths, apply=True))
+            looked_at.update(one.port for one in bank if one.is_up)
+        still = {(f.server, f.path, tuple(f.ranges), f.item) for f in findings if f.verdict != "fixed"}
+        for identity in before - still:
+            if identity[0] in looked_at and queue.open[identity].why != "checksum differs":
+                del queue.open[identity]
+
+    # -- the scrub
+
+    async def scrub(self, at_most_s: float) -> None:
+        """Read the blobs of all servers at the scrub's rate for `at_most_s`; the position is kept."""
+        self._scrubbing = True
+        try:
+            async with asyncio.timeout(at_most_s):
+                await asyncio.gather(*(self._scrub_server(server) for server in self._queue.fleet.servers))
+            self._positions.clear()
+            self._scrub_finished_at = steady_s()
+        except TimeoutError:
+            pass  # goes on from its positions after the next refresh
+        finally:
+            self._scrubbing = False
+
+    async def _scrub_server(self, server: ServerLink) -> None:
+        queue = self._queue
+        position = self._positions.setdefault(server.port, _Position())
+        while server.is_up and not self.is_paused:
+            named = NamedBlobs(queue.space)
+            limit = self.scrub_limit_bytes_s
+            flaws, position.after = await queue.blobs.scrub(
+                server, named, limit_bytes_s=limit, after=position.after, max_bytes=limit
+            )
+            position.done_bytes += limit
+            if flaws:
+                await queue.note(await queue.blobs.mend(flaws, named, PathFinder(queue.space), apply=True))
+            if not position.after:
+                return
+
+    def scrub_state(self) -> ScrubState:
+        """Return where the scrub stands."""
+        total = sum(server.stat.size_bytes for server in self._queue.fleet.servers if server.stat)
+        done = min(total, sum(position.done_bytes for position in self._positions.values()))
+        state: Literal["idle", "running", "paused"] = "running" if self._scrubbing else "idle"
+        if self.is_paused:
+            state = "paused"
+        age = None if self._scrub_finished_at is None else steady_s() - self._scrub_finished_at
+        return ScrubState(state, done, total, self.scrub_limit_bytes_s, 0.0, age)
+
+    # -- blobs that were set free
+
+    async def _collect_on(self) -> None:
+        """Delete what durable entries set free, after a grace time in which a read may still be under way."""
+        while True:
+            await asyncio.sleep(COLLECT_EVERY_S)
+            now = steady_s()
+            freed = self._journal.freed_through(self._journal.durable_slot)
+            if freed:
+                self._doomed.append((now, freed))
+            while self._doomed and now - self._doomed[0][0] > GRACE_S:
+                await self._delete(self._doomed.pop(0)[1])
+
+    async def _delete(self, names: list[int]) -> None:
+        for server in self._queue.fleet.servers:
+            if server.is_up:
+                try:
+                    await server.ask_blobs(DeleteBlobs(names), timeout_s=DELETE_TIMEOUT_S)
+                except ReplicaError as error:
+                    log.info("server %s keeps %s freed blobs for now: %s", server.port, len(names), error)

@@ -1,0 +1,178 @@
+"""What is to be compared soon, what could not be mended yet, and the task that works it off.
+
+Rule: whatever is named here is looked at within a second; what can't be mended stays listed until it can.
+Rule: the queue is bounded; what does not fit is left to the refresh, which looks at everything.
+"""
+
+import asyncio
+import logging
+from collections.abc import Iterable, Sequence
+
+from trivet.errors import NoMajority, ProtocolError, ReplicaError
+from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.blob_check import MISSING, BlobCheck
+from trivet.keeper.findings import NamedBlobs, PathFinder
+from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.repair_history import RepairLog
+from trivet.keeper.row_check import RowCheck
+from trivet.volume.namespace import Namespace
+from trivet.wire.control_messages import Finding
+from trivet.wire.records import entry_key, extents_key, inode_key, page_key, xattr_key
+
+log = logging.getLogger(__name__)
+
+GATHER_S = 0.2
+INODES_AT_ONCE = 128
+SUSPECTS_MAX = 50_000
+NAMES_COMPARED = 2000
+BLOBS_COMPARED = 8
+
+
+class RepairQueue:
+    """Compares what it is told of on all banks and mends what is wrong."""
+
+    def __init__(
+        self,
+        space: Namespace,
+        fleet: Fleet,
+        shell: LeaderShell,
+        rows: RowCheck,
+        blobs: BlobCheck,
+        history: RepairLog,
+    ) -> None:
+        self.space = space
+        self.fleet = fleet
+        self.rows = rows
+        self.blobs = blobs
+        self.history = history
+        self.open: dict[tuple[int, str, tuple[tuple[int, int], ...], str], Finding] = {}
+        self._shell = shell
+        self._inodes: dict[int, None] = {}
+        self._bad_rows: dict[tuple[int, bytes], None] = {}
+        self._bad_blobs: dict[tuple[int, int], ServerLink] = {}
+        self._work = asyncio.Event()
+        self._running = asyncio.create_task(self._work_off())
+
+    async def close(self) -> None:
+        """Stop; what is left is found again by the next refresh."""
+        self._running.cancel()
+        await asyncio.gather(self._running, return_exceptions=True)
+
+    # -- told of
+
+    def look_at(self, ino: int) -> None:
+        """Have an inode compared on all banks; one that is asked for too often is left to the refresh."""
+        if len(self._inodes) < INODES_AT_ONCE:
+            self._inodes[ino] = None
+            self._work.set()
+
+    def bad_row(self, base: int, key: bytes) -> None:
+        """Have a record of one bank mended."""
+        if len(self._bad_rows) < SUSPECTS_MAX:
+            self._bad_rows[base, key] = None
+            self._work.set()
+
+    def bad_blob(self, name: int, server: ServerLink) -> None:
+        """Have a blob of one bank mended; `server` is the one that lacks a good copy."""
+        if len(self._bad_blobs) < SUSPECTS_MAX:
+            self._bad_blobs[server.bank, name] = server
+            self._work.set()
+
+    @property
+    def waiting(self) -> int:
+        """How many copies are known to be wrong and not looked at yet."""
+        return len(self._bad_rows) + len(self._bad_blobs)
+
+    def divergent(self, port: int) -> int:
+        """Return how many items of the server at `port` are known to differ."""
+        return sum(finding.server == port for finding in self.open.values())
+
+    # -- working it off
+
+    async def _work_off(self) -> None:
+        while True:
+            await self._work.wait()
+            await asyncio.sleep(GATHER_S)  # gathers what belongs together; the work is due within a second
+            self._work.clear()
+            inodes, self._inodes = list(self._inodes), {}
+            rows, self._bad_rows = self._bad_rows, {}
+            blobs, self._bad_blobs = self._bad_blobs, {}
+            paths = PathFinder(self.space)
+            keys = self.keys_of(inodes)
+            for bank in self.fleet.banks:
+                base = bank[0].base
+                here = keys | {key for at, key in rows if at == base}
+                await self.mend_rows(base, here, paths)
+                wanted = {name: server for (number, name), server in blobs.items() if number == bank[0].bank}
+                await self._mend_blobs(bank, wanted, inodes, paths)
+
+    def acceptor(self, base: int) -> ServerLink | None:
+        """Return the acceptor of a bank whose records can be compared now."""
+        follower = self._shell.leader.reign.followers[base]
+        server = self._shell.acceptor(base)
+        return server if follower.counted and server.is_up else None
+
+    async def mend_rows(self, base: int, keys: set[bytes], paths: PathFinder) -> list[Finding]:
+        """Compare `keys` on the bank at `base` and mend what is wrong there."""
+        server = self.acceptor(base)
+        if server is None or not keys:
+            return []
+        try:
+            return await self.note(await self.rows.mend(server, keys, paths, apply=True))
+        except (ReplicaError, ProtocolError, NoMajority) as error:
+            log.warning("bank %s could not be compared: %s", base, error)
+            return []
+
+    async def _mend_blobs(
+        self,
+        bank: Sequence[ServerLink],
+        wanted: dict[int, ServerLink],
+        inodes: Sequence[int],
+        paths: PathFinder,
+    ) -> None:
+        looked_at = NamedBlobs(self.space, [ino for ino in inodes if ino in self.space.inodes])
+        for name in list(looked_at.refs)[BLOBS_COMPARED:]:
+            del looked_at.refs[name]
+        try:
+            flaws = await self.blobs.check_these(bank, looked_at) if looked_at.refs else {}
+            named = NamedBlobs(self.space) if wanted else looked_at
+            flaws |= {name: (server, MISSING) for name, server in wanted.items() if name in named}
+            if flaws:
+                await self.note(await self.blobs.mend(flaws, named, paths, apply=True))
+        except (ReplicaError, ProtocolError, NoMajority) as error:
+            log.warning("blobs of bank %s could not be compared: %s", bank[0].base, error)
+
+    def keys_of(self, inodes: Iterable[int]) -> set[bytes]:
+        """Return the keys of every record of `inodes`, of very large directories the first names only."""
+        keys: set[bytes] = set()
+        space = self.space
+        for ino in inodes:
+            inode = space.inodes.get(ino)
+            if inode is None:
+                continue
+            keys.add(inode_key(ino))
+            keys.update(page_key(ino, page) for page in space.layout.pages(inode))
+            keys.update(extents_key(ino, mib) for mib, _ in space.layout.all_extents(ino))
+            keys.update(xattr_key(ino, name) for name in space.xattrs.names(ino))
+            names = list(space.directories.get(ino, {}).items())[:NAMES_COMPARED]
+            for name, number in names:
+                keys.add(entry_key(ino, name))
+                keys.add(inode_key(number))
+        return keys
+
+    async def note(self, findings: list[Finding]) -> list[Finding]:
+        """Remember what could not be mended, forget what was, and write repairs down."""
+        fixed = []
+        for finding in findings:
+            identity = (finding.server, finding.path, tuple(finding.ranges), finding.item)
+            if finding.verdict == "fixed":
+                fixed.append(finding)
+                self.open.pop(identity, None)
+                log.info(
+                    "fixed %s of %s on server %s: %s", finding.item, finding.path, finding.server, finding.why
+                )
+            else:
+                self.open[identity] = finding
+        if fixed:
+            await self.history.add(fixed)
+        return findings

@@ -1,0 +1,91 @@
+"""The keeper's process from start to end: lock, control socket, takeover, door, clean stop.
+
+Rule: the control socket answers from the first moment on, so that people hear why nothing is served yet.
+Rule: a bug ends the process; the supervisor starts it again and nothing acknowledged is lost.
+"""
+
+import asyncio
+import contextlib
+import fcntl
+import gc
+import logging
+import os
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+from trivet.errors import ConfigError, TrivetError
+from trivet.io.control_socket import serve_control
+from trivet.io.volume_folder import VolumeFolder
+from trivet.keeper.control import handlers
+from trivet.keeper.keeper import Keeper
+from trivet.keeper.stores import Durability
+from trivet.volume.interface import Volume
+
+log = logging.getLogger(__name__)
+
+Door = Callable[[Volume], AbstractAsyncContextManager[object]]
+BUG_EXIT_CODE = 70
+
+
+@contextlib.contextmanager
+def _only_keeper(folder: VolumeFolder) -> Iterator[None]:
+    """Hold the lock that keeps a second keeper off this volume's state folder."""
+    folder.keeper_path.mkdir(parents=True, exist_ok=True)
+    with (folder.keeper_path / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise ConfigError(
+                f"another keeper already serves {folder.path}; `trivet down` stops it"
+            ) from error
+        yield
+
+
+async def keep(state: Path, door: Door, *, durability: Durability | None, refresh_s: float) -> int:
+    """Serve the volume of the folder `state` through `door` until SIGTERM or SIGINT; return the exit code."""
+    loop = asyncio.get_running_loop()
+    loop.set_exception_handler(_die)
+    folder = VolumeFolder(state)
+    with _only_keeper(folder):
+        keeper = Keeper(folder, durability, refresh_s)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, keeper.ended.set)
+        await keeper.start()
+        try:
+            async with serve_control(folder.keeper_socket, handlers(keeper)):
+                await _serve(keeper, door)
+        finally:
+            await keeper.close()
+    return 3 if keeper.is_deposed else 0
+
+
+async def _serve(keeper: Keeper, door: Door) -> None:
+    ended = asyncio.create_task(keeper.ended.wait())
+    taking_over = asyncio.create_task(keeper.take_over())
+    try:
+        await asyncio.wait({ended, taking_over}, return_when=asyncio.FIRST_COMPLETED)
+        if not taking_over.done():
+            return
+        await taking_over
+        assert keeper.loaded is not None
+        gc.collect()
+        gc.freeze()
+        gc.disable()  # what the hot paths make has no cycles; a collection would stall everybody
+        async with door(keeper.loaded.volume):
+            await ended
+    finally:
+        for task in (ended, taking_over):
+            task.cancel()
+        with contextlib.suppress(TrivetError):
+            await asyncio.gather(ended, taking_over, return_exceptions=True)
+
+
+def _die(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    log.critical("a bug: %s", context.get("message"), exc_info=error)
+    if isinstance(error, Exception):
+        logging.shutdown()
+        os._exit(BUG_EXIT_CODE)

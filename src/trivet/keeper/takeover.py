@@ -1,0 +1,82 @@
+"""A keeper's first minutes: find the banks, begin a reign, and load what the log and the rows prove.
+
+Rule: nothing is served before the sums say that every record was loaded.
+"""
+
+import asyncio
+import logging
+import random
+
+from trivet.errors import NoMajority, ReplicaError
+from trivet.io.clock import steady_s
+from trivet.keeper.bank_links import Fleet
+from trivet.keeper.high_water import HighWater
+from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.loader import Loader
+from trivet.quorum.digests import RecordIndex
+from trivet.quorum.leader import Leader
+from trivet.quorum.takeover import next_epoch
+from trivet.volume.blob_names import BlobNames
+from trivet.volume.loading import Loading
+from trivet.volume.namespace import Namespace
+from trivet.wire.entries import NO_EPOCH
+
+log = logging.getLogger(__name__)
+
+SETTLE_S = 0.5
+LOOK_AGAIN_S = 0.05
+LOAD_AGAIN_S = 0.5
+LOAD_TRIES = 10
+
+
+async def wait_for_banks(fleet: Fleet, wanted: int, notes: dict[str, str]) -> None:
+    """Wait until `wanted` banks answer, and a moment longer for the others; `notes` tell people why."""
+    settled_at = None
+    while True:
+        up = sum(any(server.is_up for server in bank) for bank in fleet.banks)
+        if up < wanted:
+            notes["banks"] = f"NoMajority: {up} of 3 banks answer; {wanted} are needed to begin"
+            settled_at = None
+        elif settled_at is None:
+            notes.pop("banks", None)
+            settled_at = steady_s() + SETTLE_S
+        everybody = all(server.is_up for server in fleet.servers)
+        if everybody or (settled_at is not None and steady_s() >= settled_at):
+            return
+        await asyncio.sleep(LOOK_AGAIN_S)
+
+
+def begin_reign(fleet: Fleet, volume: str, volume_key: bytes, mark: HighWater | None) -> Leader:
+    """Return a leader with an epoch above all that the banks and the high-water `mark` know of."""
+    seen = [server.identity.promised for server in fleet.servers if server.identity is not None]
+    seen.append(mark.epoch if mark else NO_EPOCH)
+    epoch = next_epoch(seen, random.SystemRandom().getrandbits(64))
+    bases = [bank[0].base for bank in fleet.banks]
+    high_water = mark.slot if mark else 0
+    return Leader(volume, volume_key, bases, epoch, steady_s(), high_water=high_water, fresh=mark is None)
+
+
+async def load_volume(
+    shell: LeaderShell, volume_key: bytes, names: BlobNames, notes: dict[str, str]
+) -> tuple[Namespace, RecordIndex]:
+    """Return the namespace and the index of the volume that `shell`'s leader has taken over.
+
+    Raises NoMajority when what the banks hold can't be proved complete, after several tries.
+    """
+    reign = shell.leader.reign
+    for attempt in range(LOAD_TRIES):
+        loading = Loading(names)
+        able = [f.bank for f in reign.followers.values() if f.counted and f.head == reign.log.head]
+        servers = [shell.acceptor(base) for base in able]
+        try:
+            index = await Loader(reign.log, reign.marks.durable, volume_key).load(servers, loading)
+        except (ReplicaError, NoMajority) as error:
+            notes["load"] = f"NoMajority: {error}"
+            log.warning("loading failed (try %s): %s", attempt + 1, error)
+            await asyncio.sleep(LOAD_AGAIN_S)
+            continue
+        notes.pop("load", None)
+        for problem in loading.finish():
+            log.error("the records do not fit together: %s", problem)
+        return loading.space, index
+    raise NoMajority(notes["load"])

@@ -1,0 +1,105 @@
+"""verify and repair: the whole volume, or what lies below one path, compared on all banks on request.
+
+Rule: `verify` changes nothing; `repair` changes what `verify` would report, and says so item by item.
+"""
+
+from collections.abc import Callable
+
+from trivet.errors import NotFound
+from trivet.io.clock import steady_s
+from trivet.keeper.findings import NamedBlobs, PathFinder
+from trivet.keeper.journal import Journal
+from trivet.keeper.repair_queue import RepairQueue
+from trivet.volume.interface import ROOT_INO
+from trivet.volume.namespace import Namespace
+from trivet.wire.control_messages import FINDINGS_MAX, CheckReport, Finding, Progress, path_bytes
+
+UNHURRIED_BYTES_S = 1 << 30
+Tell = Callable[[Progress], None]
+
+
+def find_path(space: Namespace, path: str) -> int:
+    """Return the inode that `path`, below the mount, leads to without following links; raises NotFound."""
+    ino = ROOT_INO
+    for name in path_bytes(path).split(b"/"):
+        if name:
+            ino = space.directories.get(ino, {}).get(name, 0)
+            if not ino:
+                raise NotFound(f"there is no {path} in the drive")
+    return ino
+
+
+def inodes_below(space: Namespace, top: int) -> list[int]:
+    """Return `top` and every inode below it."""
+    found, waiting = {top: None}, [top]
+    while waiting:
+        for ino in space.directories.get(waiting.pop(), {}).values():
+            if ino not in found:
+                found[ino] = None
+                waiting.append(ino)
+    return list(found)
+
+
+class WholeCheck:
+    """One run of verify or repair."""
+
+    def __init__(self, queue: RepairQueue, journal: Journal, tell: Tell, *, apply: bool) -> None:
+        self._queue = queue
+        self._journal = journal
+        self._tell = tell
+        self._apply = apply
+        self._paths = PathFinder(queue.space)
+        self._notes: list[str] = []
+
+    async def run(self, path: str | None, *, deep: bool) -> CheckReport:
+        """Compare all (or what is below `path`); `deep` also reads every byte of every copy."""
+        queue, started = self._queue, steady_s()
+        records, blobs, size = queue.rows.checked, queue.blobs.checked, queue.blobs.checked_bytes
+        inodes = (
+            None
+            if path in (None, "", "/")
+            else inodes_below(queue.space, find_path(queue.space, path or "/"))
+        )
+        findings: list[Finding] = []
+        for number, bank in enumerate(queue.fleet.banks):
+            self._tell(Progress(f"bank {bank[0].base}: records", number, len(queue.fleet.banks)))
+            findings += await self._rows(bank[0].base, inodes)
+            self._tell(Progress(f"bank {bank[0].base}: data", number, len(queue.fleet.banks)))
+            findings += await self._blobs(number, inodes, deep=deep)
+        self._tell(Progress("done", len(queue.fleet.banks), len(queue.fleet.banks)))
+        if self._apply:
+            await queue.note(findings)
+        return CheckReport(
+            queue.rows.checked - records, queue.blobs.checked - blobs, queue.blobs.checked_bytes - size,
+            steady_s() - started, findings[:FINDINGS_MAX], max(0, len(findings) - FINDINGS_MAX),
+            not self._notes, self._notes,
+        )  # fmt: skip
+
+    async def _rows(self, base: int, inodes: list[int] | None) -> list[Finding]:
+        queue = self._queue
+        server = queue.acceptor(base)
+        if server is None:
+            self._notes.append(f"the records of bank {base} are out of reach")
+            return []
+        if inodes is None:
+            keys = await queue.rows.differing_keys(server, self._journal.durable_slot)
+        else:
+            keys = queue.keys_of(inodes)
+        return await queue.rows.mend(server, keys, self._paths, apply=self._apply)
+
+    async def _blobs(self, number: int, inodes: list[int] | None, *, deep: bool) -> list[Finding]:
+        queue = self._queue
+        bank = queue.fleet.banks[number]
+        down = [server.port for server in bank if not server.is_up]
+        if down:
+            self._notes.append(f"server {', '.join(map(str, down))} is out of reach")
+        named = NamedBlobs(queue.space, inodes)
+        if inodes is not None:
+            flaws = await queue.blobs.check_these(bank, named)
+        else:
+            flaws = await queue.blobs.flaws_by_listing(bank, named, collect_orphans=False)
+            for server in bank if deep else ():
+                if server.is_up:
+                    bad, _ = await queue.blobs.scrub(server, named, limit_bytes_s=UNHURRIED_BYTES_S)
+                    flaws |= bad
+        return await queue.blobs.mend(flaws, named, self._paths, apply=self._apply)
