@@ -7,7 +7,7 @@ Rule: the index and the tails belong to the loop; threads get a pinned segment a
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypeVar
@@ -64,22 +64,30 @@ class BlobStore:
         for header, place in segment.scan(self._key):
             segment.live += 1
             self.stored_bytes += stored_bytes(place.size)
-            self._dropped(self.index.put(header.name, place))
+            before = self.index.put(header.name, place)
+            if before is not None:
+                self._segments[before.segment].live -= 1
+                self.stored_bytes -= stored_bytes(before.size)
+                _punch([(self._segments[before.segment], before)])
 
     async def put(self, name: int, data: Data, hashes: bytes) -> None:
         """Store a blob unless it is there; OSError (ENOSPC...) leaves everything as it was."""
         if self.index.get(name) is None:
             place = await self._write(name, data, hashes)
-            self._dropped(self.index.put(name, place))
+            await self._replaced(self.index.put(name, place))
 
     async def replace(self, name: int, data: Data, hashes: bytes) -> None:
         """Store a blob in place of whatever copy stands there, read it back from the disk and check it."""
         place = await self._write(name, data, hashes)
         segment = self._segments[place.segment]
         if not await self._in_thread(segment, lambda: reads_back(segment, place, data)):
-            self._dropped(place)
+            await self._give_back([place])
             raise CorruptReplica(f"blob {name} did not read back as it was written")
-        self._dropped(self.index.put(name, place))
+        await self._replaced(self.index.put(name, place))
+
+    async def _replaced(self, before: Place | None) -> None:
+        if before is not None:
+            await self._give_back([before])
 
     async def _write(self, name: int, data: Data, hashes: bytes) -> Place:
         segment, offset = self._room_for(len(data))
@@ -135,24 +143,30 @@ class BlobStore:
 
     async def delete(self, names: list[int]) -> None:
         """Forget the blobs and give their room back; unknown names are fine."""
-        places = [place for name in names if (place := self.index.remove(name)) is not None]
-        await self._run(lambda: None)  # the disk may be busy: one turn of the pool a request bounds the queue
-        for place in places:
-            self._dropped(place)
+        dropped = [place for name in names if (place := self.index.remove(name)) is not None]
+        await self._give_back(dropped)
 
-    def _dropped(self, place: Place | None) -> None:
-        """Give the room of a copy back that the index no longer names."""
-        segment = self._segments.get(place.segment) if place is not None else None
-        if place is None or segment is None:
-            return
-        segment.live -= 1
-        self.stored_bytes -= stored_bytes(place.size)
-        if segment.live or segment is self._active:
-            self._dirty[place.segment] = segment
-            punch_hole(segment.fd, place.offset, stored_bytes(place.size))
-        else:
-            self._forget(segment)
-            segment.path.unlink(missing_ok=True)
+    async def _give_back(self, places: Iterable[Place]) -> None:
+        """Give the room of copies back that the index no longer names; segments left empty go."""
+        holes: list[tuple[Segment, Place]] = []
+        for place in places:
+            segment = self._segments.get(place.segment)
+            if segment is None:
+                continue
+            segment.live -= 1
+            self.stored_bytes -= stored_bytes(place.size)
+            segment.pin()
+            holes.append((segment, place))
+        try:
+            await self._run(lambda: _punch(holes))
+        finally:
+            for segment, _ in holes:
+                segment.unpin()
+        for segment in {segment.number: segment for segment, _ in holes}.values():
+            self._dirty[segment.number] = segment
+            if not segment.live and segment is not self._active:
+                self._forget(segment)
+                segment.path.unlink(missing_ok=True)
 
     def _forget(self, segment: Segment) -> None:
         self._segments.pop(segment.number, None)
@@ -244,3 +258,8 @@ class BlobStore:
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _punch(holes: Iterable[tuple[Segment, Place]]) -> None:
+    for segment, place in holes:
+        punch_hole(segment.fd, place.offset, stored_bytes(place.size))

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 APPLY_EVERY_S = 1.0
 _APPLY_BYTES = 8 << 20
-_FULL_RETRY_S = 0.5
+_SPOIL_TRIES = 30
+_SPOIL_PAUSE_S = 0.1
 EntriesAfter = Callable[[int], Iterable[Entry]]
 
 
@@ -209,7 +210,15 @@ class RecordStore:
         await self._write(lambda table: table.delete_rows(rows))
 
     async def spoil(self, key: bytes, value: bytes) -> None:
-        """Put `value` into the row of `key`, leaving slot and MAC as they are."""
+        """Put `value` into the row of `key`, leaving slot and MAC as they are.
+
+        A change that is not durable yet is waited for a little, or it would soon hide the spoilt row.
+        """
+        for _ in range(_SPOIL_TRIES):
+            await self.apply_allowed()
+            if self._overlay.newest(key) is None:
+                break
+            await asyncio.sleep(_SPOIL_PAUSE_S)
         await self._write(lambda table: table.spoil(key, value))
 
     async def keys_under(self, prefix: bytes, limit: int) -> list[bytes]:

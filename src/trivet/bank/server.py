@@ -13,21 +13,27 @@ import resource
 import signal
 import socket
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NoReturn
 
 import uvloop
 
+from trivet.bank.bank_records import RecordsOfBank
 from trivet.bank.data_requests import DataRequests, Result
 from trivet.bank.journal_requests import JournalRequests
 from trivet.bank.place import Place, lock_folder, record_failure
 from trivet.bank.server_log import log_to
+from trivet.bank.store_thread import StoreThread
+from trivet.bank.stored_paths import StoredPaths
 from trivet.bank.syncer import Syncer
+from trivet.bank.xmlrpc_door import FIRST_BYTES, Call, XmlRpcDoor
 from trivet.errors import ConfigError
 from trivet.io.link import Body, Peer, serve_link
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.auth import MAGIC
+from trivet.wire.bank_messages import Touched
 from trivet.wire.entries import GENESIS_HASH, NO_EPOCH
 from trivet.wire.journal_messages import BankMessage, Hello, Refusal
 
@@ -46,7 +52,16 @@ FAILED_EXIT_CODE = 3
 class BankServer:
     """Serves the stores of one place; `failed` ends the process."""
 
-    def __init__(self, place: Place, volume_key: bytes, folder: Path, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        place: Place,
+        volume_key: bytes,
+        folder: Path,
+        pool: ThreadPoolExecutor,
+        *,
+        neighbours: Sequence[int],
+        xmlrpc: bool,
+    ) -> None:
         self._place = place
         self._key = volume_key
         self._syncer = Syncer(place.blobs, place.journal, pool, self._fail)
@@ -70,6 +85,13 @@ class BankServer:
             on_failure=self._fail,
         )
         self._peers: set[Peer] = set()
+        self._foreign = StoreThread("foreign", place.foreign)
+        self._bank = RecordsOfBank(place.records, place.acceptor, neighbours, volume_key)
+        paths = StoredPaths(
+            place.acceptor, place.records, place.blobs, self._foreign, self._bank, self._tell_touched
+        )
+        calls: dict[str, Call] = {"put": paths.put, "get": paths.get, "print_content": paths.print_content}
+        self._door = XmlRpcDoor(calls if xmlrpc else None)
         self._connections: set[asyncio.Task[None]] = set()
 
     def _fail(self, error: Exception) -> NoReturn:
@@ -79,7 +101,8 @@ class BankServer:
 
     def _handle(self, message: BankMessage, body: Body, peer: Peer) -> Result:
         if isinstance(message, Hello):
-            self._peers.add(peer)
+            if message.purpose == "journal":
+                self._peers.add(peer)
             return self._place.acceptor.identity()
         answer = self._journal.handle(message, body)
         if answer is None:
@@ -88,6 +111,10 @@ class BankServer:
             what = f"{type(message).__name__} is not a request"
             return Refusal("request", what, NO_EPOCH, 0, GENESIS_HASH)
         return answer
+
+    def _tell_touched(self, path: bytes) -> None:
+        for peer in self._peers:
+            peer.send_event(Touched(path))
 
     async def run(self, listener: socket.socket) -> None:
         """Serve on `listener` until SIGTERM or SIGINT, then stop cleanly."""
@@ -104,6 +131,8 @@ class BankServer:
         for task in self._connections:
             task.cancel()
         await asyncio.gather(making_room, *self._connections, return_exceptions=True)
+        await self._bank.close()
+        await self._foreign.stop()
         await self._place.records.stop()
         await self._journal.stop()
         self._place.close()
@@ -139,13 +168,23 @@ class BankServer:
                 first = await reader.readexactly(_SNIFF_BYTES)
             if first == MAGIC[:_SNIFF_BYTES]:
                 await serve_link(reader, writer, self._key, handle, first=first)
+            elif first in FIRST_BYTES:
+                await self._door.serve(reader, writer, first)
             else:
                 log.warning("closed the connection of %s: it does not speak trivet's protocol", name)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             log.debug("%s said nothing we know: %r", name, error)
         finally:
             self._peers -= mine
-            writer.transport.abort()
+            await _close(writer)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Let what was answered leave before the connection ends."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(FIRST_BYTES_TIMEOUT_S):
+            await writer.wait_closed()
 
 
 def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "127.0.0.1") -> int:
@@ -168,8 +207,22 @@ def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "12
         with ThreadPoolExecutor(_THREADS, "disk") as pool:
             place = Place(own, config.volume, port, volume_key, pool, first=port == base)
             log.info("server %s of volume %s: %s", port, config.volume, place.acceptor.meta.standing)
-            uvloop.run(BankServer(place, volume_key, own, pool).run(listener))
+            neighbours = [other for other in config.ports()[config.bank_of(port)] if other != port]
+            uvloop.run(_serve(place, volume_key, own, pool, listener, neighbours, xmlrpc))
     return 0
+
+
+async def _serve(
+    place: Place,
+    volume_key: bytes,
+    folder: Path,
+    pool: ThreadPoolExecutor,
+    listener: socket.socket,
+    neighbours: Sequence[int],
+    xmlrpc: bool,
+) -> None:
+    server = BankServer(place, volume_key, folder, pool, neighbours=neighbours, xmlrpc=xmlrpc)
+    await server.run(listener)
 
 
 def _listen(host: str, port: int) -> socket.socket:
