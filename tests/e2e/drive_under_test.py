@@ -4,6 +4,7 @@ Rule: a drive is driven as a person does it: by the command `trivet`, the folder
 Rule: `close` ends it and asserts that no process, mount or port stays; what it had to clean up is a failure.
 """
 
+import asyncio
 import contextlib
 import json
 import os
@@ -18,9 +19,12 @@ from pathlib import Path
 from typing import Any
 from xmlrpc.client import Binary, ServerProxy
 
+import msgspec
 import psutil
 
+from trivet.cli.status import drive_status
 from trivet.io.mount_table import find_mount
+from trivet.io.volume_folder import VolumeFolder
 
 COMMAND_DEADLINE_S = 90
 WAIT_S = 30
@@ -61,8 +65,8 @@ class Drive:
         return ["--ports", ports, "--servers", str(self.servers), "--mount", str(self.folder)]
 
     def status(self) -> dict[str, Any]:
-        """Return `trivet status --json`."""
-        told: dict[str, Any] = json.loads(self.trivet("status", "--json", expect=None).stdout)
+        """Return what `trivet status --json` tells, asked without a process of its own (we ask often)."""
+        told: dict[str, Any] = msgspec.to_builtins(asyncio.run(drive_status(VolumeFolder(self.state))))
         return told
 
     def server(self, port: int) -> dict[str, Any]:
