@@ -94,3 +94,19 @@ def test_the_html_page_holds_all_runs_and_fetches_nothing(tmp_path: Path) -> Non
     spec = json.loads(document.split('<script type="application/json">')[1].split("</script>")[0])
     assert {row["run"] for row in spec["data"]["values"]} == {str(n) for n in range(45)}
     assert "src=" not in document.split("<script>")[0]
+
+
+def test_events_emitted_and_imported_into_a_store_are_analysed(tmp_path: Path) -> None:
+    store = tmp_path / "store"
+    trivet("generate", 10, "--out", tmp_path / "e.csv")
+    assert trivet("import", tmp_path / "e.csv", "--store", store).stdout == "100 events kept\n"
+    again = trivet("import", tmp_path / "e.csv", "--store", store).stdout
+    assert again == "0 events kept; 100 were there already or are repeated\n"
+    for event in ("flash_start", "flash_end"):
+        trivet("emit", "by-hand", event, "--store", store, "--tag", "device_group=bench")
+    trivet("compact", store)
+    told = json.loads(trivet("stats", store, "--json").stdout)
+    assert (told["runs"], told["events"], told["phases"]["flash"]["count"]) == (11, 102, 11)
+    only = json.loads(trivet("stats", store, "--json", "--where", "device_group=bench").stdout)
+    assert (only["runs"], only["event_counts"]) == (1, {"flash_start": 1, "flash_end": 1})
+    assert trivet("forget", store, "--older-than-days", 365).stdout == "100 events forgotten\n"

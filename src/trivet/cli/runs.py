@@ -3,6 +3,7 @@
 Rule: heavy libraries are imported by the verb that needs them, so that `emit` starts fast.
 """
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from trivet.monitor.runs.analysis import Question
 
 app = App(name="runs", help="Where the time of test runs goes: chart, statistics, what changed.")
+
+for _name in ("emit", "import", "compact", "forget"):
+    app.command(f"trivet.cli.runs_store:{_name}_", name=_name)
 
 
 @Parameter(name="*")
@@ -64,14 +68,28 @@ class InputOptions:
         )
 
 
+PLAIN_INPUT = InputOptions()
+
+
+def inputs(files: list[Path] | None) -> list[Path]:
+    """The `files` that were named, or the default store."""
+    return files or [default_store()]
+
+
+def default_store() -> Path:
+    """Where events are kept when no store is named."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "trivet" / "runs"
+
+
 @app.default
-def show(files: list[Path], /, *, page: int = 1, options: InputOptions = InputOptions()) -> None:
+def show(files: list[Path] | None = None, /, *, page: int = 1, options: InputOptions = PLAIN_INPUT) -> None:
     """Show the chart of the newest runs, statistics and what was odd, in the terminal.
 
     Parameters
     ----------
     files
-        Files of events, or a store.
+        Files of events, or the folder of a store (the default store unless told).
     page
         The page of the chart: 20 runs each, newest first.
     """
@@ -81,7 +99,7 @@ def show(files: list[Path], /, *, page: int = 1, options: InputOptions = InputOp
     from trivet.monitor.runs.analysis import analyse
     from trivet.monitor.runs.terminal import print_findings, print_page, print_statistics
 
-    analysis = analyse(files, options.question())
+    analysis = analyse(inputs(files), options.question())
     console = Console(highlight=False)
     print_page(console, analysis, page)
     print_statistics(console, run_statistics(analysis.events, analysis.phases))
@@ -90,20 +108,20 @@ def show(files: list[Path], /, *, page: int = 1, options: InputOptions = InputOp
 
 @app.command
 def stats(
-    files: list[Path],
+    files: list[Path] | None = None,
     /,
     *,
     json: bool = False,
     details: bool = False,
     dimension: str = "",
-    options: InputOptions = InputOptions(),
+    options: InputOptions = PLAIN_INPUT,
 ) -> None:
     """Tell count, extremes, mean, standard deviation and percentiles of every phase.
 
     Parameters
     ----------
     files
-        Files of events, or a store.
+        Files of events, or the folder of a store (the default store unless told).
     json
         Print one JSON object.
     details
@@ -114,7 +132,7 @@ def stats(
     from trivet.monitor.runs.analysis import analyse
     from trivet.monitor.runs.statistics_output import print_json, print_text
 
-    analysis = analyse(files, options.question())
+    analysis = analyse(inputs(files), options.question())
     if json:
         print_json(analysis, dimension=dimension, details=details)
     else:
@@ -123,20 +141,20 @@ def stats(
 
 @app.command
 def chart(
-    files: list[Path],
+    files: list[Path] | None = None,
     /,
     *,
     out: Path | None = None,
     page: int = 1,
     embed_runs: int = 1000,
-    options: InputOptions = InputOptions(),
+    options: InputOptions = PLAIN_INPUT,
 ) -> None:
     """Draw the runs as stacked bars: in the terminal, or as an HTML page, SVG or PNG.
 
     Parameters
     ----------
     files
-        Files of events, or a store.
+        Files of events, or the folder of a store (the default store unless told).
     out
         X.html (all tabs), X.svg or X.png; with {page} in its name every page is written as it is made.
     page
@@ -147,7 +165,7 @@ def chart(
     from trivet.monitor.runs.analysis import analyse
     from trivet.monitor.runs.chart_output import draw
 
-    draw(analyse(files, options.question()), files, out=out, page=page, embed_runs=embed_runs)
+    draw(analyse(inputs(files), options.question()), inputs(files), out=out, page=page, embed_runs=embed_runs)
 
 
 @app.command

@@ -63,6 +63,10 @@ class EventTable:
         """The name of the run with `code`."""
         return str(self.run_ids[int(code)])
 
+    def run_ids_list(self) -> Any:
+        """All names of runs by code: a list, or the Arrow array that takes its place."""
+        return getattr(self.run_ids, "array", self.run_ids)
+
     def only(self, keep: Mask) -> "EventTable":
         """The events at which `keep` is true; the codes stay as they are."""
         return replace(

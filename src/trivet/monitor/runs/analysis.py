@@ -11,7 +11,8 @@ from trivet.errors import InputError
 from trivet.insight.runs.cleaning import CleanEvents, Finding, Rules, clean
 from trivet.insight.runs.event_table import EventTable, Mask
 from trivet.insight.runs.phases import Phase, phases_of
-from trivet.monitor.runs.event_files import read_files
+from trivet.monitor.runs.event_files import memory_limit_bytes, read_files
+from trivet.monitor.runs.event_store import EventStore
 from trivet.monitor.runs.time_columns import TimeFormat
 
 
@@ -40,7 +41,12 @@ class Analysis:
 
 
 def analyse(paths: Sequence[Path], question: Question) -> Analysis:
-    """Read `paths` as `question` says and clean them; raises InputError when no event is left."""
+    """Read `paths` (files or a store) and clean them as `question` says; InputError when none is left."""
+    folders = [path for path in paths if path.is_dir()]
+    if folders and len(paths) > 1:
+        raise InputError(f"{folders[0]} is a store: look at it alone, or import the files into it")
+    if folders:
+        return analyse_table(_scan(folders[0], question.memory_mib), question)
     read = read_files(paths, times=question.times, format_=question.format_, memory_mib=question.memory_mib)
     return analyse_table(read.table, question, read.findings)
 
@@ -55,6 +61,14 @@ def analyse_table(table: EventTable, question: Question, findings: tuple[Finding
         told = "; ".join(finding.words for finding in found)
         raise InputError(f"no events to look at{': ' + told if told else ''}")
     return Analysis(events, phases_of(_present(events.table), question.declared), found)
+
+
+def _scan(folder: Path, memory_mib: int) -> EventTable:
+    store = EventStore(folder, create=False)
+    try:
+        return store.scan(memory_limit_bytes(memory_mib))
+    finally:
+        store.close()
 
 
 def _chosen_runs(table: EventTable, where: tuple[tuple[str, str], ...]) -> Mask:

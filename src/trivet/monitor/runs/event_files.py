@@ -51,13 +51,17 @@ def read_files(
     paths: Sequence[Path], *, times: TimeFormat, format_: str = "", memory_mib: int = 0
 ) -> FilesRead:
     """Read `paths` into one table; `memory_mib` bounds it (half of the free memory when 0)."""
-    limit = memory_mib << 20 if memory_mib else psutil.virtual_memory().available // 2
-    reading = Reading(TableBuilder(limit), times)
+    reading = Reading(TableBuilder(memory_limit_bytes(memory_mib)), times)
     for path in paths:
         if not path.is_file():
-            raise InputError(f"there is no file {path}")
+            raise InputError(f"there is no file or store {path}")
         _reader(format_ or _format_of(path))(path, reading)
     return FilesRead(reading.builder.finish(), tuple(reading.findings()))
+
+
+def memory_limit_bytes(memory_mib: int) -> int:
+    """The bytes that `memory_mib` stands for: half of the free memory when 0."""
+    return memory_mib << 20 if memory_mib else int(psutil.virtual_memory().available // 2)
 
 
 def _reader(format_: str) -> Callable[[Path, Reading], None]:

@@ -42,7 +42,7 @@ class TableBuilder:
 
     def __init__(self, memory_limit_bytes: int) -> None:
         self._limit = memory_limit_bytes
-        self._events = 0
+        self.event_count = 0
         self._runs: list[pa.Array] = []
         self._names: list[pa.Array] = []
         self._sources: list[pa.Array] = []
@@ -53,11 +53,11 @@ class TableBuilder:
 
     def add(self, chunk: Chunk) -> None:
         """Take in the events of `chunk`; raises InputError where they no longer fit."""
-        self._events += len(chunk.run)
-        needed = self._events * _EVENT_BYTES
+        self.event_count += len(chunk.run)
+        needed = self.event_count * _EVENT_BYTES
         if needed > self._limit:
             raise InputError(
-                f"after {self._events:,} events the table needs more than the limit of "
+                f"after {self.event_count:,} events the table needs more than the limit of "
                 f"{self._limit >> 20:,} MiB: raise --memory-mib, or cut the input into smaller files"
             )
         run = pc.dictionary_encode(chunk.run)

@@ -16,6 +16,7 @@ import pyarrow.parquet
 
 from trivet.errors import InputError
 from trivet.insight.runs.event_table import UNKNOWN, EventTable, Ints
+from trivet.monitor.runs.dimension_columns import dimension_columns
 from trivet.monitor.runs.reading import Reading, add_columns
 
 _BLOCK_BYTES = 8 << 20
@@ -87,17 +88,12 @@ def read_jsonl(path: Path, reading: Reading) -> None:
 def write_table(table: EventTable, path: Path) -> None:
     """Write `table` as CSV or Parquet, as the suffix of `path` says; times as seconds."""
     columns = {
-        "testrun_id": pa.array([table.run_id(code) for code in table.run], pa.string()),
-        "event_name": pa.array([table.names[code] for code in table.name], pa.string()),
+        "testrun_id": pa.array(table.run_ids_list(), pa.string()).take(pa.array(table.run)),
+        "event_name": pa.array(list(table.names), pa.string()).take(pa.array(table.name)),
         "event_emit": _seconds(table.emit),
         "event_receive": _seconds(table.receive),
     }
-    for name, dimension in table.dimensions.items():
-        values: list[str | None] = [None] * len(table.run_ids)
-        for run, value in zip(dimension.run.tolist(), dimension.value.tolist(), strict=True):
-            before = values[run]
-            values[run] = dimension.values[value] if before is None else f"{before};{dimension.values[value]}"
-        columns[name] = pa.array([values[code] for code in table.run], pa.string())
+    columns |= {name: column.take(pa.array(table.run)) for name, column in dimension_columns(table).items()}
     out = pa.table(columns)
     if path.suffix == ".csv":
         pa.csv.write_csv(out, path)
