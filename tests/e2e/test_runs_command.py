@@ -1,6 +1,7 @@
 """`trivet runs` as somebody types it: generated runs in, statistics and the chart out."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 import h5py
 import numpy as np
 import pytest
+
+from trivet.monitor.chart_files import chart_svg
 
 SEGMENTS = ["initialisation", "queue", "flash", "boot", "test", "publish"]
 
@@ -110,3 +113,76 @@ def test_events_emitted_and_imported_into_a_store_are_analysed(tmp_path: Path) -
     only = json.loads(trivet("stats", store, "--json", "--where", "device_group=bench").stdout)
     assert (only["runs"], only["event_counts"]) == (1, {"flash_start": 1, "flash_end": 1})
     assert trivet("forget", store, "--older-than-days", 365).stdout == "100 events forgotten\n"
+
+
+def test_a_comparison_names_what_was_planted(tmp_path: Path) -> None:
+    dice = np.random.default_rng(3)
+    for name, slow in (("a.csv", 1.0), ("b.csv", 3.0)):
+        lines = ["testrun_id,event_name,event_emit,device_group"]
+        for run in range(120):
+            group = int(dice.integers(0, 3))
+            took = dice.lognormal(3, 0.3) * (slow if group == 1 else 1.0)
+            lines += [
+                f"{name}{run},flash_start,{run * 1000},g{group}",
+                f"{name}{run},flash_end,{run * 1000 + took},g{group}",
+            ]
+        (tmp_path / name).write_text("\n".join(lines))
+    told = json.loads(trivet("compare", tmp_path / "a.csv", tmp_path / "b.csv", "--json").stdout)
+    assert (told["runs_a"], told["runs_b"]) == (120, 120)
+    assert {(change["value"], change["more_than_noise"]) for change in told["ranked"][:2]} == {("g1", True)}
+    trivet("compare", tmp_path / "a.csv", tmp_path / "b.csv", "--out", tmp_path / "c.html")
+    assert 'data-title="Compare"' in (tmp_path / "c.html").read_text()
+    periods = trivet("compare", "1970-01-01..1970-01-02", "1970-01-02..", "--of", tmp_path / "a.csv").stdout
+    assert periods.startswith("A: 87 runs, B: 33 runs")
+    refused = trivet("compare", "nowhere.csv", tmp_path / "b.csv", code=2)
+    assert "a period is written FROM..TO" in refused.stderr
+
+
+def test_an_exported_trace_reads_back_with_the_same_statistics(tmp_path: Path) -> None:
+    trivet("generate", 25, "--out", tmp_path / "e.csv")
+    trivet("export", tmp_path / "e.csv", "--out", tmp_path / "t.json")
+    before, after = (
+        json.loads(trivet("stats", tmp_path / name, "--json").stdout)["phases"]
+        for name in ("e.csv", "t.json")
+    )
+    assert before == after
+
+
+@pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")
+def test_a_trace_that_chromium_wrote_is_read(tmp_path: Path) -> None:
+    trace = tmp_path / "trace.json"
+    command = [
+        "chromium",
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        f"--user-data-dir={tmp_path}/profile",
+    ]
+    command += ["--trace-startup=toplevel", "--trace-startup-duration=1", "--trace-startup-format=json"]
+    command += [
+        f"--trace-startup-file={trace}",
+        "--virtual-time-budget=2000",
+        "--dump-dom",
+        "data:text/html,hello",
+    ]
+    subprocess.run(command, capture_output=True, timeout=60, check=True)
+    told = json.loads(trivet("stats", trace, "--json").stdout)
+    assert told["phases"]["ThreadControllerImpl::RunTask"]["count"] > 10
+
+
+def test_the_filters_of_the_page_choose_runs(tmp_path: Path) -> None:
+    lines = ["testrun_id,event_name,event_emit,queue"]
+    lines += [
+        f"r{run},test_{edge},{run * 100 + at},q{run % 2}"
+        for run in range(50)
+        for edge, at in (("start", 0), ("end", 50))
+    ]
+    (tmp_path / "e.csv").write_text("\n".join(lines))
+    trivet("chart", tmp_path / "e.csv", "--out", tmp_path / "r.html")
+    document = (tmp_path / "r.html").read_text()
+    spec = json.loads(document.split('<script type="application/json">')[1].split("</script>")[0])
+    page, queue = spec["params"]
+    assert queue["bind"]["options"] == [None, "q0", "q1"]
+    page["value"], queue["value"] = 99, "q1"
+    shown = {name for name in (f"r{n}" for n in range(50)) if f">{name}</text>" in chart_svg(spec)}
+    assert shown == {"r1", "r3", "r5", "r7", "r9"}, "the last page of the 25 runs of q1"

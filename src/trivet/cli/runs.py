@@ -19,6 +19,8 @@ app = App(name="runs", help="Where the time of test runs goes: chart, statistics
 
 for _name in ("emit", "import", "compact", "forget"):
     app.command(f"trivet.cli.runs_store:{_name}_", name=_name)
+for _name in ("compare", "export"):
+    app.command(f"trivet.cli.runs_more:{_name}", name=_name)
 
 
 @Parameter(name="*")
@@ -73,6 +75,8 @@ PLAIN_INPUT = InputOptions()
 
 def inputs(files: list[Path] | None) -> list[Path]:
     """The `files` that were named, or the default store."""
+    if not files and not default_store().is_dir():
+        raise InputError(f"name files of events; there is no store at {default_store()} yet")
     return files or [default_store()]
 
 

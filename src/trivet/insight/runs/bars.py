@@ -46,15 +46,16 @@ class BarPages:
         if runs is not None:
             begin[~runs] = latest
         shown = np.flatnonzero(begin != latest)
-        self._order = shown[np.argsort(begin[shown], kind="stable")[::-1]]
+        #: Codes of the runs, newest first.
+        self.order = shown[np.argsort(begin[shown], kind="stable")[::-1]]
 
     def __len__(self) -> int:
-        return -(-len(self._order) // RUNS_PER_PAGE)
+        return -(-len(self.order) // RUNS_PER_PAGE)
 
     @property
     def run_count(self) -> int:
         """How many runs there are on all pages."""
-        return len(self._order)
+        return len(self.order)
 
     def __iter__(self) -> Iterator[list[Bar]]:
         return (self.page(number) for number in range(1, len(self) + 1))
@@ -62,11 +63,11 @@ class BarPages:
     def page(self, number: int) -> list[Bar]:
         """The bars of page `number`, from 1; empty beyond the last."""
         first = (number - 1) * RUNS_PER_PAGE
-        return self.bars(self._order[first : first + RUNS_PER_PAGE])
+        return self.bars(self.order[first : first + RUNS_PER_PAGE])
 
     def newest(self, count: int) -> list[Bar]:
         """The bars of the `count` newest runs, newest first."""
-        return self.bars(self._order[:count])
+        return self.bars(self.order[:count])
 
     def bars(self, codes: npt.NDArray[np.intp]) -> list[Bar]:
         """The bars of the runs with `codes`, in that order."""

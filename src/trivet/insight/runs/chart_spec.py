@@ -46,7 +46,10 @@ def page_spec(bars: Sequence[Bar], phases: Sequence[Phase], *, title: str = TITL
 
 
 def explorer_spec(bars: Sequence[Bar], phases: Sequence[Phase], *, title: str = TITLE) -> dict[str, Any]:
-    """All `bars` (newest first) with a pager and a filter for each dimension of few values."""
+    """All `bars` (newest first) with a pager and a filter for each dimension of few values.
+
+    A page beyond the last that a filter leaves shows that last one.
+    """
     spec = _spec(bars, phases, title)
     values: dict[str, dict[str, None]] = {}
     for bar in bars:
@@ -72,9 +75,15 @@ def explorer_spec(bars: Sequence[Bar], phases: Sequence[Phase], *, title: str = 
         parameters.append({"name": f"d{number}", "value": None, "bind": bind})
         test = f"d{number} === null || indexof(datum.tags['{_quoted(name)}'] || [], d{number}) >= 0"
         filters.append({"filter": test})
-    on_page = f"datum.place > (page - 1) * {RUNS_PER_PAGE} && datum.place <= page * {RUNS_PER_PAGE}"
+    shown_page = f"min(page, ceil(datum.places / {RUNS_PER_PAGE}))"
+    on_page = f"ceil(datum.place / {RUNS_PER_PAGE}) === {shown_page}"
+    count = {"joinaggregate": [{"op": "max", "field": "place", "as": "places"}]}
     rank = {"window": [{"op": "dense_rank", "as": "place"}], "sort": [{"field": "order"}]}
-    return {**spec, "params": parameters, "transform": [*filters, rank, {"filter": on_page}, _LABELLED]}
+    return {
+        **spec,
+        "params": parameters,
+        "transform": [*filters, rank, count, {"filter": on_page}, _LABELLED],
+    }
 
 
 #: The tooltip's minutes, and a bar's whole, as text with seconds.

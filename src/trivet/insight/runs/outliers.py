@@ -1,6 +1,6 @@
-"""Runs that took far longer, or far less, in a phase than that phase usually takes.
+"""Runs that took far longer in a phase than that phase usually takes.
 
-Rule: usual is the median of the logarithm of the durations, far is 3.5 robust deviations (MAD) from it
+Rule: usual is the median of the logarithm of the durations, far is 3.5 robust deviations (MAD) above it
 and at least a fifth of the median: durations are skewed, and one slow run must not hide another.
 """
 
@@ -22,7 +22,7 @@ _MAD_TO_STD = 1.4826
 
 @dataclass(frozen=True, slots=True)
 class Outlier:
-    """A `run` whose `phase` took `seconds` instead of about `usual_s`, `score` robust deviations away."""
+    """A `run` whose `phase` took `seconds` instead of about `usual_s`, `score` robust deviations above."""
 
     run: str
     phase: str
@@ -32,7 +32,7 @@ class Outlier:
 
 
 def outliers(events: CleanEvents, phases: Sequence[Phase], *, most: int = 20) -> list[Outlier]:
-    """The `most` outliers that cost or saved the most time, those first."""
+    """The `most` outliers that cost the most time, those first."""
     found: list[tuple[float, Outlier]] = []
     for phase in phases:
         spans = phase_spans(events, phase, phases)
@@ -46,12 +46,12 @@ def outliers(events: CleanEvents, phases: Sequence[Phase], *, most: int = 20) ->
         usual = float(np.exp(middle))
         scores = (logs - middle) / max(spread, 1e-9)
         apart = seconds[positive] - usual
-        far = np.flatnonzero((np.abs(scores) > _FAR) & (np.abs(apart) > _LEAST_SHARE * usual))
-        worst = far[np.argsort(-np.abs(apart[far]), kind="stable")[:most]]
+        far = np.flatnonzero((scores > _FAR) & (apart > _LEAST_SHARE * usual))
+        worst = far[np.argsort(-apart[far], kind="stable")[:most]]
         runs = spans.run[positive]
         for row in worst:
             run = events.table.run_id(int(runs[row]))
             score = round(float(np.clip(scores[row], -999, 999)), 1)
             outlier = Outlier(run, phase.name, float(seconds[positive][row]), usual, score)
-            found.append((abs(float(apart[row])), outlier))
+            found.append((float(apart[row]), outlier))
     return [outlier for _, outlier in sorted(found, key=lambda entry: -entry[0])[:most]]

@@ -44,6 +44,17 @@ TEST_RUN_PHASES = (
     Phase("publish", "test_end", "publish"),
 )
 
+#: The events that show that a phase is there at all: not those that only bound a neighbour.
+_OWN_EVENTS = {
+    phase.name: {
+        event
+        for event in (phase.start, phase.end)
+        if event.startswith(phase.name)
+        or not any(event in (other.start, other.end) for other in TEST_RUN_PHASES if other != phase)
+    }
+    for phase in TEST_RUN_PHASES
+}
+
 
 def parse_phase(words: str) -> Phase:
     """The phase that the option `NAME=START..END` declares."""
@@ -59,7 +70,7 @@ def phases_of(event_names: Iterable[str], declared: Sequence[Phase] = ()) -> tup
     names = set(event_names)
     if declared:
         return tuple(declared)
-    known = tuple(phase for phase in TEST_RUN_PHASES if phase.start in names or phase.end in names)
+    known = tuple(phase for phase in TEST_RUN_PHASES if names & _OWN_EVENTS[phase.name])
     taken = {name for phase in TEST_RUN_PHASES for name in (phase.start, phase.end)}
     stems = {stem for name in names - taken if (stem := _stem(name))}
     return known + tuple(Phase(stem, f"{stem}_start", f"{stem}_end") for stem in sorted(stems))

@@ -10,6 +10,8 @@ from trivet.insight.runs.bars import BarPages
 from trivet.insight.runs.chart_spec import TITLE, page_spec
 from trivet.monitor.chart_files import write_chart
 from trivet.monitor.runs.analysis import Analysis
+from trivet.monitor.runs.comparing import newest_against_before
+from trivet.monitor.runs.comparison_tab import comparison_tab
 from trivet.monitor.runs.report import report_html
 from trivet.monitor.runs.terminal import print_findings, print_page
 
@@ -28,7 +30,9 @@ def draw(analysis: Analysis, files: Sequence[Path], *, out: Path | None, page: i
         if embed_runs < 1:
             raise InputError("--embed-runs wants at least 1 run")
         sources = ", ".join(file.name for file in files) or "the store"
-        write_text(out, report_html(analysis, sources=sources, embed_runs=embed_runs))
+        changed = newest_against_before(analysis)
+        extra = {"Compare": comparison_tab(*changed)} if changed else {}
+        write_text(out, report_html(analysis, sources=sources, embed_runs=embed_runs, extra=extra))
         return
     pages = BarPages(analysis.events, analysis.phases)
     every = _PAGE in out.name

@@ -23,6 +23,10 @@ READERS = {
     "parquet": "table_files:read_parquet",
     "jsonl": "table_files:read_jsonl",
     "hdf5": "hdf5_files:read_hdf5",
+    "junit": "junit_files:read_junit",
+    "otlp": "otlp_files:read_otlp",
+    "chrome": "chrome_trace:read_chrome_trace",
+    "github": "github_actions:read_github_actions",
 }
 _SUFFIXES = {
     ".csv": "csv",
@@ -35,6 +39,9 @@ _SUFFIXES = {
     ".hdf": "hdf5",
     ".xml": "junit",
 }
+#: What stands in the beginning of a JSON document of a format.
+_JSON_KEYS = {b'"resourceSpans"': "otlp", b'"resource_spans"': "otlp", b'"traceEvents"': "chrome"}
+_JSON_KEYS |= {b'"ph"': "chrome", b'"jobs"': "github"}
 _MAGIC = {b"PAR1": "parquet", b"\x89HDF": "hdf5"}
 _HEAD_BYTES = 64 << 10
 
@@ -82,6 +89,10 @@ def _format_of(path: Path) -> str:
         raise InputError(f"{path} is empty")
     if head[:4] in _MAGIC:
         return _MAGIC[head[:4]]
+    if head.lstrip()[:1] in (b"{", b"["):
+        told = next((format_ for key, format_ in _JSON_KEYS.items() if key in head), "")
+        if told:
+            return told
     suffixes = [s for s in path.suffixes if s not in (".gz", ".bz2", ".zst")]
     suffix = suffixes[-1].lower() if suffixes else ""
     if suffix in _SUFFIXES:

@@ -27,6 +27,7 @@ NAMES = {
     "sequence": ("sequence",),
 }
 _EXAMPLES_KEPT = 5
+_NO_TIME = "is no time before 2262 (numbers are seconds unless --unit says ms, us, ns or min)"
 
 
 @dataclass(slots=True)
@@ -82,7 +83,7 @@ def add_columns(reading: Reading, columns: Mapping[str, pa.Array], path: str, fi
     for role in ("emit", "receive"):
         if role in roles:
             times[role], wrong = nanoseconds(columns[roles[role]], reading.times)
-            _tell_bad(reading, columns[roles[role]], wrong & ~bad, path, first_row, "is no time")
+            _tell_bad(reading, columns[roles[role]], wrong & ~bad, path, first_row, _NO_TIME)
             bad |= wrong
         else:
             times[role] = no_times(rows)

@@ -14,6 +14,9 @@ from trivet.monitor.runs.analysis import Analysis
 _COLUMNS = ("count", "min", "max", "mean", "std", "p50", "p95", "p99")
 _MOST_DIMENSIONS = 10
 
+#: How many of the newest runs a page holds unless told.
+EMBED_RUNS = 1000
+
 
 def report_html(
     analysis: Analysis,

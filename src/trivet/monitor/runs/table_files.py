@@ -36,7 +36,9 @@ def read_csv(path: Path, reading: Reading) -> None:
     try:
         with pa.input_stream(str(path), compression="detect") as raw:
             header = pa.csv.open_csv(
-                raw, read_options=pa.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False)
+                raw,
+                read_options=pa.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
+                parse_options=pa.csv.ParseOptions(invalid_row_handler=lambda bad: "skip"),
             ).schema.names
         with pa.input_stream(str(path), compression="detect") as raw:
             batches = pa.csv.open_csv(
@@ -52,7 +54,7 @@ def read_csv(path: Path, reading: Reading) -> None:
                     reading, dict(zip(batch.schema.names, batch.columns, strict=True)), path.name, row
                 )
                 row += len(batch)
-    except pa.ArrowInvalid as error:
+    except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path.name} is no readable CSV table: {_first_line(error)}") from None
 
 

@@ -31,7 +31,9 @@ Groups = dict[str, dict[str, dict[str, float | int | None]]]
 
 #: A letter a phase tells the blocks apart where there are no colours.
 _LETTERS = "iqfbtpabcdefghjklmnorsuvwxyz"
-_MOST_NAME = 24
+_MOST_NAME = 30
+_MOST_ROWS = 25
+_MOST_NAMED = 6
 _SHOWN = ("count", "min", "mean", "std", "p50", "p95", "p99", "max")
 
 
@@ -58,7 +60,7 @@ def print_bars(
         f"[bold]{TITLE}[/bold]  page {number} of {len(pages)}, {pages.run_count:,} runs, newest first"
     )
     width = max((min(len(printable(bar.run)), _MOST_NAME) for bar in bars), default=1)
-    room = max(console.width - width - 14, 10)
+    room = max(console.width - width - 20, 10)
     longest = max((bar.total_s for bar in bars), default=0.0) or 1.0
     for bar in bars:
         line = Text(f"{printable(bar.run)[:_MOST_NAME]:>{width}} ")
@@ -78,17 +80,27 @@ def print_bars(
 
 
 def print_statistics(console: Console, statistics: RunStatistics) -> None:
-    """Print the statistics of all phases as a table in seconds."""
+    """Print the statistics of the phases with most time as a table in seconds, and what is odd in them."""
     table = _table(f"{statistics.runs:,} runs, {statistics.events:,} events; seconds", ["phase"], _SHOWN)
-    for entry in statistics.phases:
+    entries = statistics.phases
+    if len(entries) > _MOST_ROWS:
+        entries = tuple(sorted(entries, key=lambda e: -(e.summary["count"] or 0) * (e.summary["mean"] or 0)))
+    for entry in entries[:_MOST_ROWS]:
         table.add_row(Text(printable(entry.phase.name)), *(_cell(entry.summary[column]) for column in _SHOWN))
     console.print(table)
-    for entry in statistics.phases:
-        odd = {"open": entry.opened, "repeated": entry.repeated, "negative": entry.negative}
-        odd["without a start"] = entry.orphans
-        told = ", ".join(f"{count:,} {words}" for words, count in odd.items() if count)
-        if told:
-            console.print(Text(f"{printable(entry.phase.name)}: {told}", style="yellow"))
+    if len(entries) > _MOST_ROWS:
+        console.print(f"and {len(entries) - _MOST_ROWS:,} phases with less time; --json tells all")
+    counts = {
+        "open (no end)": {e.phase.name: e.opened for e in statistics.phases},
+        "repeated": {e.phase.name: e.repeated for e in statistics.phases},
+        "negative": {e.phase.name: e.negative for e in statistics.phases},
+        "ends without a start": {e.phase.name: e.orphans for e in statistics.phases},
+    }
+    for words, found in counts.items():
+        most = sorted(((count, name) for name, count in found.items() if count), reverse=True)
+        if most:
+            told = ", ".join(f"{printable(name)} {count:,}" for count, name in most[:_MOST_NAMED])
+            console.print(Text(f"{words}: {told}{' ...' if len(most) > _MOST_NAMED else ''}", style="yellow"))
 
 
 def print_groups(console: Console, dimension: str, groups: Groups) -> None:
@@ -143,7 +155,11 @@ def _styles(shown: Sequence[str]) -> dict[str, tuple[str, str]]:
 def _cell(value: float | int | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else f"{value:,.{0 if abs(value) >= 10_000 else 2}f}"
+    if isinstance(value, int):
+        return f"{value:,}"
+    if abs(value) < 1:
+        return f"{value:.3g}"
+    return f"{value:,.{0 if abs(value) >= 10_000 else 2}f}"
 
 
 def _table(title: str, names: Sequence[str], numbers: Sequence[str]) -> Table:
