@@ -60,20 +60,23 @@ def import_(files: list[Path], /, *, store: Path | None = None, options: InputOp
     """
     from rich.console import Console
 
-    from trivet.monitor.runs.event_files import read_files
     from trivet.monitor.runs.event_store import EventStore
+    from trivet.monitor.runs.importing import import_files
     from trivet.monitor.runs.terminal import print_findings
 
     question = options.question()
-    read = read_files(files, times=question.times, format_=question.format_, memory_mib=question.memory_mib)
     kept = EventStore(store or default_store())
     try:
-        added = kept.append_table(read.table)
+        result = import_files(
+            files, kept, times=question.times, format_=question.format_, memory_mib=question.memory_mib
+        )
     finally:
         kept.close()
-    known = len(read.table) - added
-    print(f"{added:,} events kept" + (f"; {known:,} were there already or are repeated" if known else ""))
-    print_findings(Console(stderr=True, highlight=False), read.findings)
+    known = result.read - result.added
+    print(
+        f"{result.added:,} events kept" + (f"; {known:,} were there already or are repeated" if known else "")
+    )
+    print_findings(Console(stderr=True, highlight=False), result.findings)
 
 
 def compact_(store: Path | None = None, /) -> None:

@@ -11,7 +11,7 @@ import numpy as np
 
 from trivet.errors import InputError
 from trivet.insight.runs.clocks import ClockOffset, clock_offsets, corrected
-from trivet.insight.runs.event_table import SECOND_NS, UNKNOWN, EventTable, Ints, Mask
+from trivet.insight.runs.event_table import BLOCK_ROWS, SECOND_NS, UNKNOWN, EventTable, Ints, Mask
 from trivet.insight.runs.repeats import repeated_events
 
 #: Rules that can leave events out, and what they find.
@@ -91,10 +91,8 @@ def _odd_events(rule: str, table: EventTable, rules: Rules, now_ns: int) -> Mask
     if rule == "duplicates":
         return repeated_events(table)
     if rule == "late":
-        known = (table.receive != UNKNOWN) & (table.emit != UNKNOWN)
-        lag = table.receive - np.where(known, table.emit, 0) > int(rules.late_after_s * SECOND_NS)
-        late: Mask = known & lag
-        return late
+        blocks = range(0, len(table), BLOCK_ROWS)
+        return np.concatenate([_late(table, first, int(rules.late_after_s * SECOND_NS)) for first in blocks])
     if rule == "future":
         latest = int(table.emit.max())
         return table.emit > now_ns + _DAY_NS if latest > now_ns + _DAY_NS else None
@@ -103,6 +101,14 @@ def _odd_events(rule: str, table: EventTable, rules: Rules, now_ns: int) -> Mask
         return None
     negative: Mask = (table.emit < 0) & (table.emit != UNKNOWN)
     return negative
+
+
+def _late(table: EventTable, first: int, after_ns: int) -> Mask:
+    """Which events of one block came later than `after_ns`; unknown times are never late."""
+    emit, receive = (column[first : first + BLOCK_ROWS] for column in (table.emit, table.receive))
+    known = (receive != UNKNOWN) & (emit != UNKNOWN)
+    late: Mask = known & (receive - np.where(known, emit, 0) > after_ns)
+    return late
 
 
 def _hint(rule: str) -> str:

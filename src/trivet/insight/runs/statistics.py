@@ -68,7 +68,7 @@ def summarise(seconds: Seconds) -> dict[str, float | int | None]:
 def run_statistics(events: CleanEvents, phases: Sequence[Phase]) -> RunStatistics:
     """Statistics of all `events` for each of `phases`."""
     table = events.table
-    per_name = np.bincount(table.name, minlength=len(table.names))
+    per_name = table.events_per_name()
     seen = np.zeros(len(table.run_ids), np.bool_)
     seen[table.run] = True
     return RunStatistics(

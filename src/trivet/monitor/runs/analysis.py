@@ -66,7 +66,7 @@ def analyse_table(table: EventTable, question: Question, findings: tuple[Finding
 def _scan(folder: Path, memory_mib: int) -> EventTable:
     store = EventStore(folder, create=False)
     try:
-        return store.scan(memory_limit_bytes(memory_mib))
+        return store.scan(memory_limit_bytes(memory_mib), identities=False)
     finally:
         store.close()
 
@@ -82,5 +82,4 @@ def _chosen_runs(table: EventTable, where: tuple[tuple[str, str], ...]) -> Mask:
 
 
 def _present(table: EventTable) -> list[str]:
-    counts = np.bincount(table.name, minlength=len(table.names))
-    return [str(name) for name, count in zip(table.names, counts, strict=True) if count]
+    return [str(n) for n, count in zip(table.names, table.events_per_name(), strict=True) if count]

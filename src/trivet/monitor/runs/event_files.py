@@ -59,11 +59,16 @@ def read_files(
 ) -> FilesRead:
     """Read `paths` into one table; `memory_mib` bounds it (half of the free memory when 0)."""
     reading = Reading(TableBuilder(memory_limit_bytes(memory_mib)), times)
+    read_into(reading, paths, format_)
+    return FilesRead(reading.builder.finish(), tuple(reading.findings()))
+
+
+def read_into(reading: Reading, paths: Sequence[Path], format_: str) -> None:
+    """Read `paths` into the builder of `reading`; `format_` is that of all (each file tells when empty)."""
     for path in paths:
         if not path.is_file():
             raise InputError(f"there is no file or store {path}")
         _reader(format_ or _format_of(path))(path, reading)
-    return FilesRead(reading.builder.finish(), tuple(reading.findings()))
 
 
 def memory_limit_bytes(memory_mib: int) -> int:

@@ -61,15 +61,18 @@ class EventStore:
                 self._tail.replace_segments([], [self._write(new)])
         return len(new)
 
-    def scan(self, memory_limit_bytes: int = 0) -> "EventTable":
-        """All events, each once, as they are at one moment; raises InputError beyond `memory_limit_bytes`."""
+    def scan(self, memory_limit_bytes: int = 0, *, identities: bool = True) -> "EventTable":
+        """All events, each once, as they are at one moment; raises InputError beyond `memory_limit_bytes`.
+
+        Without `identities` the table takes less memory, and events can't be told by their numbers.
+        """
         from trivet.monitor.runs.sealing import read_all
 
         for _ in range(_SCAN_TRIES):
             with self._lock, self._tail.reading():
                 segments, tail = self._tail.segments(), list(self._tail.events())
             try:
-                return read_all(self._folder, segments, tail, memory_limit_bytes)
+                return read_all(self._folder, segments, tail, memory_limit_bytes, identities=identities)
             except FileNotFoundError:
                 continue  # compacted after we looked: the next look sees the new segments
         raise TrivetError(f"{self._folder} was compacted {_SCAN_TRIES} times while it was read: try again")

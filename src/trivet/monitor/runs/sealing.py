@@ -23,12 +23,17 @@ from trivet.monitor.runs.tail import Segment
 
 
 def read_all(
-    folder: Path, segments: Sequence[Segment], tail: Sequence[Event], limit_bytes: int
+    folder: Path,
+    segments: Sequence[Segment],
+    tail: Sequence[Event],
+    limit_bytes: int,
+    *,
+    identities: bool = True,
 ) -> EventTable:
     """The events of `segments` and `tail` as one table; `limit_bytes` bounds it (0: nothing does)."""
-    builder = TableBuilder(limit_bytes or sys.maxsize)
+    builder = TableBuilder(limit_bytes or sys.maxsize, identities=identities)
     for segment in segments:
-        read_segment(folder, segment, builder)
+        read_segment(folder, segment, builder, identities=identities)
     if tail:
         builder.add(_tail_chunk(tail))
     return replace(builder.finish(), ids_unique=True)

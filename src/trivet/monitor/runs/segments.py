@@ -26,6 +26,7 @@ from trivet.monitor.runs.tail import Segment
 
 _ROW_GROUP = 1 << 20
 _FIXED = ("testrun_id", "event_name", "event_emit", "event_receive", "source", "sequence")
+_IDENTITY = ("source", "sequence")
 _TIME = pa.timestamp("ns", "UTC")
 
 
@@ -46,17 +47,26 @@ def write_segment(folder: Path, table: EventTable, number: int) -> Segment:
     return Segment(name, len(table), int(seen[order[0]]), int(seen[order[-1]]))
 
 
-def read_segment(folder: Path, segment: Segment, builder: TableBuilder, runs: pa.Array | None = None) -> None:
+def read_segment(
+    folder: Path,
+    segment: Segment,
+    builder: TableBuilder,
+    runs: pa.Array | None = None,
+    *,
+    identities: bool = True,
+) -> None:
     """Add the events of `segment` (only those of `runs` when given) to `builder`."""
     path = folder / segment.name
     try:
         with pq.ParquetFile(path) as file:
+            columns = [name for name in file.schema_arrow.names if identities or name not in _IDENTITY]
             for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, use_threads=False)
+                rows = file.read_row_group(group, columns=columns, use_threads=False)
                 if runs is not None:
                     rows = rows.filter(pc.is_in(rows["testrun_id"].cast(pa.string()), value_set=runs))
                 for batch in rows.to_batches(max_chunksize=1 << 18):
                     builder.add(_chunk(batch))
+                del rows
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as error:
@@ -147,15 +157,21 @@ def _chunk(batch: pa.RecordBatch) -> Chunk:
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     }
     emit, receive = (_from_times(columns[name]) for name in ("event_emit", "event_receive"))
+    dimensions = {name: column.cast(pa.string()) for name, column in columns.items() if name not in _FIXED}
+    chunk = Chunk(columns["testrun_id"], columns["event_name"], emit, receive, dimensions=dimensions)
+    if "sequence" in columns:
+        chunk.source, chunk.sequence = columns["source"], _sequences(columns, emit, receive)
+    return chunk
+
+
+def _sequences(columns: dict[str, pa.Array], emit: Ints, receive: Ints) -> Ints:
+    """The sequences of a batch; those that were made up from content are made up again."""
     sequence = columns["sequence"]
     made_up = sequence.is_null().to_numpy(zero_copy_only=False)
-    numbers = sequence.fill_null(0).to_numpy(zero_copy_only=False)
+    numbers: Ints = sequence.fill_null(0).to_numpy(zero_copy_only=False)
     if made_up.any():
         numbers = np.where(made_up, content_sequences(columns["event_name"], emit, receive), numbers)
-    dimensions = {name: column.cast(pa.string()) for name, column in columns.items() if name not in _FIXED}
-    return Chunk(
-        columns["testrun_id"], columns["event_name"], emit, receive, columns["source"], numbers, dimensions
-    )
+    return numbers
 
 
 def _times(times: Ints) -> pa.Array:
