@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from trivet.errors import TrivetError
 from trivet.monitor.runs.event_log import Event
+from trivet.monitor.runs.run_index import may_hold
 from trivet.monitor.runs.tail import Segment, Tail
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ _SCAN_TRIES = 10
 class EventStore:
     """The store in `folder`, made when it is not there (unless `create` is false).
 
-    Safe to use from several threads and processes. Importing and scanning load Arrow, appending does not.
+    Safe to use from several threads and processes. Only appending does without loading Arrow.
     """
 
     def __init__(self, folder: Path, *, create: bool = True) -> None:
@@ -117,14 +118,15 @@ class EventStore:
 
     def _not_sealed(self, batch: Sequence[Event]) -> Sequence[Event]:
         """Those of `batch` that no segment holds; mostly no segment knows their runs at all."""
-        segments = self._tail.segments()
+        runs = {event.run for event in batch}
+        segments = [
+            segment for segment in self._tail.segments() if may_hold(self._folder, segment.name, runs)
+        ]
         if not segments:
             return batch
         from trivet.monitor.runs.sealing import sealed_ids
 
-        known = sealed_ids(self._folder, segments, {event.run for event in batch})
-        if not known:
-            return batch
+        known = sealed_ids(self._folder, segments, runs)
         return [event for event in batch if (event.run, event.source, event.sequence) not in known]
 
     def _seal_tail(self) -> int:

@@ -14,7 +14,7 @@ from trivet.monitor.runs.reading import Reading
 from trivet.monitor.runs.table_builder import Chunk, TableBuilder
 from trivet.monitor.runs.time_columns import TimeFormat
 
-BATCH_EVENTS = 2_000_000
+BATCH_EVENTS = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

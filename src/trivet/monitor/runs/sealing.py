@@ -17,7 +17,7 @@ from trivet.insight.runs.repeats import repeated_events
 from trivet.monitor.runs.content_ids import CONTENT_SOURCE, content_sequences
 from trivet.monitor.runs.dimension_columns import dimension_columns
 from trivet.monitor.runs.event_log import Event
-from trivet.monitor.runs.segments import may_hold, read_segment
+from trivet.monitor.runs.segments import held_runs, read_segment, run_hashes
 from trivet.monitor.runs.table_builder import Chunk, TableBuilder
 from trivet.monitor.runs.tail import Segment
 
@@ -58,12 +58,8 @@ def new_events(
     folder: Path, table: EventTable, segments: Sequence[Segment], tail: Callable[[], Iterable[Event]]
 ) -> EventTable:
     """The events of `table` that are neither in `segments` nor in the `tail`, each once."""
-    runs = table.run_ids_list()
-    builder = TableBuilder(sys.maxsize)
-    for segment in segments:
-        shared = may_hold(folder, segment, runs)
-        if shared:
-            read_segment(folder, segment, builder, pa.array(shared, pa.string()))
+    runs = pa.array(table.run_ids_list(), pa.string()).to_pylist()
+    builder = _events_of(folder, segments, runs)
     wanted = set(runs)
     of_tail = [event for event in tail() if event.run in wanted]
     if of_tail:
@@ -79,11 +75,7 @@ def new_events(
 
 def sealed_ids(folder: Path, segments: Sequence[Segment], runs: set[str]) -> set[tuple[str, str, int]]:
     """The identities of all sealed events of `runs`."""
-    builder = TableBuilder(sys.maxsize)
-    for segment in segments:
-        shared = may_hold(folder, segment, runs)
-        if shared:
-            read_segment(folder, segment, builder, pa.array(shared, pa.string()))
+    builder = _events_of(folder, segments, list(runs))
     if not builder.event_count:
         return set()
     table = with_identity(builder.finish())
@@ -127,6 +119,17 @@ def rows_of(table: EventTable) -> list[Event]:
         )
         for run, name, emit, receive, source, sequence in rows
     ]
+
+
+def _events_of(folder: Path, segments: Sequence[Segment], runs: Sequence[str]) -> TableBuilder:
+    """The sealed events of `runs`, in a builder that may take more."""
+    builder = TableBuilder(sys.maxsize)
+    hashes = run_hashes(runs) if segments else np.zeros(0, "<u8")
+    for segment in segments:
+        shared = held_runs(folder, segment, runs, hashes)
+        if shared:
+            read_segment(folder, segment, builder, pa.array(shared, pa.string()))
+    return builder
 
 
 def newer_than(table: EventTable, before_ns: int) -> EventTable:

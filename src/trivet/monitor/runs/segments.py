@@ -5,11 +5,8 @@ Rule: any Parquet reader can read one: columns testrun_id, event_name, event_emi
 sequence, then dimensions. A sequence that is made up from the event's own content is left empty.
 """
 
-import hashlib
-import mmap
 import os
-from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +18,7 @@ from trivet.errors import InputError
 from trivet.insight.runs.event_table import UNKNOWN, EventTable, Ints
 from trivet.monitor.runs.content_ids import CONTENT_SOURCE, content_sequences
 from trivet.monitor.runs.dimension_columns import dimension_columns
+from trivet.monitor.runs.run_index import index_name, run_hash
 from trivet.monitor.runs.table_builder import Chunk, TableBuilder
 from trivet.monitor.runs.tail import Segment
 
@@ -35,9 +33,8 @@ def write_segment(folder: Path, table: EventTable, number: int) -> Segment:
     seen = np.where(table.receive == UNKNOWN, table.emit, table.receive)
     order = np.argsort(seen, kind="stable")
     name = f"segment-{number:08d}.parquet"
-    codes = np.unique(table.run)
-    hashes = np.sort(np.array([run_hash(table.run_id(code)) for code in codes.tolist()], dtype="<u8"))
-    _sync_write(folder / _runs_name(name), hashes.tobytes())
+    runs = pa.array(table.run_ids_list(), pa.string()).take(pa.array(np.unique(table.run))).to_pylist()
+    _sync_write(folder / index_name(name), np.sort(run_hashes(runs)).tobytes())
     part = folder / f"{name}.part"
     _write_parquet(part, table, order)
     with part.open("rb") as file:
@@ -74,31 +71,24 @@ def read_segment(
         raise InputError(f"{path} is damaged: {words}. The other segments can be read without it") from None
 
 
-def may_hold(folder: Path, segment: Segment, runs: Iterable[str]) -> list[str]:
-    """Those of `runs` that `segment` holds (one in 10^13 is named though it does not)."""
-    path = folder / _runs_name(segment.name)
-    with path.open("rb") as file:
-        if not path.stat().st_size:
-            return []
-        with (
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-            memoryview(mapped) as view,
-            view.cast("Q") as hashes,
-        ):
-            return [run for run in runs if _has(hashes, run_hash(run))]
+def held_runs(folder: Path, segment: Segment, runs: Sequence[str], hashes: np.ndarray) -> list[str]:
+    """Those of `runs`, whose `hashes` are given, that `segment` holds (or one in 10^13 does not)."""
+    index = np.fromfile(folder / index_name(segment.name), "<u8")
+    place = np.minimum(np.searchsorted(index, hashes), len(index) - 1)
+    return [runs[number] for number in np.flatnonzero(index[place] == hashes).tolist()]
+
+
+def run_hashes(runs: Sequence[str]) -> np.ndarray:
+    """The hashes of `runs`, in their order."""
+    return np.fromiter(map(run_hash, runs), "<u8", count=len(runs))
 
 
 def remove_segment_files(folder: Path, keep: Iterable[Segment]) -> None:
     """Delete every segment file in `folder` that is none of `keep`: what a crash or a compaction left."""
-    kept = {name for segment in keep for name in (segment.name, _runs_name(segment.name))}
+    kept = {name for segment in keep for name in (segment.name, index_name(segment.name))}
     for path in folder.glob("segment-*"):
         if path.name not in kept:
             path.unlink(missing_ok=True)
-
-
-def run_hash(run: str) -> int:
-    """The 64 bits by which a run is found in a segment's list."""
-    return int.from_bytes(hashlib.blake2b(run.encode(), digest_size=8).digest(), "little")
 
 
 def _write_parquet(path: Path, table: EventTable, order: np.ndarray) -> None:
@@ -181,15 +171,6 @@ def _times(times: Ints) -> pa.Array:
 def _from_times(column: pa.Array) -> Ints:
     times: Ints = column.cast(pa.int64()).fill_null(UNKNOWN).to_numpy(zero_copy_only=False)
     return times
-
-
-def _runs_name(name: str) -> str:
-    return name.removesuffix(".parquet") + ".runs"
-
-
-def _has(hashes: "memoryview[int]", wanted: int) -> bool:
-    place = bisect_left(hashes, wanted)
-    return place < len(hashes) and hashes[place] == wanted
 
 
 def _sync_write(path: Path, data: bytes) -> None:

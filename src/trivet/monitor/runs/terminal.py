@@ -165,5 +165,10 @@ def _cell(value: float | int | None) -> str:
 def _table(title: str, names: Sequence[str], numbers: Sequence[str]) -> Table:
     table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in (*names, *numbers):
-        table.add_column(column, justify="left" if column in names else "right", overflow="fold")
+        table.add_column(
+            column,
+            justify="left" if column in names else "right",
+            overflow="fold",
+            min_width=14 if column in names else 0,
+        )
     return table

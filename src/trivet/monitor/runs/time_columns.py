@@ -45,11 +45,16 @@ def nanoseconds(column: pa.Array, format_: TimeFormat) -> tuple[Ints, Mask]:
         return _of_numbers(column, format_)
     if not (pa.types.is_string(kind) or pa.types.is_large_string(kind)):
         raise InputError(f"a column of times holds {kind}: numbers, dates or text are understood")
-    text = pc.utf8_trim_whitespace(column)
+    try:
+        return _of_numbers(pc.if_else(pc.equal(column, ""), None, column).cast(pa.float64()), format_)
+    except pa.ArrowInvalid:
+        return _of_mixed_text(pc.utf8_trim_whitespace(column), format_)
+
+
+def _of_mixed_text(text: pa.Array, format_: TimeFormat) -> tuple[Ints, Mask]:
+    """Numbers and dates in one column, and what is neither."""
     text = pc.if_else(pc.equal(text, ""), None, text)
     numeric = pc.match_substring_regex(text, r"^[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,3})?$").fill_null(False)
-    if pc.all(pc.or_(numeric, pc.is_null(text))).as_py():
-        return _of_numbers(text.cast(pa.float64()), format_)
     numbers, bad_numbers = _of_numbers(pc.if_else(numeric, text, None).cast(pa.float64()), format_)
     dates, bad_dates = _of_dates(pc.if_else(numeric, None, text), format_)
     is_number = numeric.to_numpy(zero_copy_only=False)

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from trivet.errors import InputError
-from trivet.monitor.runs import importing
+from trivet.monitor.runs import event_store, importing
 from trivet.monitor.runs.event_store import EventStore
 from trivet.monitor.runs.importing import import_files
 from trivet.monitor.runs.time_columns import TimeFormat
@@ -21,8 +21,10 @@ def write(path: Path, runs: int, tail: str = "") -> None:
     path.write_text("testrun_id,event_name,event_emit,device_group\n" + "".join(lines) + tail)
 
 
-def test_batches_add_up_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("sealed_at", [10, 1_000_000])
+def test_batches_add_up_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sealed_at: int) -> None:
     monkeypatch.setattr(importing, "BATCH_EVENTS", 700)
+    monkeypatch.setattr(event_store, "SEAL_ROWS", sealed_at)
     for number in range(3):
         write(tmp_path / f"{number}.csv", 300 * (number + 1))
     store = EventStore(tmp_path / "store")
