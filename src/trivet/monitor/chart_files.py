@@ -70,15 +70,21 @@ def chart_png(chart: "Chart", *, scale: float = 2.0) -> bytes:
 
 def write_chart(chart: "Chart", out: Path, *, title: str) -> None:
     """Write `chart` alone to `out` as what its suffix says (.html, .svg, .png); `title` heads the page."""
-    match out.suffix.lower():
-        case ".html" | ".htm":
-            out.write_text(page(title, {"Chart": [chart_fragment(chart, alt=title)]}), encoding="utf-8")
-        case ".svg":
-            out.write_text(chart_svg(chart), encoding="utf-8")
-        case ".png":
-            out.write_bytes(chart_png(chart))
-        case _:
-            raise InputError(f"can't tell the kind of chart from '{out.name}': end it in .html, .svg or .png")
+    try:
+        match out.suffix.lower():
+            case ".html" | ".htm":
+                document = page(title, {"Chart": [chart_fragment(chart, alt=title)]})
+                out.write_text(document, encoding="utf-8")
+            case ".svg":
+                out.write_text(chart_svg(chart), encoding="utf-8")
+            case ".png":
+                out.write_bytes(chart_png(chart))
+            case _:
+                raise InputError(
+                    f"can't tell the kind of chart from '{out.name}': end it in .html, .svg or .png"
+                )
+    except OSError as error:
+        raise InputError(f"can't write {out}: {error.strerror}") from None
 
 
 @functools.cache

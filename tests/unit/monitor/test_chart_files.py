@@ -81,6 +81,8 @@ def test_the_suffix_says_what_is_written(tmp_path: Path, suffix: str, start: byt
 def test_another_suffix_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"\.html, \.svg or \.png"):
         chart_files.write_chart(bars(), tmp_path / "chart.pdf", title="Bars")
+    with pytest.raises(InputError, match="can't write"):
+        chart_files.write_chart(bars(), tmp_path / "nowhere" / "chart.svg", title="Bars")
 
 
 @pytest.mark.skipif(shutil.which("chromium") is None, reason="needs Debian's chromium")

@@ -73,8 +73,8 @@ class BarPages:
         """The bars of the runs with `codes`, in that order."""
         wanted = np.zeros(len(self._events.table.run_ids), np.bool_)
         wanted[codes] = True
-        keep = wanted[self._events.table.run]
-        few = CleanEvents(self._events.table.only(keep), self._events.time[keep])
+        rows = np.flatnonzero(wanted[self._events.table.run])
+        few = CleanEvents(self._events.table.only(rows), self._events.time[rows])
         extents = _extents(few)
         stretches = _stretches(few, self._phases, extents)
         tags = _tags(few, wanted)

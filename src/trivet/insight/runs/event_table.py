@@ -77,8 +77,8 @@ class EventTable:
             counts += np.bincount(self.name[first : first + BLOCK_ROWS], minlength=len(self.names))
         return counts
 
-    def only(self, keep: Mask) -> "EventTable":
-        """The events at which `keep` is true; the codes stay as they are."""
+    def only(self, keep: Mask | npt.NDArray[np.intp]) -> "EventTable":
+        """The events at which the mask `keep` is true, or whose rows it names; codes stay as they are."""
         return replace(
             self,
             run=self.run[keep],

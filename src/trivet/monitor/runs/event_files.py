@@ -68,7 +68,10 @@ def read_into(reading: Reading, paths: Sequence[Path], format_: str) -> None:
     for path in paths:
         if not path.is_file():
             raise InputError(f"there is no file or store {path}")
-        _reader(format_ or _format_of(path))(path, reading)
+        try:
+            _reader(format_ or _format_of(path))(path, reading)
+        except OSError as error:
+            raise InputError(f"can't read {path}: {error.strerror or error}") from None
 
 
 def memory_limit_bytes(memory_mib: int) -> int:

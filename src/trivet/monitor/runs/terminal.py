@@ -159,16 +159,17 @@ def _cell(value: float | int | None) -> str:
         return f"{value:,}"
     if abs(value) < 1:
         return f"{value:.3g}"
-    return f"{value:,.{0 if abs(value) >= 10_000 else 2}f}"
+    return f"{value:,.{0 if abs(value) >= 1_000 else 2 if abs(value) < 100 else 1}f}"
 
 
 def _table(title: str, names: Sequence[str], numbers: Sequence[str]) -> Table:
-    table = Table(title=title, title_justify="left", box=None, padding=(0, 2, 0, 0))
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1, 0, 0))
     for column in (*names, *numbers):
         table.add_column(
             column,
             justify="left" if column in names else "right",
             overflow="fold",
             min_width=14 if column in names else 0,
+            no_wrap=column in numbers,
         )
     return table
