@@ -2,6 +2,7 @@
 
 Rule: nothing is fetched; the page's own content security policy forbids it, whatever a fragment holds.
 Rule: text enters a page only through the functions here, which escape it; `Fragment` marks what is markup.
+Rule: an address that ends in #show-part2 opens the second tab (no element is called so: nothing scrolls).
 Rule: without JavaScript, and on paper, all tabs are shown one below the other.
 """
 
@@ -35,8 +36,8 @@ h1{font-size:1.5rem;margin:.5rem 0 0}h2{font-size:1.15rem;margin:1.5rem 0 .5rem}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0}
 caption{text-align:left;color:var(--faint);padding:.25rem 0}
 th,td{padding:.2rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
-th{font-weight:600}.number{text-align:right}
-td{overflow-wrap:anywhere;max-width:40rem}
+th{font-weight:600}.number{text-align:right;white-space:nowrap}
+td{overflow-wrap:break-word;max-width:40rem}
 pre{overflow-x:auto;border:1px solid var(--line);padding:.5rem}
 img{max-width:100%}
 @media print{[role=tablist]{display:none}[role=tabpanel]{display:block!important}}
@@ -59,8 +60,8 @@ if(bar&&panels.length>1){
   const show=chosen=>{panels.forEach((panel,i)=>{
     panel.style.display=i===chosen?'':'none';
     tabs[i].setAttribute('aria-selected',i===chosen);tabs[i].tabIndex=i===chosen?0:-1})};
-  const choose=i=>{show(i);history.replaceState(null,'','#'+panels[i].id)};
-  const asked=panels.findIndex(panel=>'#'+panel.id===location.hash);
+  const choose=i=>{show(i);history.replaceState(null,'','#show-'+panels[i].id)};
+  const asked=panels.findIndex(panel=>'#show-'+panel.id===location.hash);
   show(asked<0?0:asked)}
 """
 

@@ -90,7 +90,7 @@ def test_a_browser_shows_one_tab_at_a_time(tmp_path: Path) -> None:
         f"--user-data-dir={tmp_path}/profile",
     ]
     shown = subprocess.run(
-        [*command, "--dump-dom", f"{report.as_uri()}#part2"],
+        [*command, "--dump-dom", f"{report.as_uri()}#show-part2"],
         capture_output=True,
         text=True,
         timeout=60,

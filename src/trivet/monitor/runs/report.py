@@ -5,7 +5,9 @@ from types import MappingProxyType
 from typing import Any
 
 from trivet.insight.runs.bars import BarPages
-from trivet.insight.runs.chart_spec import TITLE, duration_text, explorer_spec
+from trivet.insight.runs.chart_spec import TITLE, duration_text, explorer_spec, moment_text
+from trivet.insight.runs.outliers import outliers
+from trivet.insight.runs.saturation import saturation
 from trivet.insight.runs.statistics import RunStatistics, by_dimension, run_statistics
 from trivet.monitor.chart_files import chart_fragment
 from trivet.monitor.html_page import Fragment, heading, page, table, text
@@ -91,6 +93,7 @@ def _statistics_tab(analysis: Analysis, statistics: RunStatistics) -> list[Fragm
             if summary["count"]
         ]
         fragments += [heading(f"By {dimension}"), table([dimension, "phase", *_COLUMNS], rows)]
+    fragments += _outliers_and_queues(analysis)
     fragments.append(heading("What was odd in the input"))
     odd = [
         [finding.rule, finding.words, "left out" if finding.dropped else "kept"]
@@ -98,3 +101,37 @@ def _statistics_tab(analysis: Analysis, statistics: RunStatistics) -> list[Fragm
     ]
     fragments.append(table(["rule", "found", "what was done"], odd) if odd else text("Nothing."))
     return fragments
+
+
+def _outliers_and_queues(analysis: Analysis) -> list[Fragment]:
+    found = [
+        [outlier.run, outlier.phase, duration_text(outlier.seconds), duration_text(outlier.usual_s)]
+        for outlier in outliers(analysis.events, analysis.phases)
+    ]
+    queues = [
+        [
+            queue.queue,
+            queue.runs,
+            queue.most_waiting,
+            queue.most_working,
+            f"{queue.waiting_share:.0%}",
+            f"{queue.saturated_share:.0%}",
+            f"{duration_text(queue.longest_s)} from {moment_text(queue.longest_begin_ns)}",
+        ]
+        for queue in saturation(analysis.events)
+    ]
+    columns = [
+        "queue",
+        "runs",
+        "most waiting",
+        "most worked on",
+        "somebody waits",
+        "saturated",
+        "longest wait",
+    ]
+    return [
+        heading("Outliers"),
+        table(["run", "phase", "took", "usually"], found) if found else text("None."),
+        heading("Queues"),
+        table(columns, queues) if queues else text("No run tells of a queue."),
+    ]
