@@ -9,10 +9,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from trivet.errors import InputError
 from trivet.insight.runs.event_table import SECOND_NS
+from trivet.monitor.runs.json_values import decode_json
 from trivet.monitor.runs.reading import Reading
 from trivet.monitor.runs.span_events import SpanEvents, json_document, list_in
 
@@ -41,8 +40,8 @@ def _documents(path: Path) -> Iterator[Any]:
         else []
     )
     try:
-        decoded = [msgspec.json.decode(line) for line in lines]
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        decoded = [decode_json(line) for line in lines]
+    except ValueError:
         decoded = []
     document = decoded if len(decoded) > 1 else json_document(path)
     yield from document if isinstance(document, list) else [document]

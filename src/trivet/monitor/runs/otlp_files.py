@@ -8,9 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from trivet.errors import InputError
+from trivet.monitor.runs.json_values import decode_json
 from trivet.monitor.runs.reading import Reading
 from trivet.monitor.runs.span_events import SpanEvents, in_range, json_document, list_in
 
@@ -39,8 +38,8 @@ def _documents(path: Path, reading: Reading) -> Iterator[Any]:
     with path.open("rb") as file:
         first = file.readline()
         try:
-            msgspec.json.decode(first)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+            decode_json(first)
+        except ValueError:
             yield json_document(path)
             return
         file.seek(0)
@@ -48,8 +47,8 @@ def _documents(path: Path, reading: Reading) -> Iterator[Any]:
             if not line.strip():
                 continue
             try:
-                yield msgspec.json.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+                yield decode_json(line)
+            except ValueError:
                 reading.bad(f"{path.name} line {number}", "is no JSON")
 
 

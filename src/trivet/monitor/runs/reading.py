@@ -74,6 +74,15 @@ def roles_of(columns: list[str], path: str) -> dict[str, str]:
     return roles
 
 
+def named(batch: pa.RecordBatch, path: str) -> dict[str, pa.Array]:
+    """The columns of `batch` by name; raises InputError when two have the same."""
+    names = batch.schema.names
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise InputError(f"{path} has two columns called '{twice}': rename one")
+    return dict(zip(names, batch.columns, strict=True))
+
+
 def add_columns(reading: Reading, columns: Mapping[str, pa.Array], path: str, first_row: int) -> None:
     """Take one batch of `columns` of the file `path` into the table; its rows count from `first_row`."""
     roles = roles_of(list(columns), path)

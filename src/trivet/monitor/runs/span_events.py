@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pyarrow as pa
 
@@ -17,6 +16,7 @@ from trivet.errors import InputError
 from trivet.insight.runs.event_table import UNKNOWN
 from trivet.monitor.runs.content_ids import content_sequences
 from trivet.monitor.runs.event_files import memory_limit_bytes
+from trivet.monitor.runs.json_values import decode_json
 from trivet.monitor.runs.reading import Reading
 from trivet.monitor.runs.table_builder import Chunk, no_times
 
@@ -83,8 +83,8 @@ def json_document(path: Path) -> Any:
     if path.stat().st_size * _JSON_GROWTH > memory_limit_bytes(0):
         raise InputError(f"{path.name} is too large to be read as one JSON document: split it")
     try:
-        return msgspec.json.decode(path.read_bytes())
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return decode_json(path.read_bytes())
+    except ValueError as error:
         raise InputError(f"{path.name} is no readable JSON: {error}") from None
 
 

@@ -17,7 +17,8 @@ import pyarrow.parquet
 from trivet.errors import InputError
 from trivet.insight.runs.event_table import UNKNOWN, EventTable, Ints
 from trivet.monitor.runs.dimension_columns import dimension_columns
-from trivet.monitor.runs.reading import Reading, add_columns
+from trivet.monitor.runs.json_values import decode_json
+from trivet.monitor.runs.reading import Reading, add_columns, named
 
 _BLOCK_BYTES = 8 << 20
 _BATCH_ROWS = 1 << 17
@@ -44,15 +45,13 @@ def read_csv(path: Path, reading: Reading) -> None:
             batches = pa.csv.open_csv(
                 raw,
                 read_options=pa.csv.ReadOptions(block_size=_BLOCK_BYTES, use_threads=False),
-                parse_options=pa.csv.ParseOptions(invalid_row_handler=skip),
+                parse_options=pa.csv.ParseOptions(invalid_row_handler=skip, newlines_in_values=True),
                 convert_options=pa.csv.ConvertOptions(
                     column_types=dict.fromkeys(header, pa.string()), strings_can_be_null=False
                 ),
             )
             for batch in batches:
-                add_columns(
-                    reading, dict(zip(batch.schema.names, batch.columns, strict=True)), path.name, row
-                )
+                add_columns(reading, named(batch, path.name), path.name, row)
                 row += len(batch)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path.name} is no readable CSV table: {_first_line(error)}") from None
@@ -64,9 +63,7 @@ def read_parquet(path: Path, reading: Reading) -> None:
     try:
         with pa.parquet.ParquetFile(path) as file:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
-                add_columns(
-                    reading, dict(zip(batch.schema.names, batch.columns, strict=True)), path.name, row
-                )
+                add_columns(reading, named(batch, path.name), path.name, row)
                 row += len(batch)
     except (pa.ArrowInvalid, OSError) as error:
         raise InputError(f"{path.name} is no readable Parquet file: {_first_line(error)}") from None
@@ -128,8 +125,8 @@ def _record(line: bytes, reading: Reading, where: str) -> dict[str, Any] | None:
     if not line.strip():
         return None
     try:
-        record = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        record = decode_json(line)
+    except ValueError:
         reading.bad(where, "is no JSON")
         return None
     if not isinstance(record, dict):

@@ -214,6 +214,12 @@ def test_parquet_with_numbers_as_runs_and_real_timestamps(tmp_path: Path) -> Non
         ("i.jsonl", b"x" * (17 << 20), "has a line over 8 MiB"),
         ("j.csv.gz", b"\x1f\x8b and then nothing", "no readable CSV"),
         ("k.json", b'{"resourceSpans": []}', "holds no spans"),
+        ("l.json", b'{"traceEvents": ' + b"[" * 100_000, "nested too deep"),
+        (
+            "m.csv",
+            b"testrun_id,testrun_id,event_name,event_emit\na,b,x,1\n",
+            "two columns called 'testrun_id'",
+        ),
     ],
 )
 def test_files_that_can_not_be_used_are_refused_with_words(
@@ -239,3 +245,11 @@ def test_numbers_in_another_unit_are_told(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text(HEADER + "a,x,5000000000,5000000000\n")
     (finding,) = analyse([tmp_path / "f.csv"], Question()).findings
     assert (finding.rule, "is --unit right?" in finding.words) == ("future", True)
+
+
+def test_csv_from_a_spreadsheet(tmp_path: Path) -> None:
+    rows = b'a,x,1,"two\r\nlines"\r\na,y,2,"say ""hi"""\r\n'
+    (tmp_path / "e.csv").write_bytes(b"\xef\xbb\xbftestrun_id,event_name,event_emit,note\r\n" + rows)
+    assert [row[:3] for row in rows_of(tmp_path / "e.csv")] == [("a", "x", 10**9), ("a", "y", 2 * 10**9)]
+    table = read_files([tmp_path / "e.csv"], times=TimeFormat()).table
+    assert sorted(table.dimensions["note"].values) == ['say "hi"', "two\r\nlines"]
