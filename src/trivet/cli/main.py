@@ -29,6 +29,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("trivet.cli.serve:app", "Run one process of the drive by hand."),
     "volume": ("trivet.cli.volume_init:app", "Make the description and the key of a drive."),
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
+    "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
 }
 
 for _name, (_place, _help) in VERBS.items():
