@@ -10,8 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 Ints = NDArray[np.int64]
-SECTIONS = ["/pages", "/api", "/static", "/img", "/blog", "/users", "/search", "/cart", "/products", "/docs", "/wp-admin", "/feed"]
-WORDS = ["alpha", "beta", "gamma", "delta", "report", "create", "edit", "list", "view", "item", "page", "main", "order", "theme", "font", "icon", "logo", "user", "news", "data"]
+SECTIONS = (
+    "/pages", "/api", "/static", "/img", "/blog", "/users", "/search", "/cart", "/products", "/docs",
+    "/wp-admin", "/feed",
+)  # fmt: skip
+WORDS = (
+    "alpha", "beta", "gamma", "delta", "report", "create", "edit", "list", "view", "item", "page", "main",
+    "order", "theme", "font", "icon", "logo", "user", "news", "data",
+)  # fmt: skip
 FLOOD_IP, FLOOD_URL = "203.0.113.77", "/api/login"
 DEVICE_URL = "/api/v1/checkin?fw=2.1.7"
 DEVICE_PERIOD_S = 150
