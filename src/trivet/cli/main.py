@@ -16,6 +16,7 @@ app = App(name="trivet", help="A self-healing drive that watches itself.", versi
 
 #: verb -> (where its function or App is, one line of help)
 VERBS: dict[str, tuple[str, str]] = {
+    "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),
     "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
 }
 
