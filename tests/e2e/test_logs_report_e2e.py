@@ -100,7 +100,7 @@ def test_steady_traffic_from_a_fresh_start_does_not_alarm() -> None:
 
 
 def test_other_parameters() -> None:
-    stdin = log_of([100] * 10 + [190] * 3)
+    stdin = log_of([100] * 10 + [190] * 2)
     quick = ("--short-median", "2", "--long-median", "4", "--threshold", "1.8")
     assert [a["event"] for a in report("-", *quick, stdin=stdin)["alerts"]] == ["raised"]
     assert report("-", *quick, "--alert-on", "hits", stdin=stdin)["alerts"] == []
