@@ -16,8 +16,10 @@ app = App(name="trivet", help="A self-healing drive that watches itself.", versi
 
 #: verb -> (where its function or App is, one line of help)
 VERBS: dict[str, tuple[str, str]] = {
+    "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),
     "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
+    "wire": ("trivet.cli.wire:wire", "Every HTTP exchange of a capture, with its timings."),
 }
 
 for _name, (_place, _help) in VERBS.items():
