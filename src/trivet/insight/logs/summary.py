@@ -85,7 +85,7 @@ class AccessSummary:
             "bytes_sum": self.bytes_sum,
             "distinct_ips": self.distinct_ips,
             "distinct_pairs": self.distinct_pairs,
-            "status": {f"{status:03}": count for status, count in sorted(self.status.items())},
+            "status": {str(status): count for status, count in sorted(self.status.items())},
             "status_class": self.status_classes(),
             "sections": {
                 escape(name): {"hits": hits, "bytes": size} for name, (hits, size) in self.sections.items()

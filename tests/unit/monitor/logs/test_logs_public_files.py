@@ -35,7 +35,7 @@ EXPECTED: dict[str, dict[str, Any]] = {
         "records": 6, "malformed": 1, "status": {"200": 4, "204": 1, "404": 1}, "bytes_sum": 1_462,
     },
     "cs_caddy.json.log": {
-        "records": 10, "status": {"000": 7, "200": 1, "401": 2}, "bytes_sum": 18_630,
+        "records": 10, "status": {"0": 7, "200": 1, "401": 2}, "bytes_sum": 18_630,
     },
     "cs_aws_alb.log": {"records": 14, "status": {"200": 6, "404": 8}},
     "cs_aws_cloudfront.log": {"malformed": 0},
