@@ -40,6 +40,8 @@ TABLES = ("ips", "urls", "agents", "referrers")
 DIALECTS = {"common": 0, "combined": 0, "vhost": 1, "combined+duration": 2}
 _BUFFER_ROWS = 1 << 15
 _FIRST_STRINGS = 1 << 12
+#: a table that takes less than this share of the memory is kept whole when others must shrink
+_SMALL_SHARE = 16
 #: keeps others from choosing URLs whose hashes collide; the same within a process, so that tables merge
 _SEED = np.uint64(hash(b"trivet") & 0xFFFFFFFFFFFFFFFF)
 
@@ -127,7 +129,7 @@ class KernelEngine:
         self._tables = tuple(tables)
 
     def _shrink(self) -> None:
-        """Keep the heavier half of every table and remember what was dropped as an error bound."""
+        """Keep the heavier half of every large table and remember what was dropped as an error bound."""
         ips, urls, agents, referrers = self._tables
         self._dropped_ips.add_hashes(ips.hashes[: ips.state[COUNT]].tolist())
         self._dropped_pairs.add_hashes(pair_hashes(self._pairs, ips, urls).tolist())
@@ -142,6 +144,9 @@ class KernelEngine:
             ("ips", ips, ip_ids), ("urls", urls, url_ids), ("agents", agents, ()),
             ("referrers", referrers, ()),
         ):  # fmt: skip
+            if sum(array.nbytes for array in table) < self._memory_bytes // _SMALL_SHARE:
+                kept[name] = table
+                continue
             kept[name], new_ids, cut = heavier_strings(table, np.unique(np.array(needed, np.int64)))
             self._undercount[name] += cut
             if name == "ips":
@@ -214,10 +219,11 @@ class KernelEngine:
         summary.bytes_sum = self._bytes_sum
         seen = np.flatnonzero(self._statuses).tolist()
         summary.status = {status: int(self._statuses[status]) for status in seen}
-        summary.undercount = dict(self._undercount)
-        if not self._dropped_ips.is_exact:
+        summary.undercount = {name: most for name, most in self._undercount.items() if most}
+        if not self._dropped_pairs.is_exact:
             ips, urls = self._tables[0], self._tables[1]
-            summary.distinct_ips = self._dropped_ips.with_hashes(ips.hashes[: ips.state[COUNT]].tolist())
+            if self._undercount["ips"]:
+                summary.distinct_ips = self._dropped_ips.with_hashes(ips.hashes[: ips.state[COUNT]].tolist())
             hashes = pair_hashes(self._pairs, ips, urls).tolist()
             summary.distinct_pairs = self._dropped_pairs.with_hashes(hashes)
         return summary

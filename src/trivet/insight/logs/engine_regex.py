@@ -26,6 +26,8 @@ from trivet.wire.access_log import NO_SECTION, AccessRecord, section_of, split_l
 
 #: what an entry of a dictionary costs besides the bytes of its name
 _ENTRY_BYTES = 150
+#: a table that has less than this share of the pairs' entries is kept whole when others must shrink
+_SMALL_SHARE = 16
 
 
 class RegexEngine:
@@ -124,11 +126,13 @@ class RegexEngine:
         figures[1] += record.size_bytes
 
     def _shrink(self) -> None:
-        """Keep the heavier half of every table and remember what was dropped as an error bound."""
+        """Keep the heavier half of every large table and remember what was dropped as an error bound."""
         self._dropped_ips.add_names(self._ips)
         self._dropped_pairs.add_pairs(self._pairs)
-        for name in ("ips", "urls", "pairs", "agents", "referrers"):
+        for name in ("ips", "urls", "agents", "referrers", "pairs"):
             table: Counter[object] = getattr(self, f"_{name}")
+            if len(table) * _SMALL_SHARE < len(self._pairs):
+                continue
             cut = sorted(table.values())[len(table) // 2]
             setattr(self, f"_{name}", Counter({key: n for key, n in table.items() if n > cut}))
             self._undercount[name] += cut
@@ -160,7 +164,8 @@ class RegexEngine:
         summary = self._summary
         summary.status = dict(self._status)
         summary.sections = ranked_sections(self._sections)
-        summary.distinct_ips = self._dropped_ips.with_names(self._ips)
+        cut = self._undercount["ips"]
+        summary.distinct_ips = self._dropped_ips.with_names(self._ips) if cut else len(self._ips)
         summary.distinct_pairs = self._dropped_pairs.with_pairs(self._pairs)
         summary.distinct_urls = len(self._urls)
         summary.top_ips = ranked_ips(self._ips.items())
@@ -172,5 +177,5 @@ class RegexEngine:
         summary.slow_urls = ranked_slow(
             SlowUrl(url, n, total / n / 1e6, longest / 1e6) for url, (n, total, longest) in self._slow.items()
         )
-        summary.undercount = dict(self._undercount)
+        summary.undercount = {name: most for name, most in self._undercount.items() if most}
         return summary

@@ -64,7 +64,7 @@ def notes(reading: LogReading) -> list[str]:
         bounds = ", ".join(f"{name} by at most {most}" for name, most in sorted(undercount.items()))
         found.append(
             f"approximate: memory was out, figures of single names may be too low ({bounds});"
-            f" distinct addresses and pairs are estimates with a standard error of {STANDARD_ERROR:.1%};"
+            f" distinct addresses and pairs may be estimates with a standard error of {STANDARD_ERROR:.1%};"
             " lines, records, status and bytes are exact"
         )
     return found
