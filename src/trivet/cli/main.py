@@ -30,6 +30,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "volume": ("trivet.cli.volume_init:app", "Make the description and the key of a drive."),
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
+    "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),
+    "wire": ("trivet.cli.wire:wire", "Every HTTP exchange of a capture, with its timings."),
 }
 
 for _name, (_place, _help) in VERBS.items():
