@@ -18,6 +18,7 @@ app = App(name="trivet", help="A self-healing drive that watches itself.", versi
 VERBS: dict[str, tuple[str, str]] = {
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "wire": ("trivet.cli.wire:wire", "Every HTTP exchange of a capture, with its timings."),
+    "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
 }
 
 for _name, (_place, _help) in VERBS.items():
