@@ -180,7 +180,7 @@ class CaptureView:
                 "incomplete": sum(one.status is not None and not one.whole for one in self.exchanges),
                 "not_kept": tallies["not_kept"],
             }
-        requests = np.array([self._requests.get(stream, 0) for stream in self._requests])
+        reused = sum(count > 1 and bool(mask[stream]) for stream, count in self._requests.items())
         data = table.sides("bytes").sum(axis=1)
         tls = [
             stream for stream, spoken in self.capture.spoken.items() if spoken.kind == "tls" and mask[stream]
@@ -199,7 +199,7 @@ class CaptureView:
             "resets": int(table.sides("resets")[mask].sum()),
             "missing_bytes": sum(size for side, size in self._missing.items() if mask[side >> 1]),
             "silent": int(((data == 0) & mask).sum()),
-            "reused": int((requests > 1).sum()),
+            "reused": reused,
             "tls_streams": len(tls),
             "bytes": int(data[mask].sum()),
             "duration_s": (self.capture.last_ns - self.capture.first_ns) / 1e9,
