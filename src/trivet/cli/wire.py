@@ -60,7 +60,9 @@ def _export(view: CaptureView, told: list[str], name: str, outs: dict[str, Path 
 
 def wire(
     capture: Annotated[
-        Path, _help("A pcap or pcapng file, plain or gzipped; with --live: where to write it.")
+        Path,
+        _help("A pcap or pcapng file, plain or gzipped, or - for stdin; with --live: where to write it."),
+        Parameter(allow_leading_hyphen=True),
     ],
     *,
     server: Annotated[str | None, _help("Only connections opened to this address, or address:port.")] = None,

@@ -103,7 +103,7 @@ class Capture:
             self._state = grown
         flags = segments.flags[placed.order]
         gapped = np.fromiter(self.table.gaps.streams(), np.int64)
-        telling = (segments.length[placed.order] > 0) | ((flags & (SYN | FIN | RST)) > 0)
+        telling = (segments.length[placed.order] > 0) | ((flags & (FIN | RST)) > 0)
         telling |= np.isin(placed.stream, gapped)
         rows = np.flatnonzero(telling & (self._state[placed.stream] == _READ_ON))
         at = placed.order[rows]
@@ -144,14 +144,16 @@ class Capture:
             return
         talk = self._open.get(stream)
         if talk is None:
-            if not length and not flags & SYN:
+            if not length:
                 return
             talk = self._open[stream] = Conversation(
                 stream, self.found, keep_heads=self._keep_heads, clock_records=self.clock_records
             )
+            for sender, begin in enumerate(self.table.sides("begin")[stream].tolist()):
+                if begin >= 0:
+                    talk.begin(sender, begin)
         if flags & SYN:
             sequence += 1
-            talk.begin(side, sequence)
         talk.acknowledge(side, acknowledged)
         if length:
             talk.push(side, sequence, bytes(data[offset : offset + captured]), length, time_ns, frame)

@@ -4,6 +4,7 @@ Rule: plain HTTP/1 is always read by our own parser; tshark is asked only for TL
 Rule: what an engine could not do is told, never left out in silence.
 """
 
+import asyncio
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -37,6 +38,10 @@ async def read_secrets(
     engine = await tshark.find_tshark()
     if engine.version is None:
         notes.append(f"{engine.why_not}: connections and plain HTTP/1 are read without it, {_lack(tls, h2)}.")
+    elif (has_keys or h2) and not await asyncio.to_thread(path.is_file):
+        notes.append(
+            "tshark reads files only: save the capture and name it to see the contents of TLS and HTTP/2."
+        )
     elif has_keys or h2:
         words = tshark.arguments(path, keylog, _ports(capture, tls), _ports(capture, h2))
         reader = RowReader(capture.found, lambda stream: _clocks(capture, stream))

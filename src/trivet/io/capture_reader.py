@@ -1,9 +1,10 @@
-"""Reads a capture file in blocks, plain or gzipped, so that its size never matters.
+"""Reads a capture in blocks, a file (plain, gz, zst) or a pipe, so that its size never matters.
 
 Rule: at most one block of the file is in memory.
 """
 
 import gzip
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, cast
@@ -26,9 +27,8 @@ _CUT: tuple[type[Exception], ...] = (
 
 
 def _opened(path: Path) -> IO[bytes]:
-    file = path.open("rb")
-    magic = file.read(4)
-    file.seek(0)
+    file = os.fdopen(0, "rb", closefd=False) if str(path) == "-" else path.open("rb")
+    magic = file.peek(4)[:4]
     if magic[:2] == b"\x1f\x8b":
         return cast(IO[bytes], igzip.GzipFile(fileobj=file, mode="rb"))  # type: ignore[no-untyped-call]
     if magic == b"\x28\xb5\x2f\xfd":
@@ -39,7 +39,7 @@ def _opened(path: Path) -> IO[bytes]:
 def packet_blocks(
     path: Path, scanner: CaptureScanner, block_bytes: int = BLOCK_BYTES
 ) -> Iterator[PacketBlock]:
-    """Yield the packets of the capture at `path`; `scanner` keeps the notes.
+    """Yield the packets of the capture at `path` ("-" = stdin); `scanner` keeps the notes.
 
     Raises InputError for a file that can't be read or is no capture; a cut gzip file only gets a note.
     """
@@ -57,9 +57,7 @@ def packet_blocks(
                     break
                 if not piece:
                     break
-                block = scanner.feed(piece)
-                if block is not None:
-                    yield block
+                yield from scanner.feed(piece)
         scanner.finish()
     except InputError as error:
         raise InputError(f"{path}: {error}") from None

@@ -111,7 +111,7 @@ def _exchanges(view: CaptureView, exchanges: Sequence[Exchange]) -> list[Fragmen
             "-" if one.status is None else str(one.status),
             _whole(size(one.response_bytes)),
             _short(f"{one.method or '?'} {one.url}", 160),
-            remark(one),
+            _whole(remark(one)),
         )
         for one in exchanges[:TABLE_ROWS]
     )
