@@ -126,6 +126,32 @@ def test_http2_streams_that_run_beside_each_other(tmp_path: Path) -> None:
 
 
 @needs_tshark
+def test_http2_without_tls_on_an_odd_port(tmp_path: Path) -> None:
+    writer = CaptureWriter()
+    with serving(http2=True) as port, Recorder(("127.0.0.1", port), writer) as recorder:
+        url = f"http://localhost:{recorder.port}/clear?first=0.1&drip=0.2&size=40000"
+        words = ["curl", "-sS", "-4", "--http2-prior-knowledge", "-o", "/dev/null", url]
+        subprocess.run(words, check=True, timeout=30)
+    path = tmp_path / "h2c.pcap"
+    path.write_bytes(writer.pcap(nanoseconds=True))
+    (row,) = trivet_wire(path)["exchanges"]
+    assert (row["url"], row["version"], row["response_bytes"], row["complete"]) == (url, "2", 40_000, True)
+    assert row["wait_s"] == pytest.approx(0.1, abs=0.05)
+    assert row["transfer_s"] == pytest.approx(0.2, abs=0.05)
+
+
+@needs_tshark
+@pytest.mark.skipif(shutil.which("editcap") is None, reason="editcap is not installed")
+@pytest.mark.skipif(not CAPTURES.is_dir(), reason=f"no public captures at {CAPTURES}")
+def test_keys_inside_the_capture_are_used(tmp_path: Path) -> None:
+    name, out = CAPTURES / "zeek_tls-1.2-stream-keylog", tmp_path / "with-keys.pcapng"
+    subprocess.run(
+        ["editcap", "--inject-secrets", f"tls,{name}.keys.txt", f"{name}.pcap", out], check=True, timeout=30
+    )
+    assert trivet_wire(out)["pairs"] == 16
+
+
+@needs_tshark
 @pytest.mark.skipif(not CAPTURES.is_dir(), reason=f"no public captures at {CAPTURES}")
 def test_the_public_tls_capture_with_its_keys() -> None:
     name = CAPTURES / "zeek_tls-1.2-stream-keylog"

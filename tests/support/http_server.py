@@ -6,6 +6,7 @@ halves `drip` apart.
 
 import asyncio
 import contextlib
+import functools
 import ssl
 import subprocess
 import threading
@@ -75,10 +76,9 @@ class _Http2:
         self.writer.write(self.state.data_to_send())
 
 
-async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    channel = writer.get_extra_info("ssl_object")
+async def _serve(http2: bool, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError, asyncio.CancelledError, ssl.SSLError):
-        if channel is not None and channel.selected_alpn_protocol() == "h2":
+        if http2:
             await _Http2(reader, writer).run()
         else:
             await _http1(reader, writer)
@@ -111,7 +111,7 @@ def serving(pem: Path | None = None, *, http2: bool = False) -> Iterator[int]:
     ready = threading.Event()
 
     async def main() -> None:
-        server = await asyncio.start_server(_serve, "127.0.0.1", 0, ssl=context)
+        server = await asyncio.start_server(functools.partial(_serve, http2), "127.0.0.1", 0, ssl=context)
         started.set_result(server.sockets[0].getsockname()[1])
         ready.set()
         try:
