@@ -57,6 +57,8 @@ class Capture:
         self.first_ns = 0
         self.last_ns = 0
         self._options = {"keep_heads": keep_heads, "clock_records": clock_records}
+        self.clock_records = clock_records
+        self._keep_heads = keep_heads
         self._open: dict[int, Conversation] = {}
         self._state = np.zeros(0, np.int8)
 
@@ -74,6 +76,11 @@ class Capture:
         """Close what is still open; exchanges are then in the order in which they began."""
         for stream in list(self._open):
             self._close(stream)
+    def close(self) -> None:
+        """Say that no packet follows: what is still open is handed over."""
+
+        """Close, and put the exchanges in the order in which they began."""
+        self.close()
         self.exchanges.sort(key=lambda one: (one.began_ns, one.stream, one.number))
 
     def found(self, exchange: Exchange) -> None:
@@ -99,6 +106,7 @@ class Capture:
         flags = segments.flags[placed.order]
         gapped = np.fromiter(self.table.gaps.streams(), np.int64)
         telling = (segments.length[placed.order] > 0) | ((flags & (SYN | FIN | RST)) > 0)
+        telling = (segments.length[placed.order] > 0) | ((flags & (FIN | RST)) > 0)
         telling |= np.isin(placed.stream, gapped)
         rows = np.flatnonzero(telling & (self._state[placed.stream] == _READ_ON))
         at = placed.order[rows]
@@ -145,6 +153,13 @@ class Capture:
         if flags & SYN:
             sequence += 1
             talk.begin(side, sequence)
+            if not length:
+            talk = self._open[stream] = Conversation(
+                stream, self.found, keep_heads=self._keep_heads, clock_records=self.clock_records
+            )
+            for sender, begin in enumerate(self.table.sides("begin")[stream].tolist()):
+                if begin >= 0:
+                    talk.begin(sender, begin)
         talk.acknowledge(side, acknowledged)
         if length:
             talk.push(side, sequence, bytes(data[offset : offset + captured]), length, time_ns, frame)

@@ -39,6 +39,7 @@ def notes(view: CaptureView, *, decrypted: bool) -> list[str]:
     lost = view.totals()["missing_bytes"]
     if lost:
         told.append(f"{lost:,} bytes were not captured: the responses they belong to are marked incomplete.")
+        told.append(f"{lost:,} bytes were not captured: messages they belong to are marked incomplete.")
     if capture.closed_early:
         told.append(
             f"Too many connections were open at once: {capture.closed_early:,} quiet ones were closed early, "

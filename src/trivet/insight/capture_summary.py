@@ -72,6 +72,9 @@ class CaptureView:
         self._requests: dict[int, int] = defaultdict(int)
         for one in capture.exchanges:
             self._requests[one.stream] += one.method is not None
+        self._protocols: dict[int, str] = {}  # as seen inside TLS, where 1.3 hides the choice
+            if one.scheme == "https":
+                self._protocols[one.stream] = "h2" if one.h2_stream >= 0 else "http/1.1"
 
     def _client_sides(self) -> Ints:
         table = self.capture.table
@@ -151,6 +154,8 @@ class CaptureView:
             spoken=spoken.kind if spoken else "",
             server_name=client_hello.server_name if client_hello else "",
             alpn=",".join((server_hello and server_hello.alpn) or (client_hello and client_hello.alpn) or ()),
+            alpn=self._protocols.get(stream)
+            or ",".join((server_hello and server_hello.alpn) or (client_hello and client_hello.alpn) or ()),
             tls_version=server_hello.version if server_hello else "",
         )
 
@@ -177,6 +182,7 @@ class CaptureView:
                 "not_kept": tallies["not_kept"],
             }
         requests = np.array([self._requests.get(stream, 0) for stream in self._requests])
+        reused = sum(count > 1 and bool(mask[stream]) for stream, count in self._requests.items())
         data = table.sides("bytes").sum(axis=1)
         tls = [
             stream for stream, spoken in self.capture.spoken.items() if spoken.kind == "tls" and mask[stream]
@@ -196,6 +202,7 @@ class CaptureView:
             "missing_bytes": sum(size for side, size in self._missing.items() if mask[side >> 1]),
             "silent": int(((data == 0) & mask).sum()),
             "reused": int((requests > 1).sum()),
+            "reused": reused,
             "tls_streams": len(tls),
             "bytes": int(data[mask].sum()),
             "duration_s": (self.capture.last_ns - self.capture.first_ns) / 1e9,

@@ -26,6 +26,7 @@ _PER_STREAM = {
 }
 _PER_SIDE = {
     "initial": -1,
+    "begin": -1,
     "packets": 0,
     "bytes": 0,
     "wire_bytes": 0,
@@ -202,6 +203,8 @@ class ConnectionTable:
         stop = np.append(start[1:], len(rows)) - 1
         state["last_raw"][present], state["last"][present] = raw[stop], sequence[stop]
         state["next"][present] = np.maximum(expected[stop], counted[stop])
+        syn = np.flatnonzero(flags & SYN)
+        self._sides["begin"].reshape(-1)[sorted_direction[syn]] = sequence[syn] + 1
         odd = np.flatnonzero((size > 0) & ((flags & RST) == 0) & (sequence != expected))
         # a keep-alive asks whether the peer is there: no more than the byte before the next, no FIN
         asking = (length[odd] == size[odd]) & (size[odd] <= 1) & (expected[odd] - sequence[odd] == 1)

@@ -7,6 +7,7 @@ Formats: draft-ietf-opsawg-pcap, draft-ietf-opsawg-pcapng.
 """
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,9 @@ _PCAP = {
     b"\xa1\xb2\x3c\x4d": (">", 1),
 }
 _SECTION, _INTERFACE, _OLD, _SIMPLE, _ENHANCED, _SECRETS = 0x0A0D0D0A, 1, 2, 3, 6, 10
+_PACKETS = (_ENHANCED, _OLD, _SIMPLE)
+#: The last second that fits (the year 2255).
+_LAST_S = 9_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,16 @@ class _Interface:
     offset_s: int = 0
     snap: int = 0
 
+    def nanoseconds(self, ticks: Ints) -> Ints:
+        """Return times since the epoch; times beyond what 64 bits hold are put at the last one."""
+        whole_s, part = ticks // self.ticks_per_s, ticks % self.ticks_per_s
+        if self.ticks_per_s <= 1 << 32:
+            part = part * 1_000_000_000 // self.ticks_per_s
+        else:
+            part = part // (self.ticks_per_s // 1_000_000_000)
+        result: Ints = np.clip(whole_s + self.offset_s, -_LAST_S, _LAST_S) * 1_000_000_000 + part
+        return result
+
 
 class CaptureScanner:
     """Finds the packets of one capture file that is fed in pieces."""
@@ -78,6 +92,12 @@ class CaptureScanner:
         """
         if self._ended:
             return None
+    @property
+    def size_bytes(self) -> int:
+        """Bytes taken so far (decompressed)."""
+        return self._position + len(self._rest)
+    def feed(self, piece: bytes) -> Iterator[PacketBlock]:
+        """Take the next `piece`; yield the packets it completed (several blocks where sections meet).
         data = self._rest + piece if self._rest else piece
         start = 0
         if not self.format:
@@ -90,6 +110,15 @@ class CaptureScanner:
         self._position += used
         self.packets += len(block.offset) if block else 0
         return block
+        while start >= 0 and not self._ended:
+            block, used = self._pcap(data, start) if self.format == "pcap" else self._pcapng(data)
+            data, start = data[used:], 0
+            self._position += used
+            if block is None:
+                break
+            yield block
+            self.packets += len(block.offset)
+        self._rest = data
 
     def finish(self) -> None:
         """Say that the file has ended; a packet that is not whole is noted."""
@@ -164,6 +193,15 @@ class CaptureScanner:
                 self._order = "<" if data[position + 8 : position + 12] == b"\x4d\x3c\x2b\x1a" else ">"
                 self._interfaces = []
             kind, length = struct.unpack_from(self._order + "II", data, position)
+        """Find all whole blocks; packets of the usual kind are only noted, to be decoded together."""
+        starts: list[int] = []
+        read = struct.Struct(self._order + "II").unpack_from
+            kind, length = read(data, position)
+            if kind == _SECTION:
+                if starts:
+                    break  # what follows may have another byte order and has interfaces of its own
+                read = struct.Struct(self._order + "II").unpack_from
+                _, length = read(data, position)
             if length < 12 or length % 4 or length > MAX_PACKET_BYTES:
                 self._damaged(position, f"a block of {length:,} bytes")
                 break
@@ -214,6 +252,43 @@ class CaptureScanner:
         return offset, captured, wire, time_ns, interface.link
 
     def _interface(self, data: bytes, start: int, end: int) -> _Interface:
+            if kind in _PACKETS:
+                starts.append(position)
+            elif kind == _INTERFACE:
+                self._interfaces.append(self._interface(data, position + 8, position + length - 4))
+            elif kind == _SECRETS:
+                self.has_secrets = True
+        return (self._packets(data, np.array(starts, np.int64)) if starts else None), position
+    def _packets(self, data: bytes, at: Ints) -> PacketBlock | None:
+        """Decode the packet blocks of `data` that begin at `at`."""
+        words = np.frombuffer(data + bytes(32), np.uint8)[at[:, None] + np.arange(28)]
+        words = words.view(self._order + "u4").astype(np.int64)
+        kind, length, number, high, low, captured, wire = words.T
+        old, simple = kind == _OLD, kind == _SIMPLE
+        number = np.where(old, number >> 16 if self._order == ">" else number & 0xFFFF, number)
+        start = at + 28
+        if simple.any():  # no interface, time or captured length of its own
+            snap = (self._interfaces[0].snap if self._interfaces else 0) or MAX_PACKET_BYTES
+            whole = number.copy()
+            number, high, low = (np.where(simple, 0, column) for column in (number, high, low))
+            start, wire = np.where(simple, at + 12, start), np.where(simple, whole, wire)
+            captured = np.where(simple, np.minimum(np.minimum(whole, snap), length - 16), captured)
+        wrong = (number >= len(self._interfaces)) | (start + captured > at + length - 4) | (high >= 1 << 31)
+        if wrong.any():
+            first = int(np.argmax(wrong))
+            self._damaged(int(at[first]), "a block that contradicts itself")
+            at, number, high, low = at[:first], number[:first], high[:first], low[:first]
+            start, captured, wire = start[:first], captured[:first], wire[:first]
+        if not len(at):
+            return None
+        time_ns, link = np.zeros(len(at), np.int64), np.zeros(len(at), np.int64)
+        for index in np.unique(number).tolist():
+            mine = number == index
+            time_ns[mine] = self._interfaces[index].nanoseconds((high << 32 | low)[mine])
+            link[mine] = self._interfaces[index].link
+        return self._block(data, start, captured, wire, time_ns, link)
+        if end - start < 8:
+            return _Interface(-1)
         link, _, snap = struct.unpack_from(self._order + "HHI", data, start)
         interface = _Interface(link, snap=snap)
         position = start + 8
@@ -226,5 +301,9 @@ class CaptureScanner:
                 interface.ticks_per_s = 1 << (power & 0x7F) if power & 0x80 else 10 ** min(power, 18)
             elif code == 14 and length == 8:
                 interface.offset_s = struct.unpack_from(self._order + "q", data, position + 4)[0]
+            if code == 0 or position + 4 + length > end:
+                interface.ticks_per_s = 1 << min(power & 0x7F, 62) if power & 0x80 else 10 ** min(power, 18)
+                offset_s = struct.unpack_from(self._order + "q", data, position + 4)[0]
+                interface.offset_s = max(min(offset_s, _LAST_S), -_LAST_S)
             position += 4 + (length + 3) // 4 * 4
         return interface

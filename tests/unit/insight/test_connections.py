@@ -15,6 +15,7 @@ def read(writer: CaptureWriter, piece: int = 1 << 20) -> CaptureView:
     for start in range(0, len(data), piece):
         block = scanner.feed(data[start : start + piece])
         if block is not None:
+        for block in scanner.feed(data[start : start + piece]):
             capture.add(block)
     capture.finish()
     return CaptureView(capture)

@@ -14,6 +14,8 @@ def capture_of(writer: CaptureWriter) -> Capture:
     block = scanner.feed(writer.pcap())
     assert block is not None
     capture.add(block)
+    for block in scanner.feed(writer.pcap()):
+        capture.add(block)
     capture.finish()
     return capture
 

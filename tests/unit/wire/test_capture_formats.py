@@ -15,6 +15,7 @@ def read(data: bytes, piece: int = 1 << 20) -> tuple[Capture, CaptureScanner]:
     for start in range(0, len(data), piece):
         block = scanner.feed(data[start : start + piece])
         if block is not None:
+        for block in scanner.feed(data[start : start + piece]):
             capture.add(block)
     scanner.finish()
     capture.finish()
@@ -55,6 +56,15 @@ def test_formats_orders_and_pieces(order: str, kind: str, piece: int) -> None:
     assert capture.first_ns == 100_000_000_000
     assert capture.exchanges[0].request_frame == 4
 
+
+@pytest.mark.parametrize("piece", [50, 1 << 20])
+def test_sections_of_different_byte_order_in_one_file(piece: int) -> None:
+    first, second = exchange(CaptureWriter()), CaptureWriter("raw")
+    other = Peer(second, client=("10.9.9.9", 1), isn=(5, 6))
+    other.handshake(200.0)
+    capture, scanner = read(first.pcapng("<", 9) + second.pcapng(">", 6), piece)
+    assert (capture.packets, capture.table.count, scanner.notes) == (14, 2, [])
+    assert capture.last_ns == 200_010_000_000
 
 def test_ipv6_extension_headers() -> None:
     capture, _ = read(exchange(CaptureWriter(), True, b"\x06\x00\x01\x04\0\0\0\0").pcap())
