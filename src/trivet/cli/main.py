@@ -15,7 +15,9 @@ from trivet.errors import TrivetError
 app = App(name="trivet", help="A self-healing drive that watches itself.", version=__version__)
 
 #: verb -> (where its function or App is, one line of help)
-VERBS: dict[str, tuple[str, str]] = {}
+VERBS: dict[str, tuple[str, str]] = {
+    "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
+}
 
 for _name, (_place, _help) in VERBS.items():
     app.command(_place, name=_name, help=_help)
