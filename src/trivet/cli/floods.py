@@ -18,7 +18,8 @@ from trivet.insight.flood import pairing
 from trivet.insight.flood_report import KINDS
 from trivet.io.log_sources import names_date, parse_source
 from trivet.monitor.flood_run import Outcome, Plan, as_json, run
-from trivet.monitor.flood_text import findings_lines, printable, summary, text_report
+from trivet.monitor.flood_text import findings_lines, summary, text_report
+from trivet.monitor.terminal_text import printable
 
 app = App(name="floods", help="Find devices and fleets in access logs that flood a server.")
 

@@ -10,8 +10,9 @@ from typing import Any
 from trivet.insight.flood_report import KINDS, FloodReport
 from trivet.monitor.chart_files import chart_fragment
 from trivet.monitor.flood_run import Outcome, Plan
-from trivet.monitor.flood_text import TITLES, printable, summary
+from trivet.monitor.flood_text import TITLES, summary
 from trivet.monitor.html_page import Fragment, heading, page, table, text
+from trivet.monitor.terminal_text import printable
 
 WIDTH = 760
 MOST_ROWS_HIGH = 480

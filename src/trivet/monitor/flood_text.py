@@ -8,6 +8,7 @@ from typing import Any
 
 from trivet.insight.flood_report import KINDS, FloodReport
 from trivet.monitor.flood_reading import Reading
+from trivet.monitor.terminal_text import printable
 
 TITLES = {
     "lockstep": "Lock-step fleets",
@@ -18,13 +19,6 @@ TITLES = {
 NOTHING = "Found no fleet in lock-step, no steady pace, no change of pace, no storm."
 MOST_NAMED = 12
 BAR_WIDTH = 40
-
-
-def printable(text: str) -> str:
-    """Return `text` with every character that a terminal might obey as `\\xNN` or `\\uNNNN`."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def text_report(server: str, report: FloodReport, reading: Reading) -> str:
