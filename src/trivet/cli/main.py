@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "floods": ("trivet.cli.floods:app", "Find devices and fleets in access logs that flood a server."),
     "uptime": ("trivet.cli.uptime:app", "Say how often services were slow or down."),
+    "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
 }
 
 for _name, (_place, _help) in VERBS.items():

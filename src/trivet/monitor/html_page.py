@@ -51,15 +51,15 @@ if(bar&&panels.length>1){
     tab.type='button';tab.role='tab';tab.id='tab-'+panel.id;tab.textContent=panel.dataset.title;
     tab.setAttribute('aria-controls',panel.id);panel.setAttribute('aria-labelledby',tab.id);
     panel.querySelector('h2[data-tab]').hidden=true;
-    tab.onclick=()=>show(i);
+    tab.onclick=()=>choose(i);
     tab.onkeydown=e=>{
       const step={ArrowRight:1,ArrowLeft:-1}[e.key];
-      if(step){const next=(i+step+panels.length)%panels.length;show(next);tabs[next].focus()}};
+      if(step){const next=(i+step+panels.length)%panels.length;choose(next);tabs[next].focus()}};
     bar.append(tab);return tab});
   const show=chosen=>{panels.forEach((panel,i)=>{
     panel.style.display=i===chosen?'':'none';
-    tabs[i].setAttribute('aria-selected',i===chosen);tabs[i].tabIndex=i===chosen?0:-1});
-    history.replaceState(null,'','#'+panels[chosen].id)};
+    tabs[i].setAttribute('aria-selected',i===chosen);tabs[i].tabIndex=i===chosen?0:-1})};
+  const choose=i=>{show(i);history.replaceState(null,'','#'+panels[i].id)};
   const asked=panels.findIndex(panel=>'#'+panel.id===location.hash);
   show(asked<0?0:asked)}
 """
