@@ -6,7 +6,7 @@ Rule: two scales: windows of 2 hours every hour for beats up to 10 minutes, of a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,7 +19,7 @@ SCALES = ((7_200, 3_600, 0), (86_400, 43_200, 600))
 FEWEST_ARRIVALS = 6
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class LockstepFinding:
     """Devices in lock-step at one URL since `since` (epoch seconds), over all windows that show them."""
 
@@ -72,9 +72,9 @@ def series_by_url(window: Arrivals) -> Iterator[tuple[int, list[Series]]]:
 
 def find_lockstep(arrivals: Arrivals) -> list[LockstepFinding]:
     """Return the lock-step fleets of a log, earliest first."""
-    findings: list[LockstepFinding] = []
     if not len(arrivals):
-        return findings
+        return []
+    tracks: list[Track] = []
     step = stamp_step_s(arrivals.t)
     start_hour = float(arrivals.t[0]) // HOUR_S * HOUR_S
     for length, every, shortest in SCALES:
@@ -83,28 +83,48 @@ def find_lockstep(arrivals: Arrivals) -> list[LockstepFinding]:
             window = arrivals.select(np.arange(low, high))
             for url, series in series_by_url(window):
                 for fleet in find_fleets(url, series, length, max(shortest, step * STEPS_A_PERIOD)):
-                    note(findings, arrivals, window, fleet, int(low))
-    return sorted(findings, key=lambda f: f.since)
+                    follow(tracks, fleet, int(low))
+    return sorted((track.finding(arrivals) for track in tracks), key=lambda found: found.since)
 
 
-def note(
-    findings: list[LockstepFinding], arrivals: Arrivals, window: Arrivals, fleet: Fleet, low: int
-) -> None:
-    """Join `fleet` to the finding that it continues, or open a new one."""
-    rows = np.sort(np.concatenate([s.rows for s in fleet.members])) + low
-    devices = sorted(window.ips[s.ip] for s in fleet.members)
-    url = window.urls[fleet.url]
-    for finding in findings:
-        shared = len(set(devices) & set(finding.devices))
-        period_agrees = abs(fleet.period_s / finding.period_s - 1) < SAME_PERIOD
-        if finding.url == url and period_agrees and 2 * shared >= min(len(devices), len(finding.devices)):
-            break
-    else:
-        finding = LockstepFinding(url, fleet.period_s, 0.0, [], 0.0, 0.0, 0, rows[:0])
-        findings.append(finding)
-    if fleet.rayleigh_r > finding.rayleigh_r:
-        finding.period_s, finding.rayleigh_r = fleet.period_s, fleet.rayleigh_r
-    finding.devices = sorted(set(devices) | set(finding.devices))
-    finding.rows = np.union1d(finding.rows, rows)
-    finding.requests = len(finding.rows)
-    finding.since, finding.until = float(arrivals.t[finding.rows[0]]), float(arrivals.t[finding.rows[-1]])
+@dataclass(slots=True)
+class Track:
+    """One fleet through the windows: its clearest sight so far, all devices and rows."""
+
+    url: int
+    period_s: float
+    rayleigh_r: float
+    devices: set[int] = field(default_factory=set)
+    rows: list[Ints] = field(default_factory=list)
+
+    def continues(self, fleet: Fleet, devices: set[int]) -> bool:
+        """Say whether `fleet`, seen in another window, is this one."""
+        return (
+            fleet.url == self.url
+            and abs(fleet.period_s / self.period_s - 1) < SAME_PERIOD
+            and 2 * len(devices & self.devices) >= min(len(devices), len(self.devices))
+        )
+
+    def finding(self, arrivals: Arrivals) -> LockstepFinding:
+        """Return what was found in all windows together."""
+        seen = np.zeros(len(arrivals), dtype=bool)
+        for rows in self.rows:
+            seen[rows] = True
+        rows = np.flatnonzero(seen)
+        first, last = float(arrivals.t[rows[0]]), float(arrivals.t[rows[-1]])
+        devices = sorted(arrivals.ips[ip] for ip in self.devices)
+        url = arrivals.urls[self.url]
+        return LockstepFinding(url, self.period_s, self.rayleigh_r, devices, first, last, len(rows), rows)
+
+
+def follow(tracks: list[Track], fleet: Fleet, first_row: int) -> None:
+    """Join `fleet`, seen in the window that begins at `first_row`, to its track, or open a new one."""
+    devices = {series.ip for series in fleet.members}
+    track = next((track for track in tracks if track.continues(fleet, devices)), None)
+    if track is None:
+        track = Track(fleet.url, fleet.period_s, 0.0)
+        tracks.append(track)
+    if fleet.rayleigh_r > track.rayleigh_r:
+        track.period_s, track.rayleigh_r = fleet.period_s, fleet.rayleigh_r
+    track.devices |= devices
+    track.rows += [series.rows + first_row for series in fleet.members]

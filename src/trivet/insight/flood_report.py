@@ -5,7 +5,7 @@ Rule: every finding says why, since when, who, how many, and names lines to look
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import Any, TypeAlias
 
@@ -115,8 +115,7 @@ def find_fleets_by_target_and_path(arrivals: Arrivals) -> list[LockstepFinding]:
     by_path = arrivals.select(rows).with_urls([url.partition("?")[0] for url in arrivals.urls])
     for fleet in find_lockstep(by_path):
         if sum((fleet.url, device) in known for device in fleet.devices) * 2 < len(fleet.devices):
-            fleet.rows = rows[fleet.rows]
-            fleets.append(fleet)
+            fleets.append(replace(fleet, rows=rows[fleet.rows]))
     return fleets
 
 

@@ -33,7 +33,8 @@ def write_page(out: Path, plan: Plan, outcome: Outcome) -> None:
         tabs["Not read"] = [table(["Server", "Why"], rows)]
     day = f" for {plan.day.isoformat()}" if plan.day else ""
     requests = sum(one.reading.records for one in outcome.servers)
-    subtitle = f"{requests:,} requests on {len(outcome.servers)} server(s)"
+    servers = len(outcome.servers)
+    subtitle = f"{requests:,} requests" + (f" on {servers} servers" if servers > 1 else "")
     out.write_text(page(f"Floods{day}", tabs, subtitle=subtitle), encoding="utf-8")
 
 

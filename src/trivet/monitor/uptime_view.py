@@ -19,6 +19,10 @@ Row = dict[str, Any]
 BAR_WIDTH = 30
 MOST_OUTAGES = 20
 CHART_WIDTH = 760
+HEADERS = (
+    "Period", "Available %", "Over 1 s %", "Over 10 s %", "p50 ms", "p95 ms", "p99 ms", "Samples",
+    "Not probed", "Outages",
+)  # fmt: skip
 FACET_HEADER = {"labelOrient": "top", "labelAngle": 0, "labelAnchor": "start"}
 #: over 1 s, over 10 s, no answer
 COLOURS = ("#a5cee3", "#1f78b3", "#d7263d")
@@ -47,11 +51,16 @@ def milliseconds(value: float | None) -> str:
     return "-" if value is None else f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
 
 
+def by_series(rows: Sequence[Row]) -> Iterator[tuple[tuple[str, str], list[Row]]]:
+    """Yield ((place, URL), its rows in order of time)."""
+    ordered = sorted(rows, key=lambda row: (row["place"], row["url"], row["period"]))
+    for key, own in groupby(ordered, key=lambda row: (row["place"], row["url"])):
+        yield key, list(own)
+
+
 def text_lines(rows: Sequence[Row], series: Sequence[Series]) -> Iterator[str]:
     """Yield the report for a terminal: a table for each place and URL, then the latest outages."""
-    by_series = sorted(rows, key=lambda row: (row["place"], row["url"], row["period"]))
-    for (place, url), group in groupby(by_series, key=lambda row: (row["place"], row["url"])):
-        own = list(group)
+    for (place, url), own in by_series(rows):
         yield f"{printable(url)} from {printable(place)}"
         yield (
             f"{'period':<13} {'avail. %':>8} {'>1 s %':>7} {'>10 s %':>7} {'p50 ms':>8} {'p95 ms':>8} "
@@ -136,6 +145,7 @@ def chart(rows: Sequence[Row], by: str) -> dict[str, Any]:
                     "type": "nominal",
                     "title": None,
                     "scale": {"domain": domain, "range": list(COLOURS)},
+                    "legend": {"orient": "top", "labelLimit": 0, "columnPadding": 30},
                 },
                 "tooltip": [
                     {"field": "period", "type": "nominal"},
@@ -144,8 +154,16 @@ def chart(rows: Sequence[Row], by: str) -> dict[str, Any]:
                 ],
             },
         },
-        "resolve": {"scale": {"x": "shared"}},
     }
+
+
+def page_cells(row: Row) -> list[object]:
+    """Return the cells of one row, in the order of HEADERS."""
+    return [
+        row["period"], percent(row["availability"]), percent(row["over_1s"]),
+        percent(row["over_10s"]), milliseconds(row["p50_ms"]), milliseconds(row["p95_ms"]),
+        milliseconds(row["p99_ms"]), row["samples"], duration(row["gaps_s"]), row["outages"],
+    ]  # fmt: skip
 
 
 def write_report(out: Path, rows: Sequence[Row], series: Sequence[Series], by: str) -> None:
@@ -153,27 +171,15 @@ def write_report(out: Path, rows: Sequence[Row], series: Sequence[Series], by: s
     if out.suffix.lower() not in (".html", ".htm"):
         write_chart(chart(rows, by), out, title="Uptime")
         return
-    headers = [
-        "Period", "Place", "URL", "Available %", "Over 1 s %", "Over 10 s %", "p50 ms", "p95 ms", "p99 ms",
-        "Samples", "Not probed", "Outages",
-    ]  # fmt: skip
-    cells = [
-        [
-            row["period"], row["place"], row["url"], percent(row["availability"]), percent(row["over_1s"]),
-            percent(row["over_10s"]), milliseconds(row["p50_ms"]), milliseconds(row["p95_ms"]),
-            milliseconds(row["p99_ms"]), row["samples"], duration(row["gaps_s"]), row["outages"],
-        ]
-        for row in rows
-    ]  # fmt: skip
     parts: list[Fragment] = [
         image(
             chart_svg(chart(rows, by)).encode(),
             kind="svg+xml",
             alt="Share of slow and failed requests by period",
-        ),
-        heading(f"By {by} (UTC)"),
-        table(headers, cells),
+        )
     ]
+    for (place, url), own in by_series(rows):
+        parts += [heading(f"{url} from {place}, by {by} (UTC)"), table(HEADERS, map(page_cells, own))]
     outages = latest_outages(series)
     if outages:
         parts += [heading("Latest outages"), table(["Since (UTC)", "For", "Place", "URL", "Why"], outages)]
