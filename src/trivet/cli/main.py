@@ -18,6 +18,7 @@ app = App(name="trivet", help="A self-healing drive that watches itself.", versi
 VERBS: dict[str, tuple[str, str]] = {
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "floods": ("trivet.cli.floods:app", "Find devices and fleets in access logs that flood a server."),
+    "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),
     "uptime": ("trivet.cli.uptime:app", "Say how often services were slow or down."),
     "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
 }

@@ -22,7 +22,7 @@ from isal import igzip, isal_zlib
 from trivet.errors import InputError, NotFound
 from trivet.wire.access_formats import SAMPLE_BYTES
 
-BLOCK_BYTES = 8 << 20
+BLOCK_BYTES = 4 << 20
 STDIN = "-"
 _CUT_BYTES = 40
 _PIECE_BYTES = 128 << 10

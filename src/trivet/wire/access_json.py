@@ -42,6 +42,7 @@ class _TraefikLine(msgspec.Struct):
     referrer: str = msgspec.field(name="request_Referer", default="")
 
 
+_YEAR_10000_S = 253402300800
 _caddy = msgspec.json.Decoder(_CaddyLine)
 _traefik = msgspec.json.Decoder(_TraefikLine)
 
@@ -63,11 +64,11 @@ def parse_caddy(line: bytes) -> AccessRecord | None:
         return None
     request = entry.request
     ip = request.client_ip or request.remote_ip or request.remote_addr.rpartition(":")[0].strip("[]")
-    if entry.size < 0 or not 0 <= entry.status <= 999:
+    if entry.size < 0 or not 0 <= entry.status <= 999 or not (0 <= entry.ts < _YEAR_10000_S):
         return None
     return AccessRecord(
         _bytes(ip), entry.ts, 0, _bytes(request.method), _bytes(request.uri), not request.uri, entry.status,
-        min(entry.size, MAX_SIZE_BYTES), entry.duration, _first(request.headers, "Referer"),
+        min(entry.size, MAX_SIZE_BYTES), min(entry.duration, 1e9), _first(request.headers, "Referer"),
         _first(request.headers, "User-Agent"), _bytes(request.host),
     )  # fmt: skip
 
@@ -84,6 +85,6 @@ def parse_traefik(line: bytes) -> AccessRecord | None:
     ip = entry.client.split(",", 1)[0]
     return AccessRecord(
         _bytes(ip), stamp, 0, _bytes(entry.method), _bytes(entry.path), not entry.path, entry.status,
-        min(entry.size, MAX_SIZE_BYTES), entry.duration_ns / 1e9, _bytes(entry.referrer),
+        min(entry.size, MAX_SIZE_BYTES), min(entry.duration_ns / 1e9, 1e9), _bytes(entry.referrer),
         _bytes(entry.agent), _bytes(entry.host),
     )  # fmt: skip

@@ -3,7 +3,7 @@
 import pytest
 
 from trivet.errors import InputError
-from trivet.insight.alert import Alarm, AlertChanged, AlertRule
+from trivet.insight.logs.alert import Alarm, AlertChanged, AlertRule
 
 
 def run(rule: AlertRule, values: list[float], hits: int = 100) -> list[AlertChanged]:
