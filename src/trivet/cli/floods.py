@@ -9,7 +9,7 @@ import tempfile
 import time
 from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
@@ -35,6 +35,7 @@ def floods(
     fail_on: str = ",".join(KINDS),
     date_: Annotated[str | None, Parameter(name="--date")] = None,
     format_: Annotated[str | None, Parameter(name="--format")] = None,
+    engine: Literal["auto", "kernel", "regex"] = "auto",
     memory_cap: float = 512,
     ssh_timeout: float = 300,
 ) -> int:
@@ -56,6 +57,8 @@ def floods(
         The day for {date}, as 2024-06-05; default yesterday.
     format_
         The log format, when detection is not wanted.
+    engine
+        What reads the lines: the compiled kernel for large logs, else a regular expression; same answers.
     memory_cap
         MiB that requests may take in memory; what does not fit is spilled to temporary files.
     ssh_timeout
@@ -71,6 +74,7 @@ def floods(
         day=day if date_ or any(names_date(text) for text in sources) else None,
         pair_by=pair_by,
         format_name=format_,
+        engine=engine,
         memory_cap_bytes=int(memory_cap * 2**20),
         ssh_timeout_s=ssh_timeout,
         now=time.time(),

@@ -72,8 +72,27 @@ class Arrivals:
         return replace(self, url=moved[self.url] if len(self) else self.url, urls=list(names))
 
 
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Requests of one stretch of a log, in its order, as columns with their own lists of distinct names."""
+
+    ips: list[bytes]
+    urls: list[bytes]
+    t: Floats
+    offset_s: Ints
+    ip: Ints
+    url: Ints
+    line: Ints
+
+    def rows(self) -> Iterator[tuple[bytes, bytes, float, int, int]]:
+        """Yield (ip, url, t, offset_s, line) of each request."""
+        columns = (self.ip, self.url, self.t, self.offset_s, self.line)
+        for ip, url, t, offset_s, line in zip(*(column.tolist() for column in columns), strict=True):
+            yield self.ips[ip], self.urls[url], t, offset_s, line
+
+
 class ArrivalBuilder:
-    """Collects rows one at a time, interning names; `build` sorts them by time."""
+    """Collects rows, one at a time or in batches, interning names; `build` sorts them by time."""
 
     def __init__(self) -> None:
         self._t = array("d")
@@ -97,6 +116,21 @@ class ArrivalBuilder:
             self._name_bytes += STRING_BYTES + len(ip)
         if len(self._urls) > urls:
             self._name_bytes += STRING_BYTES + len(url)
+
+    def add_batch(self, batch: Batch, file: str) -> None:
+        """Take in all requests of `batch`, which stand in `file`."""
+        ips, self._name_bytes = interned(self._ips, batch.ips, self._name_bytes)
+        urls, self._name_bytes = interned(self._urls, batch.urls, self._name_bytes)
+        number = self._files.setdefault(file, len(self._files))
+        self._t.frombytes(batch.t.tobytes())
+        for name, values in (
+            ("ip", ips[batch.ip]),
+            ("url", urls[batch.url]),
+            ("file", np.full(len(batch.t), number)),
+            ("offset_s", batch.offset_s),
+            ("line", batch.line),
+        ):
+            self._columns[name].frombytes(values.astype(COLUMN_TYPES[name]).tobytes())
 
     def __len__(self) -> int:
         return len(self._t)
@@ -126,6 +160,14 @@ class ArrivalBuilder:
             urls=[escape(url) for url in self._urls],
             files=list(self._files),
         )
+
+
+def interned(table: dict[bytes, int], names: list[bytes], size_bytes: int) -> tuple[Ints, int]:
+    """Return the ids in `table` of `names`, adding new ones, and `size_bytes` with what those cost."""
+    known = len(table)
+    ids = np.array([table.setdefault(name, len(table)) for name in names], dtype=np.int64)
+    new = [name for name, k in zip(names, ids.tolist(), strict=True) if k >= known]
+    return ids, size_bytes + STRING_BYTES * len(new) + sum(map(len, new))
 
 
 def concatenate(a: Arrivals, b: Arrivals) -> Arrivals:

@@ -4,6 +4,7 @@ Rule: what is told once is not told again: a device of a fleet is not also stead
 Rule: every finding says why, since when, who, how many, and names lines to look at.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from operator import itemgetter
@@ -107,12 +108,13 @@ def find_fleets_by_target_and_path(arrivals: Arrivals) -> list[LockstepFinding]:
     Devices that send their id or a nonce in the query never ask for the same URL twice.
     """
     fleets = find_lockstep(arrivals)
-    with_query = np.array(["?" in url for url in arrivals.urls], dtype=bool)[arrivals.url]
-    if not with_query.any():
+    paths = [url.partition("?")[0] for url in arrivals.urls]
+    spellings = Counter(paths)
+    rows = np.flatnonzero(np.array([spellings[path] > 1 for path in paths], dtype=bool)[arrivals.url])
+    if not len(rows):
         return fleets
     known = {(fleet.url.partition("?")[0], device) for fleet in fleets for device in fleet.devices}
-    rows = np.flatnonzero(with_query)
-    by_path = arrivals.select(rows).with_urls([url.partition("?")[0] for url in arrivals.urls])
+    by_path = arrivals.select(rows).with_urls(paths)
     for fleet in find_lockstep(by_path):
         if sum((fleet.url, device) in known for device in fleet.devices) * 2 < len(fleet.devices):
             fleets.append(replace(fleet, rows=rows[fleet.rows]))

@@ -6,7 +6,9 @@ Rule: both ways give the same report.
 from collections import Counter
 from pathlib import Path
 
-from trivet.insight.arrivals import ArrivalBuilder
+import numpy as np
+
+from trivet.insight.arrivals import ArrivalBuilder, Batch
 from trivet.insight.flood_report import FloodReport, analyse, analyse_parts
 from trivet.insight.log_time import TICK_S, log_time
 from trivet.io.arrival_spill import ArrivalSpill
@@ -38,6 +40,21 @@ class Collector:
         self._builder.add(ip, url, t, offset_s, file, line)
         if len(self._builder) % CHECK_EVERY == 0 and self._builder.size_bytes > self._cap_bytes:
             self._start_spilling()
+
+    def add_batch(self, batch: Batch, file: str) -> None:
+        """Take in the requests of `batch`, which stand in `file`."""
+        if not len(batch.t):
+            return
+        self.backwards += int((np.diff(batch.t, prepend=self._last) < 0).sum())
+        self._last = float(batch.t[-1])
+        if self._spill is None:
+            self._builder.add_batch(batch, file)
+            if self._builder.size_bytes > self._cap_bytes:
+                self._start_spilling()
+            return
+        for ip, url, t, offset_s, line in batch.rows():
+            self._spill.add(ip, url, t, offset_s, file, line)
+            self._ticks[int(t // TICK_S), offset_s] += 1
 
     def _start_spilling(self) -> None:
         self._folder.mkdir(parents=True)

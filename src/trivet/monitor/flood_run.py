@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.errors import InputError, NotFound, TrivetError
+from trivet.insight.arrivals import Batch
 from trivet.insight.flood_report import FloodReport
 from trivet.io.log_files import expand_paths
 from trivet.io.log_sources import LogSource, fetch_all
@@ -28,6 +29,7 @@ class Plan:
     day: date | None = None
     pair_by: str = "target"
     format_name: str | None = None
+    engine: str = "auto"
     memory_cap_bytes: int = 512 << 20
     ssh_timeout_s: float = 300.0
 
@@ -54,12 +56,17 @@ class Both:
     """Hands each request to two takers."""
 
     def __init__(self, first: Taker, second: Taker) -> None:
-        self._adds = first.add, second.add
+        self._takers = first, second
 
     def add(self, ip: bytes, url: bytes, t: float, offset_s: int, file: str, line: int) -> None:
         """Take in one request."""
-        for add in self._adds:
-            add(ip, url, t, offset_s, file, line)
+        for taker in self._takers:
+            taker.add(ip, url, t, offset_s, file, line)
+
+    def add_batch(self, batch: Batch, file: str) -> None:
+        """Take in a batch of requests."""
+        for taker in self._takers:
+            taker.add_batch(batch, file)
 
 
 def run(plan: Plan, folder: Path) -> Outcome:
@@ -75,7 +82,9 @@ def run(plan: Plan, folder: Path) -> Outcome:
         taker: Taker = Both(collector, together) if len(servers) > 1 else collector
         try:
             paths = local_paths([(s, fetched.get(s)) for s in plan.sources if s.server == server])
-            reading = read_files(paths, taker, pair_by=plan.pair_by, format_name=plan.format_name)
+            reading = read_files(
+                paths, taker, pair_by=plan.pair_by, format_name=plan.format_name, engine=plan.engine
+            )
         except TrivetError as error:
             errors.append(error)
             outcome.failed[server] = str(error)
