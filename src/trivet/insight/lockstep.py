@@ -19,6 +19,7 @@ from trivet.insight.periods import (
     Beat,
     find_beat,
     frequencies,
+    middle,
     peak,
     wheel,
 )
@@ -140,10 +141,10 @@ def fleets_of_one_period(
 
 def pooled_fleet(url: int, series: Sequence[Series], span_s: float, shortest_s: float) -> list[Fleet]:
     """Look for one fleet in the sum of all devices' beats, where each beat alone is too weak."""
-    polls = [(s, float(np.median(np.diff(s.t)))) for s in series if len(s.t) >= POOLED_ARRIVALS]
+    polls = [(s, middle(np.sort(np.diff(s.t)))) for s in series if len(s.t) >= POOLED_ARRIVALS]
     if len(polls) < MIN_DEVICES:
         return []
-    proposed = float(np.median([gap for _, gap in polls]))
+    proposed = middle(np.sort([gap for _, gap in polls]))
     if proposed < shortest_s or proposed * MIN_CYCLES > span_s:
         return []
     stretch = beatings([s for s, gap in polls if 0.6 < gap / proposed < 1.6], proposed)

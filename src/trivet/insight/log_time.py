@@ -5,6 +5,7 @@ Rule: stamps more than 400 days from the log's median are counted as requests bu
 stamped in the year 9999 must not stretch a day's log over eight thousand years.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -49,8 +50,13 @@ class LogTime:
 def tick_counts(arrivals: Arrivals) -> dict[tuple[int, int], int]:
     """Return how many requests fell on each (tick since 1970, zone offset in seconds)."""
     ticks = (arrivals.t // TICK_S).astype(np.int64)
-    cells, counts = np.unique(np.stack([ticks, arrivals.offset_s]), axis=1, return_counts=True)
-    return {(int(tick), int(zone)): int(n) for (tick, zone), n in zip(cells.T, counts, strict=True)}
+    zones = arrivals.offset_s
+    changes = np.flatnonzero((np.diff(ticks) != 0) | (np.diff(zones) != 0)) + 1
+    starts = np.concatenate([[0], changes])
+    found: Counter[tuple[int, int]] = Counter()
+    for start, n in zip(starts.tolist(), np.diff(np.append(starts, len(ticks))).tolist(), strict=True):
+        found[int(ticks[start]), int(zones[start])] += n
+    return found
 
 
 def log_time(counts: Mapping[tuple[int, int], int], now: float) -> LogTime:
