@@ -61,6 +61,29 @@ class ReadingOptions:
     "Write every malformed line to this file, with its number and the reason."
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class FollowOptions:
+    """Following live, and where alerts go."""
+
+    follow: Annotated[bool, Parameter(alias="-f", negative="")] = False
+    "Go on reading as the logs grow; rotation loses no line. Shows a board on a terminal."
+    from_start: Annotated[bool, Parameter(negative="")] = False
+    "With --follow: also read what the files hold already."
+    every: float = 10.0
+    "With --follow: seconds in a display period."
+    board: bool = True
+    "With --follow: show the board on a terminal; --no-board prints a line a period."
+    for_: Annotated[float | None, Parameter(name="--for")] = None
+    "With --follow: end after so many seconds."
+    alert_file: Path | None = None
+    "Append each alert to this file as a JSON line."
+    alert_command: str | None = None
+    "Run this program for each alert; it finds the alert as JSON on standard input."
+    alert_webhook: str | None = None
+    "Post each alert as JSON to this address."
+
+
 def tell(line: str) -> None:
     """Say `line` on standard error."""
     print(f"trivet: {line}", file=sys.stderr, flush=True)
@@ -71,6 +94,7 @@ def logs(
     *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     html: Path | None = None,
+    live: FollowOptions = FollowOptions(),
     reading: ReadingOptions = ReadingOptions(),
     alert: AlertOptions = AlertOptions(),
 ) -> int:
@@ -93,6 +117,10 @@ def logs(
         raise InputError("name at least one log file, for example: trivet logs /var/log/nginx/access.log")
     if reading.memory_mb < 16:
         raise InputError("--memory-mb must be 16 or more")
+    if live.follow:
+        from trivet.cli.logs_follow import follow
+
+        return follow(files, live, reading, rule, json_lines=json_, html=html)
     from trivet.insight.logs.alert_watch import alerts_of
     from trivet.monitor.logs.batch import ReadOptions, read_logs
     from trivet.monitor.logs.report import json_report, text_report
@@ -128,3 +156,7 @@ def open_for_writing(path: Path) -> TextIO:
         return path.open("w", encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
+
+
+app.command("trivet.cli.logs_writing:generate", name="generate", help="Write made-up log lines at a pace.")
+app.command("trivet.cli.logs_writing:replay", name="replay", help="Play a log back, faster or slower.")

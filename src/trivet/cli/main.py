@@ -19,8 +19,9 @@ VERBS: dict[str, tuple[str, str]] = {
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "floods": ("trivet.cli.floods:app", "Find devices and fleets in access logs that flood a server."),
     "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),
-    "uptime": ("trivet.cli.uptime:app", "Say how often services were slow or down."),
     "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
+    "uptime": ("trivet.cli.uptime:app", "Say how often services were slow or down."),
+    "wire": ("trivet.cli.wire:wire", "Every HTTP exchange of a capture, with its timings."),
 }
 
 for _name, (_place, _help) in VERBS.items():

@@ -27,8 +27,11 @@ class AlertWatch:
         self._series = SecondSeries()
         self._latency = LatencyBook(rule.time_resolution_s)
 
-    def add(self, rows: Rows, timings: Rows) -> list[AlertChanged]:
-        """Take per-second `rows` and `timings`; return what changed in windows that they closed."""
+    def add(self, rows: Rows, timings: Rows, *, grace_s: int = 0) -> list[AlertChanged]:
+        """Take per-second `rows` and `timings`; return what changed in windows that they closed.
+
+        A window stays open until a line comes that is `grace_s` younger than its end.
+        """
         if not len(rows):
             return []
         rows = rows[np.argsort(rows[:, 0], kind="stable")].copy()
@@ -41,7 +44,7 @@ class AlertWatch:
         timings[:, 0] = np.maximum(timings[:, 0], self._start_s)
         self._series.add(rows)
         self._latency.add(timings)
-        return self.advance(int(rows[-1, 0]))
+        return self.advance(int(rows[-1, 0]) - grace_s)
 
     def advance(self, now_s: int) -> list[AlertChanged]:
         """Close every window that ends at or before `now_s` in log time; return what changed."""

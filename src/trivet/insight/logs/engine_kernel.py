@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from trivet.insight.logs import kernel_scan as scan
 from trivet.insight.logs.distinct import DistinctCount
+from trivet.insight.logs.kernel_drill import Drill, drill_address, drill_section
 from trivet.insight.logs.kernel_report import named_sections, read_tables
 from trivet.insight.logs.kernel_sections import sections_of
 from trivet.insight.logs.kernel_shrink import heavier_pairs, heavier_strings, pair_hashes
@@ -155,11 +156,26 @@ class KernelEngine:
 
     def _sections(self) -> dict[bytes, list[int]]:
         """Return hits and bytes by section, those of URLs dropped earlier too, without bad requests."""
-        sections = named_sections(sections_of(self._tables[1], _SEED))
+        sections = named_sections(sections_of(self._tables[1], _SEED)[0])
         for name, (hits, size) in self._folded.items():
             figures = sections.setdefault(name, [0, 0])
             sections[name] = [figures[0] + hits, figures[1] + size]
         return sections
+
+    def section_figures(self) -> dict[bytes, list[int]]:
+        """Return hits and bytes by section."""
+        sections, bad_requests = self._sections(), int(self._totals[scan.BAD_REQUESTS])
+        if bad_requests:
+            bad = sections.get(NO_SECTION, [0, 0])
+            sections[NO_SECTION] = [bad[0] + bad_requests, bad[1] + self._bad_bytes]
+        return sections
+
+    def drill(self, kind: str, name: bytes) -> Drill:
+        """Return what stands behind a `kind` (section or ip) called `name`."""
+        ips, urls = self._tables[0], self._tables[1]
+        if kind == "ip":
+            return drill_address(self._pairs, ips, urls, name)
+        return drill_section(self._pairs, ips, urls, sections_of(urls, _SEED), name)
 
     def merge(self, other: "KernelEngine") -> None:
         """Add everything that `other` counted; `other` is not used any more."""
@@ -191,11 +207,7 @@ class KernelEngine:
     def summary(self) -> AccessSummary:
         """Return everything that was counted so far."""
         totals = self._totals
-        sections = self._sections()
-        if totals[scan.BAD_REQUESTS]:
-            bad = sections.setdefault(NO_SECTION, [0, 0])
-            sections[NO_SECTION] = [bad[0] + int(totals[scan.BAD_REQUESTS]), bad[1] + self._bad_bytes]
-        summary = read_tables(self._tables, self._pairs, sections)
+        summary = read_tables(self._tables, self._pairs, self.section_figures())
         summary.lines, summary.records = int(totals[scan.LINES]), int(totals[scan.RECORDS])
         summary.malformed = int(totals[scan.MALFORMED])
         summary.bad_requests = int(totals[scan.BAD_REQUESTS])

@@ -8,6 +8,7 @@ from collections import Counter
 from typing import ClassVar
 
 from trivet.insight.logs.distinct import DistinctCount
+from trivet.insight.logs.kernel_drill import Drill
 from trivet.insight.logs.series import as_rows
 from trivet.insight.logs.summary import (
     MOST_AGENTS,
@@ -139,6 +140,20 @@ class RegexEngine:
         self._slow = {url: figures for url, figures in self._slow.items() if url in self._urls}
         self._held_bytes = sum(len(ip) + len(url) + 3 * _ENTRY_BYTES for ip, url in self._pairs)
         self._held_bytes += sum(len(name) + _ENTRY_BYTES for name in [*self._referrers, *self._agents])
+
+    def section_figures(self) -> dict[bytes, list[int]]:
+        """Return hits and bytes by section."""
+        return self._sections
+
+    def drill(self, kind: str, name: bytes) -> Drill:
+        """Return what stands behind a `kind` (section or ip) called `name`."""
+        urls: Counter[bytes] = Counter()
+        ips: Counter[bytes] = Counter()
+        for (ip, url), hits in self._pairs.items():
+            if (ip if kind == "ip" else self._section_of.get(url, NO_SECTION)) == name:
+                urls[url] += hits
+                ips[ip] += hits
+        return Drill(urls.total(), ranked(urls.items(), TOP), ranked_ips(ips.items()))
 
     def summary(self) -> AccessSummary:
         """Return everything that was counted so far."""

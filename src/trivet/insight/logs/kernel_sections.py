@@ -6,6 +6,7 @@ Rule: a section here is what `wire.access_log.section_of` says; a property test 
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from trivet.insight.logs.kernel_bytes import compiled, find_byte, find_either, hash_bytes
 from trivet.insight.logs.kernel_tables import (
@@ -48,8 +49,8 @@ def _path_start(arena: Any, start: Any, end: Any) -> Any:
 
 
 @compiled
-def _collect(urls: Any, sections: Any, first: Any, seed: Any) -> Any:
-    """Add hits and bytes of the URLs from id `first` on to their sections; return where it had no room."""
+def _collect(urls: Any, sections: Any, first: Any, seed: Any, ids: Any) -> Any:
+    """Add the URLs from id `first` on to their sections, put these into `ids`; return where it was full."""
     figures, arena = urls[2], urls[3]
     for k in range(first, urls[4][COUNT]):
         hits = figures[k, HITS] - figures[k, BAD]
@@ -69,17 +70,20 @@ def _collect(urls: Any, sections: Any, first: Any, seed: Any) -> Any:
         else:
             stop = min(find_byte(arena, path + 1, end, _SLASH), find_byte(arena, path, end, _QUERY))
             section = find_or_add(sections, arena, path, stop, hash_bytes(arena, path, stop, seed))
+        ids[k] = section
         sections[2][section, HITS] += hits
         sections[2][section, BYTES] += figures[k, BYTES]
     return urls[4][COUNT]
 
 
-def sections_of(urls: Strings, seed: np.uint64) -> Strings:
-    """Return a table of the sections of all `urls`, with hits and bytes of requests that were not bad."""
+def sections_of(urls: Strings, seed: np.uint64) -> tuple[Strings, NDArray[np.int64]]:
+    """Return (sections with hits and bytes of requests that were not bad, section id by URL id or -1)."""
     sections = new_strings(256, 1 << 13)
+    count = int(urls.state[COUNT])
+    ids = np.full(count, -1, np.int64)
     first = 0
-    while (first := int(_collect(urls, sections, first, seed))) < int(urls.state[COUNT]):
+    while (first := int(_collect(urls, sections, first, seed, ids))) < count:
         length = int(urls.figures[first, LENGTH])
         room = 2 * len(sections.arena) + length + 2
         sections = grown_strings(sections, 2 * len(sections.hashes), room)
-    return sections
+    return sections, ids

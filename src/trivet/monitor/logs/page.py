@@ -38,7 +38,7 @@ def html_report(reading: LogReading, alerts: Sequence[AlertChanged]) -> str:
     agents = [(_short(a), "robot" if is_robot(a) else "", hits) for a, hits in summary.agents[:50]]
     slow = [(_short(u.url), u.hits, seconds_text(u.mean_s), seconds_text(u.max_s)) for u in summary.slow_urls]
     tabs: dict[str, list[Fragment]] = {
-        "Traffic": _traffic(reading, alerts),
+        "Traffic": _traffic(reading),
         "Sections": [table(("Section", "Hits", "Sent"), sections[:200])],
         "URLs": [table(("URL", "Hits"), [(_short(url), hits) for url, hits in summary.top_urls])],
         "Addresses": [
@@ -53,6 +53,8 @@ def html_report(reading: LogReading, alerts: Sequence[AlertChanged]) -> str:
     }
     if slow:
         tabs["Slow"] = [table(("URL", "Hits", "Mean", "Longest"), slow)]
+    if alerts:
+        tabs["Alerts"] = [table(("Alert",), [(alert_text(change),) for change in alerts[-500:]])]
     subtitle = f"{reading.format_name} format, read by the {reading.engine.name} engine"
     return page(f"Access logs: {names}{more}", tabs, subtitle=subtitle)
 
@@ -61,7 +63,7 @@ def _short(raw: bytes) -> str:
     return clipped(escape(raw), 200)
 
 
-def _traffic(reading: LogReading, alerts: Sequence[AlertChanged]) -> list[Fragment]:
+def _traffic(reading: LogReading) -> list[Fragment]:
     summary = reading.summary
     figures: list[tuple[str, object]] = [
         ("Lines", summary.lines),
@@ -80,11 +82,8 @@ def _traffic(reading: LogReading, alerts: Sequence[AlertChanged]) -> list[Fragme
             ("Latency, p95", seconds_text(latency.p95_s)),
             ("Latency, p99", seconds_text(latency.p99_s)),
         ]
-    fragments = [text(note, note=True) for note in notes(reading)]
-    fragments += _charts(reading)
-    if alerts:
-        fragments.append(table(("Alerts",), [(alert_text(change),) for change in alerts[-200:]]))
-    return [*fragments, table(("", ""), figures)]
+    said = [text(note, note=True) for note in notes(reading)]
+    return [*said, *_charts(reading), table(("Figure", "Value"), figures)]
 
 
 def _charts(reading: LogReading) -> list[Fragment]:
@@ -115,8 +114,9 @@ def _charts(reading: LogReading) -> list[Fragment]:
 def _bars(values: list[dict[str, Any]], field: str, title: str) -> dict[str, Any]:
     """Return the spec of a bar chart of `field` over time, coloured by kind where it is requests."""
     colours = {"domain": ["well", "4xx", "5xx"], "range": ["#1f78b3", "#fdbf6f", "#e31a1c"]}
+    axis = {"format": "%d %b %H:%M", "labelOverlap": True}
     encoding: dict[str, Any] = {
-        "x": {"field": "time", "type": "temporal", "scale": {"type": "utc"}, "title": None},
+        "x": {"field": "time", "type": "temporal", "scale": {"type": "utc"}, "title": None, "axis": axis},
         "x2": {"field": "to"},
         "y": {"field": field, "type": "quantitative", "aggregate": "sum", "title": title},
         "tooltip": [
