@@ -5,6 +5,7 @@ Rule: log lines go to the file named, or to standard output; everything said goe
 
 import sys
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, BinaryIO
 
@@ -16,22 +17,40 @@ from trivet.errors import InputError
 _MOST_RATE = 500_000
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class SiteOptions:
+    """What is made up."""
+
+    factor: float = 2.0
+    "Variety: 1,000 distinct URLs times this."
+    seed: int | None = None
+    "The same seed makes the same requests."
+    addresses: int = 5_000
+    "Distinct client addresses."
+    malformed: float = 0.0
+    "Share of malformed lines."
+    flood: float = 0.0
+    "Share of lines of one flooding client."
+    burst_every: float = 0.0
+    "A burst every so many seconds (0: none)."
+    burst_length: float = 10.0
+    "Seconds a burst takes."
+    burst_times: float = 5.0
+    "How many times the pace it has."
+    devices: int = 0
+    "Devices in a fleet that asks in lock-step (0: none)."
+    device_period: float = 150.0
+    "Seconds between two requests of the fleet."
+
+
 def generate(
     out: Annotated[str, Parameter(allow_leading_hyphen=True)] = "-",
     *,
     rate: float = 10.0,
     for_: Annotated[float | None, Parameter(name="--for")] = None,
     lines: int | None = None,
-    factor: float = 2.0,
-    seed: int | None = None,
-    addresses: int = 5_000,
-    malformed: float = 0.0,
-    flood: float = 0.0,
-    burst_every: float = 0.0,
-    burst_length: float = 10.0,
-    burst_times: float = 5.0,
-    devices: int = 0,
-    device_period: float = 150.0,
+    made: SiteOptions = SiteOptions(),
 ) -> int:
     """Write made-up Combined log lines at a pace, until stopped.
 
@@ -45,26 +64,6 @@ def generate(
         End after so many seconds.
     lines
         End after so many lines.
-    factor
-        Variety: 1,000 distinct URLs times this.
-    seed
-        The same seed makes the same requests.
-    addresses
-        Distinct client addresses.
-    malformed
-        Share of malformed lines.
-    flood
-        Share of lines of one flooding client.
-    burst_every
-        A burst every so many seconds (0: none).
-    burst_length
-        Seconds a burst takes.
-    burst_times
-        How many times the pace it has.
-    devices
-        Devices in a fleet that asks in lock-step (0: none).
-    device_period
-        Seconds between two requests of the fleet.
     """
     import numpy as np
 
@@ -73,12 +72,13 @@ def generate(
 
     if not 1 <= rate <= _MOST_RATE:
         raise InputError(f"--rate must be from 1 to {_MOST_RATE} lines a second")
-    if addresses < 1 or devices < 0 or (lines is not None and lines < 1):
+    if made.addresses < 1 or made.devices < 0 or (lines is not None and lines < 1):
         raise InputError("--addresses and --lines must be 1 or more, --devices 0 or more")
     site = Site(
-        factor, addresses, malformed, flood, burst_every, burst_length, burst_times, devices, device_period
-    )
-    maker = LineMaker(site, np.random.default_rng(seed))
+        made.factor, made.addresses, made.malformed, made.flood, made.burst_every, made.burst_length,
+        made.burst_times, made.devices, made.device_period,
+    )  # fmt: skip
+    maker = LineMaker(site, np.random.default_rng(made.seed))
     with _opened(out) as stream:
         written = write_paced(stream, maker, site, rate=rate, for_s=for_, most_lines=lines)
     tell(written.report())
