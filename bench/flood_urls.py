@@ -44,7 +44,7 @@ def main() -> None:
         "--json",
         "--engine",
         "kernel",
-        "--memory-cap",
+        "--memory-mb",
         CAP_MIB,
     ]
     start = time.perf_counter()

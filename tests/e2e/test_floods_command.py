@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from trivet.cli.main import run
+
 START = 1717372800
 
 
@@ -38,22 +40,38 @@ def calm_log() -> str:
     return "".join(line(START + k * k * 17 % 3600, f"10.7.0.{k % 5}", f"/p{k % 7}") for k in range(40))
 
 
-def test_exit_codes_and_fail_on(tmp_path: Path) -> None:
+def test_exit_codes_and_fail_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fleet, calm = tmp_path / "fleet.log", tmp_path / "calm.log"
     fleet.write_text(fleet_log(12))
     calm.write_text(calm_log())
-    assert trivet(str(calm)).returncode == 0
     found = trivet(str(fleet))
     assert found.returncode == 1
     assert "12 devices ask for /checkin every 150 s" in found.stdout
-    assert trivet(str(fleet), "--fail-on", "storms,pace").returncode == 0
-    assert trivet(str(fleet), "--fail-on", "none").returncode == 0
-    assert trivet(str(fleet), "--fail-on", "lockstep").returncode == 1
-    for argv in (["--fail-on", "sharks"], ["--pair-by", "x"], ["--date", "today"], ["--memory-cap", "0"]):
-        wrong = trivet(str(fleet), *argv)
-        assert wrong.returncode == 2
-        assert argv[0] in wrong.stderr
-        assert "Traceback" not in wrong.stderr
+    for argv, code in (
+        ([str(calm)], 0),
+        ([str(fleet), "--fail-on", "storms,pace"], 0),
+        ([str(fleet), "--fail-on", "none"], 0),
+        ([str(fleet), "--fail-on", "lockstep"], 1),
+    ):
+        assert run(["floods", *argv]) == code, argv
+    capsys.readouterr()
+    for argv in (
+        ["--fail-on", "sharks"],
+        ["--pair-by", "x"],
+        ["--date", "today"],
+        ["--memory-mb", "0"],
+        ["--nope"],
+    ):
+        assert run(["floods", str(fleet), *argv]) == 2
+        assert argv[0] in capsys.readouterr().err
+
+
+def test_standard_input_is_read() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "trivet", "floods", "-", "--json"],
+        input=fleet_log(7), capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert len(json.loads(ran.stdout)["lockstep"][0]["devices"]) == 7
 
 
 def test_the_fleet_is_in_the_agreed_shape(tmp_path: Path) -> None:

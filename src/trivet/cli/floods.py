@@ -3,10 +3,14 @@
 Rule: exit code 1 says that something was found (only of the kinds in `--fail-on`, when given).
 """
 
+import asyncio
+import contextlib
 import json
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal
@@ -24,20 +28,48 @@ from trivet.monitor.terminal_text import printable
 app = App(name="floods", help="Find devices and fleets in access logs that flood a server.")
 
 
+@Parameter(name="*")
+@dataclass(frozen=True)
+class ReadingOptions:
+    """How logs are read."""
+
+    pair_by: str = "target"
+    "What counts as the URL: target, path, or path+PARAM (the path and a query parameter's value)."
+    format_: Annotated[str | None, Parameter(name="--format")] = None
+    "The log format, when detection is not wanted."
+    engine: Literal["auto", "kernel", "regex"] = "auto"
+    "The compiled kernel for large logs, else a regular expression; same answers."
+    memory_mb: int = 512
+    "Memory for requests; what does not fit is spilled to temporary files, with --follow it is sketched."
+    date_: Annotated[str | None, Parameter(name="--date")] = None
+    "The day for {date}, as 2024-06-05; default yesterday."
+    ssh_timeout: float = 300
+    "Seconds that fetching one log over ssh may take."
+
+
+@Parameter(name="*")
+@dataclass(frozen=True)
+class FollowOptions:
+    """Following live."""
+
+    follow: Annotated[bool, Parameter(alias="-f", negative="")] = False
+    "Go on reading as the logs grow and tell findings as they come up."
+    from_start: Annotated[bool, Parameter(negative="")] = False
+    "With --follow: also read what the files hold already."
+    every: float = 60.0
+    "With --follow: seconds from judgement to judgement."
+    for_: Annotated[float | None, Parameter(name="--for")] = None
+    "With --follow: end after so many seconds."
+
+
 @app.default
 def floods(
-    sources: Annotated[list[str], Parameter(name="SOURCE", negative=())],
-    /,
-    *,
+    *sources: Annotated[str, Parameter(allow_leading_hyphen=True)],
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     html: Path | None = None,
-    pair_by: str = "target",
     fail_on: str = ",".join(KINDS),
-    date_: Annotated[str | None, Parameter(name="--date")] = None,
-    format_: Annotated[str | None, Parameter(name="--format")] = None,
-    engine: Literal["auto", "kernel", "regex"] = "auto",
-    memory_cap: float = 512,
-    ssh_timeout: float = 300,
+    reading: ReadingOptions = ReadingOptions(),
+    live: FollowOptions = FollowOptions(),
 ) -> int:
     """Report the top (IP, URL) pairs, the busiest IP hour by hour, and whatever looks like a flood.
 
@@ -49,34 +81,22 @@ def floods(
         Print one JSON object.
     html
         Write a page with plots to this file too.
-    pair_by
-        What counts as the URL: target, path, or path+PARAM (the path and a query parameter's value).
     fail_on
         Kinds of findings that make the exit code 1: lockstep,steady,pace,storms; none for never.
-    date_
-        The day for {date}, as 2024-06-05; default yesterday.
-    format_
-        The log format, when detection is not wanted.
-    engine
-        What reads the lines: the compiled kernel for large logs, else a regular expression; same answers.
-    memory_cap
-        MiB that requests may take in memory; what does not fit is spilled to temporary files.
-    ssh_timeout
-        Seconds that fetching one log over ssh may take.
     """
     kinds = failing_kinds(fail_on)
-    pairing(pair_by)
-    day = report_day(date_)
-    if memory_cap < 1 or ssh_timeout <= 0:
-        raise InputError("--memory-cap wants at least 1 MiB, --ssh-timeout more than 0 seconds")
+    check(sources, reading)
+    day = report_day(reading.date_)
+    if live.follow:
+        return follow_files(sources, reading, live, kinds, json_)
     plan = Plan(
         sources=[parse_source(text, day) for text in sources],
-        day=day if date_ or any(names_date(text) for text in sources) else None,
-        pair_by=pair_by,
-        format_name=format_,
-        engine=engine,
-        memory_cap_bytes=int(memory_cap * 2**20),
-        ssh_timeout_s=ssh_timeout,
+        day=day if reading.date_ or any(names_date(text) for text in sources) else None,
+        pair_by=reading.pair_by,
+        format_name=reading.format_,
+        engine=reading.engine,
+        memory_cap_bytes=reading.memory_mb << 20,
+        ssh_timeout_s=reading.ssh_timeout,
         now=time.time(),
     )
     with tempfile.TemporaryDirectory(prefix="trivet-floods-") as folder:
@@ -84,6 +104,35 @@ def floods(
     tell(plan, outcome, json_, html)
     found = sum(report.count(kinds) for report in (outcome.whole, *(one.report for one in outcome.servers)))
     return 1 if found else 3 if outcome.failed else 0
+
+
+def check(sources: Sequence[str], reading: ReadingOptions) -> None:
+    """Raise InputError for options that make no sense."""
+    for name in sources:
+        if name.startswith("-") and name != "-":
+            raise InputError(f"there is no option {name}; trivet floods --help lists them")
+    if not sources:
+        raise InputError("name at least one log file, for example: trivet floods /var/log/nginx/access.log")
+    pairing(reading.pair_by)
+    if reading.memory_mb < 16 or reading.ssh_timeout <= 0:
+        raise InputError("--memory-mb wants at least 16, --ssh-timeout more than 0 seconds")
+
+
+def follow_files(
+    files: Sequence[str], reading: ReadingOptions, live: FollowOptions, kinds: Sequence[str], as_object: bool
+) -> int:
+    """Follow `files`; return 1 if something was found."""
+    from trivet.cli.floods_follow import follow
+    from trivet.io.log_tail import LogTail
+    from trivet.monitor.flood_live import LiveFloods
+
+    if "-" in files or any(name.startswith("ssh") and ":" in name for name in files):
+        raise InputError("only files can be followed; leave --follow out, or run trivet on that machine")
+    if live.every <= 0:
+        raise InputError("--every must be more than 0 seconds")
+    with contextlib.closing(LogTail(files, live.from_start)) as tail:
+        floods = LiveFloods(tail, reading.pair_by, reading.format_, reading.memory_mb << 20)
+        return asyncio.run(follow(floods, kinds, every_s=live.every, for_s=live.for_, as_object=as_object))
 
 
 def tell(plan: Plan, outcome: Outcome, as_object: bool, html: Path | None) -> None:

@@ -151,7 +151,9 @@ def wants_kernel(form: LogFormat, size_bytes: int, engine: str) -> bool:
     """
     if engine == "regex" or form.name not in KERNEL_FORMATS or find_spec("numba") is None:
         return False
-    return engine == "kernel" or size_bytes >= (KERNEL_BYTES if kernel_is_compiled() else COMPILE_BYTES)
+    if engine == "kernel" or size_bytes >= COMPILE_BYTES:
+        return True
+    return size_bytes >= KERNEL_BYTES and kernel_is_compiled()
 
 
 def kernel_is_compiled() -> bool:

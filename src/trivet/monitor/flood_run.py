@@ -133,7 +133,7 @@ def note_times(reading: Reading, collector: Collector, report: FloodReport) -> N
             f"{report.far_stamps:,} requests are stamped over 400 days from the rest; counted, but in no hour"
         )
     if collector.spilled_rows:
-        reading.problems.append(f"{collector.spilled_rows:,} requests passed --memory-cap and went to disk")
+        reading.problems.append(f"{collector.spilled_rows:,} requests passed --memory-mb and went to disk")
 
 
 def as_json(plan: Plan, outcome: Outcome) -> dict[str, Any]:
