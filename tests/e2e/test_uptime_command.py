@@ -100,6 +100,14 @@ def test_a_probe_stops_when_asked_and_keeps_what_it_has(service: str, tmp_path: 
     assert sum(row["samples"] for row in rows) == 1
 
 
+def test_stores_of_several_places_are_reported_together(service: str, tmp_path: Path) -> None:
+    stores = [str(tmp_path / f"{place}.sqlite") for place in ("london", "newark")]
+    for place, store in zip(("london", "newark"), stores, strict=True):
+        trivet("probe", f"{service}/", "--count", "1", "--place", place, "--store", store)
+    ran = trivet("report", "--json", "--store", stores[0], "--store", stores[1])
+    assert [row["place"] for row in json.loads(ran.stdout)["rows"]] == ["london", "newark"]
+
+
 def timed_line(second: int, took: str, status: int = 200) -> str:
     """Return an nginx line with its request time behind."""
     stamp = f"05/Jun/2024:10:{second // 60:02}:{second % 60:02} +0000"

@@ -183,7 +183,7 @@ def report(
     since: str | None = None,
     until: str | None = None,
     chart: Path | None = None,
-    store: Path | None = None,
+    store: Annotated[list[Path] | None, Parameter(negative="")] = None,
 ) -> int:
     """Report availability, shares over 1 s and 10 s, and percentiles by period and place.
 
@@ -204,13 +204,15 @@ def report(
     chart
         Write a page (.html) or a picture (.svg, .png) to this file.
     store
-        The store's file.
+        The store's file; several, say of several places, are reported together.
     """
     end = min(time.time(), day_start(until) + DAY_S) if until else time.time()
     days = _DEFAULT_DAYS[by]
     start = day_start(since) if since else end - days * DAY_S if days else 0.0
-    with contextlib.closing(UptimeStore(store or default_store(), must_exist=True)) as opened:
-        series = opened.read(since=start, until=end, place=place, url=url)
+    series = []
+    for path in store or [default_store()]:
+        with contextlib.closing(UptimeStore(path, must_exist=True)) as opened:
+            series += opened.read(since=start, until=end, place=place, url=url)
     rows = report_rows(series, by)
     if chart:
         write_report(chart, rows, series, by)

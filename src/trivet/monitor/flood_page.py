@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from trivet.errors import InputError
 from trivet.insight.flood_report import KINDS, FloodReport
 from trivet.monitor.chart_files import chart_fragment
 from trivet.monitor.flood_run import Outcome, Plan
@@ -19,7 +20,10 @@ MOST_ROWS_HIGH = 480
 
 
 def write_page(out: Path, plan: Plan, outcome: Outcome) -> None:
-    """Write the page on all of `outcome` to `out`: a tab for each server, first one for all together."""
+    """Write the page on all of `outcome` to `out`: a tab for each server, first one for all together.
+
+    Raises InputError when `out` can't be written.
+    """
     tabs: dict[str, list[Fragment]] = {}
     if len(outcome.servers) > 1:
         tabs["All servers"] = list(fragments(outcome.whole, []))
@@ -35,7 +39,10 @@ def write_page(out: Path, plan: Plan, outcome: Outcome) -> None:
     requests = sum(one.reading.records for one in outcome.servers)
     servers = len(outcome.servers)
     subtitle = f"{requests:,} requests" + (f" on {servers} servers" if servers > 1 else "")
-    out.write_text(page(f"Floods{day}", tabs, subtitle=subtitle), encoding="utf-8")
+    try:
+        out.write_text(page(f"Floods{day}", tabs, subtitle=subtitle), encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"can't write {out}: {error.strerror}") from error
 
 
 def fragments(report: FloodReport, problems: list[str]) -> Iterator[Fragment]:

@@ -1,7 +1,8 @@
 """Response times out of access logs into the uptime store.
 
 Rule: a log that was imported before goes on where it ended, known by its first line; nothing counts twice.
-Rule: a request is available when the server did not fail (status below 500): a 404 is the client's affair.
+Rule: a request is available when the server did not fail (a status below 500): a 404 is the client's affair,
+status 0 is a connection that ended before the answer.
 """
 
 from dataclasses import dataclass
@@ -71,4 +72,4 @@ def rolled(records: list[AccessRecord]) -> list[Hour]:
     at = np.array([record.time_s for record in records], dtype=np.float64)
     took = np.array([record.duration_s for record in records], dtype=np.float64) * 1000
     status = np.array([record.status for record in records], dtype=np.int64)
-    return roll_up(at, took, status < 500, np.ones(len(records), dtype=bool))
+    return roll_up(at, took, (status > 0) & (status < 500), np.ones(len(records), dtype=bool))

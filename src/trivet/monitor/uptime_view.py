@@ -10,6 +10,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+from trivet.errors import InputError
 from trivet.insight.uptime import Series
 from trivet.monitor.chart_files import chart_svg, write_chart
 from trivet.monitor.html_page import Fragment, heading, image, page, table, text
@@ -167,10 +168,21 @@ def page_cells(row: Row) -> list[object]:
 
 
 def write_report(out: Path, rows: Sequence[Row], series: Sequence[Series], by: str) -> None:
-    """Write the chart to `out`: a whole page for .html, else the picture alone (.svg, .png)."""
-    if out.suffix.lower() not in (".html", ".htm"):
-        write_chart(chart(rows, by), out, title="Uptime")
-        return
+    """Write the chart to `out`: a whole page for .html, else the picture alone (.svg, .png).
+
+    Raises InputError for another suffix and when `out` can't be written.
+    """
+    try:
+        if out.suffix.lower() in (".html", ".htm"):
+            out.write_text(report_page(rows, series, by), encoding="utf-8")
+        else:
+            write_chart(chart(rows, by), out, title="Uptime")
+    except OSError as error:
+        raise InputError(f"can't write {out}: {error.strerror}") from error
+
+
+def report_page(rows: Sequence[Row], series: Sequence[Series], by: str) -> str:
+    """Return the page: the chart, a table for each place and URL, the latest outages."""
     parts: list[Fragment] = [
         image(
             chart_svg(chart(rows, by)).encode(),
@@ -186,4 +198,4 @@ def write_report(out: Path, rows: Sequence[Row], series: Sequence[Series], by: s
     parts.append(
         text("'Not probed' is time in which the probe did not run; it counts neither way.", note=True)
     )
-    out.write_text(page("Uptime", {"Uptime": parts}), encoding="utf-8")
+    return page("Uptime", {"Uptime": parts})

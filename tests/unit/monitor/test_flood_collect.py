@@ -1,5 +1,7 @@
 """Requests beyond the memory cap go to disk, and the report stays the same."""
 
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -64,3 +66,22 @@ def test_the_clock_going_back_is_counted(tmp_path: Path) -> None:
     report = collector.report(1e12)
     assert report.busiest is not None
     assert report.busiest.hits == 5
+
+
+def test_a_full_disk_is_told(tmp_path: Path) -> None:
+    """The file size limit of a child plays the full disk."""
+    script = (
+        "import resource, sys; from pathlib import Path\n"
+        "from trivet.errors import TrivetError\n"
+        "from trivet.monitor.flood_collect import Collector\n"
+        "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 17, 1 << 17))\n"
+        "collector = Collector(1 << 18, Path(sys.argv[1]) / 'x')\n"
+        "try:\n"
+        "    for k in range(900_000): collector.add(b'a', b'/u%d' % k, float(k), 0, 'f', k)\n"
+        "except TrivetError as error: print(error)\n"
+    )
+    ran = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, timeout=60)
+    assert "can't grow" in ran.stdout
+    assert "TMPDIR" in ran.stdout
+    assert list((tmp_path / "x").iterdir()) == [], "spilled rows lie in files without names"
