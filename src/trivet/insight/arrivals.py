@@ -65,6 +65,13 @@ class Arrivals:
             line=self.line[rows],
         )
 
+    def compact(self) -> "Arrivals":
+        """Return the same rows with only the names that they use."""
+        ips, ip = np.unique(self.ip, return_inverse=True)
+        urls, url = np.unique(self.url, return_inverse=True)
+        names = [self.ips[k] for k in ips.tolist()], [self.urls[k] for k in urls.tolist()]
+        return replace(self, ip=ip, url=url, ips=names[0], urls=names[1])
+
     def with_urls(self, urls: list[str]) -> "Arrivals":
         """Return the same rows with each name of `self.urls` exchanged for the one at its place in `urls`."""
         names: dict[str, int] = {}

@@ -78,7 +78,7 @@ def analyse_parts(by_url: Iterable[Arrivals], by_ip: Iterable[Arrivals], time: L
         believed = time.believed(part)
         tell(report, believed, "pace", find_pace_changes(believed, time, devices))
         leaders = np.array([ip for ip, _ in ip_ranking(part)], dtype=np.int64)
-        mine = part.select(np.isin(part.ip, leaders))
+        mine = part.select(np.isin(part.ip, leaders)).compact()
         top = mine if top is None else leading(top, mine)
     if top is not None:
         report.busiest = busiest(top, time.shown)
@@ -99,7 +99,7 @@ def leading(rows: Arrivals, more: Arrivals) -> Arrivals:
     """Return the rows of the busiest clients out of two tables that share no client."""
     both = concatenate(rows, more)
     leaders = np.array([ip for ip, _ in ip_ranking(both)], dtype=np.int64)
-    return both.select(np.isin(both.ip, leaders))
+    return both.select(np.isin(both.ip, leaders)).compact()
 
 
 def find_fleets_by_target_and_path(arrivals: Arrivals) -> list[LockstepFinding]:

@@ -130,14 +130,13 @@ def rebuilt(arrivals: Arrivals) -> ArrivalBuilder:
 
 def batch_of(arrivals: Arrivals) -> Batch:
     """Return `arrivals` of one file as a batch with the names they use."""
-    ips, ip = np.unique(arrivals.ip, return_inverse=True)
-    urls, url = np.unique(arrivals.url, return_inverse=True)
+    used = arrivals.compact()
     return Batch(
-        ips=[unescape(arrivals.ips[k]) for k in ips],
-        urls=[unescape(arrivals.urls[k]) for k in urls],
-        t=arrivals.t,
-        offset_s=arrivals.offset_s,
-        ip=ip,
-        url=url,
-        line=arrivals.line,
+        ips=[unescape(ip) for ip in used.ips],
+        urls=[unescape(url) for url in used.urls],
+        t=used.t,
+        offset_s=used.offset_s,
+        ip=used.ip,
+        url=used.url,
+        line=used.line,
     )

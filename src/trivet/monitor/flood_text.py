@@ -53,10 +53,8 @@ def lines_of(server: str, report: FloodReport, reading: Reading) -> Iterator[str
 
 def summary(report: FloodReport) -> str:
     """Return in one line what was found."""
-    found = [
-        f"{TITLES[kind].lower()}: {len(report.findings[kind])}" for kind in KINDS if report.findings[kind]
-    ]
-    return f"Found {', '.join(found)}." if found else NOTHING
+    found = [f"{TITLES[kind]} ({len(report.findings[kind])})" for kind in KINDS if report.findings[kind]]
+    return f"Found: {', '.join(found)}." if found else NOTHING
 
 
 def findings_lines(report: FloodReport) -> Iterator[str]:
