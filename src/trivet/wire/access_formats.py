@@ -22,7 +22,7 @@ from trivet.wire.access_log import (
     unwrap,
 )
 
-SAMPLE_BYTES = 1 << 20
+SAMPLE_BYTES = 4 << 20
 SAMPLE_LINES = 1000
 _IP = re.compile(rb"^\S+ (?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-fA-F]*:[0-9a-fA-F:.]+) ")
 

@@ -24,9 +24,16 @@ from trivet.insight.logs.summary import Fed
 from trivet.io.log_tail import Chunk, LogTail
 from trivet.monitor.logs.batch import FileRead, LogReading
 from trivet.monitor.logs.engine_choice import KERNEL_FORMATS, EngineChoice, choose_engine
-from trivet.wire.access_formats import LogFormat, detect_format, named_format
+from trivet.wire.access_formats import (
+    SAMPLE_BYTES,
+    SAMPLE_LINES,
+    LogFormat,
+    detect_format,
+    named_format,
+)
 
 TICK_S = 0.05
+_NEWLINE = b"\n"
 GRACE_S = 2
 _LOOK_S = 0.5
 
@@ -67,6 +74,8 @@ class LiveLogs:
     alerts: list[AlertChanged] = field(default_factory=list)
     malformed_lines: int = 0
     _formats: dict[str, LogFormat] = field(default_factory=dict)
+    _undecided: dict[str, bytes] = field(default_factory=dict)
+    _left_out: set[str] = field(default_factory=set)
     _engine: KernelEngine | RegexEngine | None = None
     _why: str = ""
     _watch: AlertWatch = field(init=False)
@@ -118,11 +127,9 @@ class LiveLogs:
     def _feed(self, chunk: Chunk) -> Fed | None:
         log_format = self._formats.get(chunk.path)
         if log_format is None:
-            try:
-                log_format = self._format_of(chunk)
-            except InputError as error:
-                self.notes.append(f"left out: {error}")
-                self.progress.bytes_read += len(chunk.data)
+            chunk = Chunk(chunk.path, self._undecided.pop(chunk.path, b"") + chunk.data)
+            log_format = self._format_of(chunk)
+            if log_format is None:
                 return None
         if self._engine is None:
             self._make_engine(log_format.name)
@@ -132,15 +139,25 @@ class LiveLogs:
         assert self._engine is not None
         return self._engine.feed(chunk.data, log_format)
 
-    def _format_of(self, chunk: Chunk) -> LogFormat:
-        if self.format_name:
-            found = named_format(self.format_name, chunk.data)
-        else:
-            found = detect_format(chunk.data, chunk.path)
-        if isinstance(self._engine, KernelEngine) and found.name not in KERNEL_FORMATS:
-            raise InputError(
-                f"{chunk.path} is {found.title}; say --engine regex to follow it with the others"
+    def _format_of(self, chunk: Chunk) -> LogFormat | None:
+        """Return the format of a file by its first lines; None while they do not tell, or when it is none."""
+        if chunk.path in self._left_out:
+            return None
+        try:
+            found = (
+                named_format(self.format_name, chunk.data)
+                if self.format_name
+                else detect_format(chunk.data, chunk.path)
             )
+            if isinstance(self._engine, KernelEngine) and found.name not in KERNEL_FORMATS:
+                raise InputError(f"{chunk.path} is {found.title}; follow it with --engine regex")
+        except InputError as error:
+            if chunk.data.count(b"\n") < SAMPLE_LINES and len(chunk.data) < SAMPLE_BYTES:
+                self._undecided[chunk.path] = chunk.data
+            else:
+                self._left_out.add(chunk.path)
+                self.notes.append(f"left out: {error}")
+            return None
         self._formats[chunk.path] = found
         return found
 
@@ -201,6 +218,10 @@ class LiveLogs:
             fed = self._feed(chunk)
             if fed is not None:
                 self._note(fed)
+        for path, lines in self._undecided.items():
+            self.notes.append(
+                f"left out: {path}: none of its {lines.count(_NEWLINE)} lines is an access record"
+            )
         return self.reading()
 
     def drill(self, kind: str, name: bytes) -> Drill:
