@@ -10,8 +10,8 @@ from typing import Any
 from xmlrpc.client import Binary, Fault, ServerProxy
 
 import pytest
-from bank_process import BankProcess, Keeper, random_blob, root_for
 
+from bank_process import BankProcess, Keeper, random_blob, root_for
 from trivet.io.link import Link
 from trivet.volume.attributes import Inode
 from trivet.volume.extents import Piece, pack_extents

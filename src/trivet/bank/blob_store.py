@@ -39,6 +39,7 @@ class BlobStore:
         self._dirty: dict[int, Segment] = {}
         self._active: Segment | None = None
         self._last_number = 0
+        self._looked_at = 0
         self.index = BlobIndex()
         self.stored_bytes = 0
 
@@ -125,10 +126,10 @@ class BlobStore:
     def get(self, name: int, offset: int, length: int) -> tuple[Place, int, int] | None:
         """Return (place, start, end), the whole pieces that cover a range; None if there is no such blob."""
         place = self.index.get(name)
-        if place is None:
+        if place is None or place.segment not in self._segments:
             return None
         start, end = piece_range(place.size, offset, length)
-        return place, start, max(start, end)
+        return place, min(start, place.size), max(min(start, place.size), end)
 
     def read_now(self, place: Place, start: int, end: int) -> tuple[BlobData, Data] | None:
         """Return the bytes [start, end) of the blob at `place` if they are in memory, None if not."""
@@ -211,9 +212,16 @@ class BlobStore:
         spoil(segment, place, data)
         self._dirty[segment.number] = segment
 
-    def notice_lost_files(self) -> None:
-        """Forget what stood in segment files that were deleted, swapped or cut, and take in what is there."""
-        for segment in list(self._segments.values()):
+    def notice_lost_files(self, at_most: int = 1 << 24) -> None:
+        """Forget what stood in segment files that were deleted, swapped or cut, and take in what is there.
+
+        Looks at `at_most` segments, going on where it stopped the last time.
+        """
+        numbers = list(self._segments)
+        first = self._looked_at % max(len(numbers), 1)
+        self._looked_at = first + at_most
+        for number in (numbers[first:] + numbers[:first])[:at_most]:
+            segment = self._segments[number]
             if segment.is_in_place():
                 continue
             lost = list(self.index.in_segment(segment.number))

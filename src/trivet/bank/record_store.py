@@ -94,10 +94,11 @@ class RecordStore:
                 pass
             self._overlay.settle(last, changes)
 
-    def start(self) -> None:
-        """Begin to apply in the background, on the running loop."""
+    def start(self) -> asyncio.Task[None]:
+        """Begin to apply in the background, on the running loop; return the task, which must not fail."""
         self._thread = StoreThread("records", self._table)
         self._applying = asyncio.create_task(self._keep_applying())
+        return self._applying
 
     async def stop(self) -> None:
         """Apply what may be applied, sync it and close the file."""

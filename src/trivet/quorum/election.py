@@ -10,11 +10,12 @@ from typing import Literal
 
 from trivet.errors import CorruptReplica, NoMajority
 from trivet.quorum.follower import Follower
-from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, Stuck
+from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, NotAcceptor, Stuck
 from trivet.quorum.leader_log import LeaderLog
+from trivet.quorum.membership import Config
 from trivet.quorum.takeover import refuse_rollback, takeover
-from trivet.wire.entries import open_entry, split_entries
-from trivet.wire.journal_messages import Identity, ReadLog
+from trivet.wire.entries import Epoch, open_entry, split_entries
+from trivet.wire.journal_messages import Identity, Prepare, ReadLog
 
 READ_BYTES = 4 << 20
 SETTLE_S = 0.3
@@ -29,7 +30,7 @@ class Election:
     """
 
     def __init__(
-        self, volume_key: bytes, followers: Mapping[int, Follower], now: float, *,
+        self, volume_key: bytes, epoch: Epoch, followers: Mapping[int, Follower], now: float, *,
         high_water: int, fresh: bool, accept_rollback: bool, accept_cut: bool,
     ) -> None:  # fmt: skip
         self.phase: Literal["prepare", "read", "check", "form", "done"] = "prepare"
@@ -37,6 +38,7 @@ class Election:
         self.by_suspects = False
         self.mark = high_water
         self._volume_key = volume_key
+        self._epoch = epoch
         self._followers = followers
         self._fresh = fresh
         self._accept_rollback = accept_rollback
@@ -45,10 +47,13 @@ class Election:
         self._settled_at = float("inf")
         self._winner = 0
         self._told = ""
+        self._rolled_back: list[tuple[int, str, int]] | None = None
 
     def consider(self, now: float) -> list[LeaderCommand]:
         """Elect, if the promises at hand allow it; called whenever one came in and as time goes by."""
         if self.phase != "prepare":
+            return []
+        if self._rolled_back is not None and self._rolled_back == self._heads():
             return []
         everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
         if self._fresh and self._is_new(everybody):
@@ -66,8 +71,6 @@ class Election:
                     raise
                 self._winner = takeover(replies, len(self._followers), suspects_elect=True)
                 self.by_suspects = True
-            if not self._accept_rollback:
-                refuse_rollback(everybody, len(self._followers), self.mark)
         except NoMajority as reason:
             return self._stuck(str(reason))
         if not all_answered:
@@ -123,12 +126,22 @@ class Election:
                 if entry.slot <= identity.head:
                     self.log.add(entry)
         except CorruptReplica:
-            return self.disqualify(bank, now)
-        if self.log.head < identity.head:
-            return [self._read_more(now)] if self.log.head > before else self.disqualify(bank, now)
-        if self.log.head_hash != identity.head_hash:
-            return self.disqualify(bank, now)
+            return self._doubt(now)
+        if before < self.log.head < identity.head:
+            return [self._read_more(now)]
+        if (self.log.head, self.log.head_hash) != (identity.head, identity.head_hash):
+            return self._doubt(now)
         return self._have_log(now)
+
+    def _doubt(self, now: float) -> list[LeaderCommand]:
+        """Ask the winner once more who it is: an earlier leader's late Trim may have moved its floor."""
+        follower = self._followers[self._winner]
+        if follower.doubted:
+            return self.disqualify(self._winner, now)
+        self.phase = "prepare"
+        follower.reset("preparing")
+        follower.doubted = True
+        return [follower.send(Prepare(self._epoch), now)]
 
     def disqualify(self, bank: int, now: float) -> list[LeaderCommand]:
         """Elect again without `bank`: its log can't be read, or its server is gone."""
@@ -137,35 +150,45 @@ class Election:
             self.phase = "prepare"
         return self.consider(now)
 
+    def _heads(self) -> list[tuple[int, str, int]]:
+        """Who has answered with what."""
+        answers = ((bank, follower.identity) for bank, follower in self._followers.items())
+        return [(bank, i.incarnation, i.head) for bank, i in answers if i is not None]
+
     def _have_log(self, now: float) -> list[LeaderCommand]:
         self.log.find_landmarks()
         config = self.log.config
         if config is None and self.log.head > 0:
             return self.disqualify(self._winner, now)
-        stale = [
-            bank
-            for bank, follower in self._followers.items()
-            if config is not None
-            and follower.identity is not None
-            and follower.identity.standing in ("voter", "suspect")
-            and not follower.excluded
-            and not config.names(bank, follower.identity.incarnation)
-        ]
-        if stale:
-            for bank in stale:
-                self._followers[bank].excluded = True
+        if config is not None and (commands := self._unseat(config)) is not None:
             self.phase = "prepare"
-            return self.consider(now)
+            return commands + self.consider(now)
         if self.log.entries:
             self.mark = max(self.mark, self.log.entries[-1].body.durable)
-        try:
-            everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
-            if not self._accept_rollback:
-                refuse_rollback(everybody, len(self._followers), self.mark)
-        except NoMajority as reason:
-            self.phase = "prepare"
-            return self._stuck(str(reason))
+        if not self._accept_rollback:
+            answers = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
+            try:
+                refuse_rollback(answers, len(self._followers), self.mark)
+            except NoMajority as reason:
+                self.phase = "prepare"
+                self._rolled_back = self._heads()
+                return self._stuck(str(reason))
         return self._check_blobs()
+
+    def _unseat(self, config: Config) -> list[LeaderCommand] | None:
+        """Take the vote from every server that `config` does not name; None if there was none to take."""
+        found = None
+        for bank, follower in self._followers.items():
+            identity = follower.identity
+            if identity is None or follower.excluded or identity.standing not in ("voter", "suspect"):
+                continue
+            if not config.names(bank, identity.incarnation):
+                found = found or []
+                follower.excluded = True
+                port = config.seats[bank].port if bank in config.seats else identity.port
+                if port != identity.port:
+                    found.append(NotAcceptor(bank, port))
+        return found
 
     def _check_blobs(self) -> list[LeaderCommand]:
         """Entries above the last mark may name blobs that too few banks kept.

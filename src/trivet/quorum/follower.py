@@ -32,7 +32,7 @@ class Follower:
 
     __slots__ = (
         "_inflight", "_inflight_bytes", "admit_after", "applied", "bank", "behind", "compared", "counted",
-        "degraded", "excluded", "head", "identity", "last_sent_at", "link", "retry_at", "sent", "staged",
+        "degraded", "doubted", "excluded", "head", "identity", "last_sent_at", "link", "retry_at", "sent", "staged",
         "state", "sync_sent", "synced", "syncing_blobs", "want_sync", "was_incarnation", "was_synced",
     )  # fmt: skip
 
@@ -41,7 +41,7 @@ class Follower:
         self.link = 0
         self.was_synced = 0
         self.was_incarnation = ""
-        self.excluded = False
+        self.excluded = self.doubted = False
         self.degraded = False
         self.behind = False
         self.compared = False

@@ -48,7 +48,7 @@ class Leader:
     ) -> None:  # fmt: skip
         self.reign = Reign(volume, volume_key, banks, epoch)
         self.election = Election(
-            volume_key, self.reign.followers, now, high_water=high_water, fresh=fresh,
+            volume_key, epoch, self.reign.followers, now, high_water=high_water, fresh=fresh,
             accept_rollback=accept_rollback, accept_cut=accept_cut,
         )  # fmt: skip
         self._rejoin = Rejoin(self.reign)
@@ -133,6 +133,8 @@ class Leader:
             return [Deposed(refusal.promised)]
         if isinstance(asked, ReadLog):
             return self._elect(self.election.disqualify(follower.bank, now), now)
+        if isinstance(asked, Prepare) and refusal.reason == "standing":
+            return self._rejoin.leave(follower, now)
         if isinstance(asked, Append) and refusal.reason in ("gap", "standing"):
             return self._rejoin.prepare(follower, now)
         return self._rejoin.park(follower, refusal.message, now)
@@ -193,8 +195,16 @@ class Leader:
         return entry, reign.spread(entry, now, sync=sync)
 
     def sync(self, now: float) -> list[LeaderCommand]:
-        """Have every bank sync what it was sent; Durable follows."""
-        return self.reign.sync(now) if self.reign.phase == "serve" else []
+        """Have every bank sync what it was sent; Durable follows. To be called every 50 ms."""
+        return self.reign.sync(now) if self.reign.phase in ("install", "serve") else []
+
+    def may_move(self, bank: int) -> bool:
+        """Tell whether the acceptor's role of `bank` may be given to another of its servers.
+
+        Only when all other banks count: they must accept the CONFIG that names the new server.
+        """
+        others = [follower for follower in self.reign.followers.values() if follower.bank != bank]
+        return self.is_serving and all(follower.counted for follower in others)
 
     def change_config(self, config: Config, now: float) -> list[LeaderCommand]:
         """Author a CONFIG entry (Sealed tells it) and have it synced."""
@@ -230,7 +240,8 @@ class Leader:
         counted = [follower for follower in reign.followers.values() if follower.counted]
         applied = {follower.bank: follower.applied for follower in counted if follower.compared}
         floor = trim_floor(applied, len(reign.followers), log.keep_from, reign.marks.durable)
-        if floor > log.floor:
+        landmarks_stay = max(log.config_slot, log.anchor_slot) <= reign.marks.durable
+        if floor > log.floor and landmarks_stay:
             log.trim(floor)
         return [follower.send(Trim(log.floor), now) for follower in counted]
 

@@ -103,9 +103,14 @@ class Compare(msgspec.Struct, frozen=True):
 
 
 class NotAcceptor(msgspec.Struct, frozen=True):
-    """The server reached for `bank` does not hold the acceptor's role (CONFIG says which one does)."""
+    """The server reached for `bank` does not hold its seat: close the link, connect to the one at `port`.
+
+    `port` is 0 while no CONFIG is known: try the bank's other servers. If it is the very server that was
+    reached, it has lost its store: send it Assign first.
+    """
 
     bank: int
+    port: int
 
 
 LeaderCommand = (

@@ -100,7 +100,8 @@ class Reign:
         commands: list[LeaderCommand] = []
         head = self.log.head
         for follower in self.followers.values():
-            if follower.state == "live" and follower.want_sync < head:
+            dirty = self.marks.dirty_through(follower.bank) and not follower.syncing_blobs
+            if follower.state == "live" and (follower.want_sync < head or dirty):
                 self._want_sync(follower, commands)
                 if follower.wants_sync() and not follower.degraded:
                     commands += follower.pump(self.log, self.epoch, self.marks.durable, now)
@@ -134,15 +135,17 @@ class Reign:
         commands: list[LeaderCommand] = []
         marks = self.marks
         marks.advance()
+        if self.phase == "install" and marks.durable >= self.barrier:
+            self.phase = "serve"
+            commands.append(Serving(self.barrier))
+        if self.phase != "serve":
+            return commands
         if marks.acked > self._told_acked:
             self._told_acked = marks.acked
             commands.append(Acked(marks.acked))
         if marks.durable > self._told_durable:
             self._told_durable = marks.durable
             commands.append(Durable(marks.durable))
-        if self.phase == "install" and marks.durable >= self.barrier:
-            self.phase = "serve"
-            commands.append(Serving(self.barrier))
         return commands + self.admissions(now)
 
     def admissions(self, now: float) -> list[LeaderCommand]:

@@ -20,7 +20,7 @@ class Rejoin:
 
     def prepare(self, follower: Follower, now: float) -> list[LeaderCommand]:
         """Ask for a promise; what was sent before is void."""
-        follower.excluded = False
+        follower.excluded = follower.doubted = False
         self._reign.forget(follower, "preparing")
         return [follower.send(Prepare(self._reign.epoch), now)]
 
@@ -36,7 +36,7 @@ class Rejoin:
     def on_promised(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
         """Take in the answer to Prepare; before the log is known it only waits."""
         if identity.standing == "blobs" or identity.volume != self._reign.volume:
-            return self._leave(follower, now)
+            return self.leave(follower, now)
         follower.identity = identity
         follower.state = "prepared"
         if self.forming:
@@ -55,7 +55,7 @@ class Rejoin:
             seat = config.seats.get(follower.bank)
             if seat is None or seat.port == identity.port:
                 return self._refill(follower, now)
-            return self._leave(follower, now)
+            return self.leave(follower, now)
         commands = self._doubts(follower, identity)
         tail_only = identity.standing == "voter" and identity.accepted_epoch == reign.epoch
         if tail_only and reign.log.joins(identity.head, identity.head_hash):
@@ -63,11 +63,13 @@ class Rejoin:
             return commands + reign.count(follower, now)
         return [*commands, follower.adopt(reign.log, reign.epoch, now)]
 
-    def _leave(self, follower: Follower, now: float) -> list[LeaderCommand]:
+    def leave(self, follower: Follower, now: float) -> list[LeaderCommand]:
         """Have nothing to do with a server that does not hold its bank's seat."""
         self._reign.forget(follower, "parked")
         follower.retry_at = now + RETRY_S
-        return [NotAcceptor(follower.bank)]
+        config = self._reign.log.config
+        seat = config.seats.get(follower.bank) if config else None
+        return [NotAcceptor(follower.bank, seat.port if seat else 0)]
 
     def _refill(self, follower: Follower, now: float) -> list[LeaderCommand]:
         if self._reign.phase != "serve":
@@ -140,12 +142,13 @@ class Rejoin:
 
     def on_admitted(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
         """Take in that a server is a voter again."""
+        was = follower.identity
         follower.identity = identity
         if identity.standing != "voter":
             return self.park(follower, "it was not admitted", now)
         if self.forming:
             follower.counted = True
             return []
-        was_empty = follower.was_incarnation != identity.incarnation
         commands = self._reign.count(follower, now)
-        return [*commands, Compare(follower.bank, "it was refilled")] if was_empty else commands
+        refilled = was is not None and was.standing == "joining"
+        return [*commands, Compare(follower.bank, "it was refilled")] if refilled else commands

@@ -1,0 +1,26 @@
+"""Replay one seed with a readable trace: `python tests/sim/run_seed.py SEED` (`make sim SEED=n`)."""
+
+import sys
+
+from sim_oracle import Violation
+from sim_run import Simulation
+
+
+def main() -> int:
+    """Run the seed in the command line; 0 if it ended healthy, 1 if a promise was broken."""
+    simulation = Simulation(int(sys.argv[1]), tell=print)
+    try:
+        simulation.run()
+    except Violation as violation:
+        print(f"seed {sys.argv[1]}: {violation}")
+        return 1
+    world = simulation.world
+    print(
+        f"seed {sys.argv[1]}: healthy after {world.now:.1f} s, {world.steps} steps, trace {world.trace_hash()}"
+    )
+    print(f"faults {simulation.atlas.counts}, outcomes {simulation.outcomes}")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,62 @@
+"""A server's disk: what was written, what was synced, and what a power cut or damage leaves of it."""
+
+import random
+
+from trivet.quorum.acceptor_commands import AcceptorMeta
+from trivet.quorum.hash_chain import HashChain
+from trivet.wire.entries import Entry
+from trivet.wire.records import Row
+
+
+class Disk:
+    """The store of one server. Meta, records and their `applied` are synced whenever they are written."""
+
+    def __init__(self) -> None:
+        self.meta: AcceptorMeta | None = None
+        self.journal: list[Entry] = []
+        self.synced = 0
+        self.staged: list[Entry] = []
+        self.rows: dict[bytes, Row] = {}
+        self.applied = 0
+        self.blobs: dict[int, bytes] = {}
+        self.unsynced_blobs: dict[int, None] = {}
+
+    def chain(self) -> HashChain:
+        """Return the chain of the journal above the floor that meta names."""
+        assert self.meta is not None
+        chain = HashChain(self.meta.floor, self.meta.floor_hash)
+        readable = [entry for entry in self.journal if entry.slot > self.meta.floor]
+        for entry in readable:
+            if not chain.follows([entry]):
+                break
+            chain.extend([entry])
+        self.journal = [entry for entry in self.journal if entry.slot <= chain.head]
+        return chain
+
+    def head(self) -> int:
+        """Return the last slot written."""
+        return self.journal[-1].slot if self.journal else 0
+
+    def drop_above(self, slot: int) -> None:
+        """Remove the entries above `slot`."""
+        self.journal = [entry for entry in self.journal if entry.slot <= slot]
+        self.synced = min(self.synced, slot)
+
+    def cut_power(self, rng: random.Random) -> str:
+        """Lose what was not synced, or part of it; tell how much."""
+        head = self.head()
+        kept = rng.randint(min(self.synced, head), head)
+        self.drop_above(kept)
+        self.synced = kept
+        self.staged = []
+        lost = [name for name in self.unsynced_blobs if rng.random() < 0.5]
+        for name in lost:
+            self.blobs.pop(name, None)
+        self.unsynced_blobs.clear()
+        return f"lost {head - kept} entries and {len(lost)} blobs"
+
+    def put_row(self, row: Row, *, over_damage: bool) -> None:
+        """Store `row` unless a newer one stands there; a damaged one gives way (`over_damage`)."""
+        standing = self.rows.get(row.key)
+        if standing is None or standing.slot <= row.slot or over_damage:
+            self.rows[row.key] = row

@@ -1,0 +1,96 @@
+"""What must be true of every run: told by keepers as it happens, checked against the history they sealed."""
+
+from trivet.quorum.leader_log import LeaderLog
+from trivet.wire.entries import GENESIS_HASH, Entry
+
+State = dict[bytes, tuple[int, bytes]]
+
+
+class Violation(AssertionError):
+    """A promise of the protocol was broken."""
+
+
+def demand(held: bool, what: str) -> None:
+    """Raise Violation with `what` unless `held`."""
+    if not held:
+        raise Violation(what)
+
+
+class Oracle:
+    """Every entry ever sealed, and which hash each slot was acknowledged and durable with."""
+
+    def __init__(self) -> None:
+        self.acked: dict[int, bytes] = {}
+        self.durable = 0
+        self.told = 0
+        self.acked_lost = 0
+        self.told_stuck: list[str] = []
+        self._entries: dict[bytes, Entry] = {}
+        self._states: dict[bytes, State] = {GENESIS_HASH: {}}
+
+    def sealed(self, entry: Entry) -> None:
+        """An author made `entry`."""
+        self._entries[entry.hash] = entry
+
+    def on_acked(self, log: LeaderLog, before: int, slot: int) -> None:
+        """A leader told that `slot` is acked (it had told `before`)."""
+        for at in range(max(before + 1, log.floor), slot + 1):
+            entry_hash = log.hash_at(at)
+            known = self.acked.setdefault(at, entry_hash)
+            demand(known == entry_hash, f"two different entries were acknowledged in slot {at}")
+
+    def on_durable(self, slot: int) -> None:
+        """A leader told that `slot` is durable."""
+        demand(slot in self.acked, f"slot {slot} is durable but not acknowledged")
+        self.durable = max(self.durable, slot)
+
+    def on_serving(self, log: LeaderLog, *, by_suspects: bool) -> None:
+        """A new leader installed `log`: it must hold all that was promised."""
+        for slot in sorted(self.acked):
+            if slot < log.floor:
+                continue
+            if slot <= log.head and log.hash_at(slot) == self.acked[slot]:
+                continue
+            demand(slot > self.durable, f"durable slot {slot} is lost (log {log.floor}..{log.head})")
+            demand(by_suspects, f"acknowledged slot {slot} is lost (log {log.floor}..{log.head})")
+            for later in [at for at in self.acked if at >= slot]:
+                del self.acked[later]
+                self.acked_lost += 1
+            self.told = min(self.told, slot - 1)
+            return
+        demand(log.floor <= self.durable, "the log was trimmed above what is durable")
+
+    def on_read(self, log: LeaderLog) -> None:
+        """A keeper with a valid lease reads: its history must hold everything clients were told."""
+        known = self.told <= log.head and (
+            self.told < log.floor or log.hash_at(self.told) == self.acked.get(self.told)
+        )
+        demand(self.told == 0 or known, f"a read under a lease missed slot {self.told}, told to a client")
+
+    def state_at(self, entry_hash: bytes) -> State:
+        """Return key -> (slot, value) of the history that ends with `entry_hash`."""
+        missing = []
+        at = entry_hash
+        while at not in self._states:
+            entry = self._entries[at]
+            missing.append(entry)
+            at = entry.previous_hash
+        state = dict(self._states[at])
+        for entry in reversed(missing):
+            for op in entry.body.ops:
+                demand(
+                    op.old_slot == state.get(op.key, (0, b""))[0], f"slot {entry.slot} names a wrong old slot"
+                )
+                if op.value is None:
+                    state.pop(op.key, None)
+                else:
+                    state[op.key] = (entry.slot, op.value)
+        if missing:
+            self._states[entry_hash] = dict(state)
+        return state
+
+    def on_loaded(self, head_hash: bytes, records: State) -> None:
+        """A keeper loaded `records` out of the banks: they must be the history's, to the byte."""
+        wanted = self.state_at(head_hash)
+        wrong = sorted(k for k in wanted.keys() | records.keys() if wanted.get(k) != records.get(k))
+        demand(not wrong, f"a keeper loaded wrong records: {wrong[:3]}")
