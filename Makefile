@@ -29,3 +29,6 @@ clean:
 bench: install
 	bash scripts/setup.sh --for-tests
 	$(PY) bench/fs_compare.py $(ARGS)
+
+sim: install
+	$(PY) tests/sim/run_seed.py $(SEED)

@@ -15,10 +15,8 @@ def main() -> int:
         print(f"seed {sys.argv[1]}: {violation}")
         return 1
     world = simulation.world
-    print(
-        f"seed {sys.argv[1]}: healthy after {world.now:.1f} s, {world.steps} steps, trace {world.trace_hash()}"
-    )
-    print(f"faults {simulation.atlas.counts}, outcomes {simulation.outcomes}")
+    print(f"seed {sys.argv[1]}: healthy after {world.now:.1f} s, {world.steps} steps")
+    print(f"trace {world.trace_hash()}, faults {simulation.atlas.counts}, outcomes {simulation.outcomes}")
     return 0
 
 

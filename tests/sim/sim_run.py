@@ -15,10 +15,11 @@ from trivet.wire.records import row_is_valid
 
 BASES = (7000, 8000, 9000)
 KEYS = [b"i/%d" % number for number in range(24)]
-FAULTS_FROM_S, FAULTS_UNTIL_S = 1.0, 14.0
+FAULTS_FROM_S, FAULTS_UNTIL_S = 1.0, 16.0
 HEAL_WITHIN_S = 60.0
 CLIENTS = 3
-THINK_S = 0.25
+THINK_S = 0.12
+FAULT_EVERY_S = 1.0
 
 
 class Simulation:
@@ -103,7 +104,7 @@ class Simulation:
     def _strike(self) -> None:
         if not self._calm:
             self.atlas.strike()
-            self.world.after(self.world.rng.expovariate(1 / 1.2), self._strike)
+            self.world.after(self.world.rng.expovariate(1 / FAULT_EVERY_S), self._strike)
 
     # the run
 
@@ -122,6 +123,7 @@ class Simulation:
             world.run(FAULTS_UNTIL_S)
             self._calm_down()
             self._await_health()
+            self._write_once_more()
         except Violation as violation:
             world.trace(f"VIOLATION: {violation}")
             raise
@@ -147,8 +149,15 @@ class Simulation:
                 if self.world.now > deadline:
                     raise
             else:
-                self.world.trace("healthy")
                 return
+
+    def _write_once_more(self) -> None:
+        """A healthy volume takes changes."""
+        told: list[str] = []
+        self.keepers[-1].write(KEYS[0], b"the end", blob=True, sync=True, done=told.append)
+        self.world.run(self.world.now + 2.0)
+        demand(told == ["durable"], f"the last change is {told}")
+        self.world.trace("healthy")
 
     def _check_health(self) -> None:
         """All banks are voters, hold the same log and byte-identical records, and all blobs named."""

@@ -231,11 +231,15 @@ class RecordStore:
         return sorted({*stored, *self._overlay.keys_with(prefix)})[:limit]
 
     async def digest(self, at: int) -> Digests:
-        """Apply exactly through `at`, check every row there and add them up; `at` -1 if that can't be."""
+        """Apply at least through `at`, check every row and add them up where the table then stands.
+
+        The `at` of the answer says where that is; -1 if `at` could not be reached.
+        """
         async with self._order:
             await self._notice_other_file()
             await self._apply_through(at)
-            if self._table.applied != at:
+            stands_at = self._table.applied
+            if stands_at < at:
                 return Digests(-1, b"", 0, [])
             digesting = self._owned.write_steps(RecordTable.digest)
         try:
@@ -243,7 +247,7 @@ class RecordStore:
         except sqlite3.Error as error:
             await self._rebuild(error)
             return Digests(-1, b"", 0, [])
-        return Digests(at, sums, count, damaged)
+        return Digests(stands_at, sums, count, damaged)
 
     async def _notice_other_file(self) -> None:
         """If somebody deleted our file or put another one there, make it anew from the one still open."""

@@ -15,6 +15,7 @@ from trivet.keeper.batches import Batch, Ticket
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.stores import Durability
 from trivet.quorum.digests import RecordIndex
+from trivet.quorum.membership import CONFIG_KEY
 from trivet.volume.changes import ChangeSet
 from trivet.wire.blobs import BlobRef
 from trivet.wire.entries import Entry, RecordOp
@@ -233,7 +234,8 @@ class Journal:
         idle = not self._ends_in_anchor and now - self._last_entry_at > ANCHOR_AFTER_S
         if not self._leader.is_serving or not (idle or self._since_anchor > ANCHOR_EVERY_ENTRIES):
             return
-        _, commands = self._leader.append([], now, sums=self.index.sums())
+        self.index.exchange(CONFIG_KEY, self._leader.next_slot)
+        _, commands = self._leader.anchor(self.index.sums(), now)
         self._note_entry(now, is_anchor=True)
         self._shell.run(commands)
         if self._leader.reign.log.size_bytes > KEPT_LOG_BYTES:

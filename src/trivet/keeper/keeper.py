@@ -214,15 +214,14 @@ class Keeper:
         if self.loaded is not None:
             self.loaded.refresher.refresh_now()
 
-    async def find_lost_slot(self, entries: list[Entry]) -> int:
+    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> int:
         """Return the first slot that names a blob no bank has."""
         assert self._blobs is not None
-        for entry in entries:
-            for name, size, root in entry.body.new_blobs:
-                try:
-                    await self._blobs.read(BlobRef(name, size, root), 0, size)
-                except (NoMajority, ReplicaError):
-                    return entry.slot
+        for slot, name, size, root in blobs:
+            try:
+                await self._blobs.read(BlobRef(name, size, root), 0, size)
+            except (NoMajority, ReplicaError):
+                return slot
         return 0
 
     async def copy_records(self, base: int) -> None:

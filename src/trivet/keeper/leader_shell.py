@@ -66,8 +66,8 @@ class LeaderEvents(Protocol):
     def doubted(self, base: int, reason: str) -> None:
         """Records and blobs of the bank at `base` must be compared."""
 
-    async def find_lost_slot(self, entries: list[Entry]) -> int:
-        """Return the first slot of `entries` that names a blob no bank has (0: none)."""
+    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> int:
+        """Return the first slot of `blobs` (slot, name, size, root) whose blob no bank has (0: none)."""
 
     async def copy_records(self, base: int) -> None:
         """Copy all records to the acceptor of the bank at `base`; raises ReplicaError when that fails."""
@@ -153,8 +153,8 @@ class LeaderShell:
                     events.stuck(reason)
                 case Deposed():
                     events.deposed()
-                case CheckBlobs(entries):
-                    self._spawn(self._check_blobs(entries))
+                case CheckBlobs(blobs):
+                    self._spawn(self._check_blobs(blobs))
                 case NotAcceptor(bank):
                     self._reconnect(bank)
 
@@ -178,7 +178,7 @@ class LeaderShell:
             now = steady_s()
             self.run(self.leader.on_tick(now))
             for base, since in list(self._away_since.items()):
-                if now - since > STAND_IN_AFTER_S and self.leader.is_serving:
+                if now - since > STAND_IN_AFTER_S and self.leader.may_move(base):
                     self._move_role(base)
 
     def _move_role(self, base: int) -> None:
@@ -222,8 +222,8 @@ class LeaderShell:
             return
         self.run(self.leader.on_transferred(base, steady_s()))
 
-    async def _check_blobs(self, entries: list[Entry]) -> None:
-        slot = await self._events.find_lost_slot(entries)
+    async def _check_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> None:
+        slot = await self._events.find_lost_slot(blobs)
         self.run(self.leader.on_blobs_checked(slot, steady_s()))
 
     async def _assign(self, server: ServerLink, *, acceptor: bool) -> None:

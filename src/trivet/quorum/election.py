@@ -177,7 +177,7 @@ class Election:
 
     def _unseat(self, config: Config) -> list[LeaderCommand] | None:
         """Take the vote from every server that `config` does not name; None if there was none to take."""
-        found = None
+        found: list[LeaderCommand] | None = None
         for bank, follower in self._followers.items():
             identity = follower.identity
             if identity is None or follower.excluded or identity.standing not in ("voter", "suspect"):

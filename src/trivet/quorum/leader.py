@@ -180,16 +180,16 @@ class Leader:
 
     def append(
         self, ops: list[RecordOp], now: float, *, freed: Sequence[int] = (),
-        new_blobs: Sequence[tuple[int, int, bytes]] = (), sums: bytes = b"",
+        new_blobs: Sequence[tuple[int, int, bytes]] = (),
         missing: Iterable[int] = (), sync: bool = False,
     ) -> tuple[Entry, list[LeaderCommand]]:  # fmt: skip
         """Author the next entry and send it; the banks in `missing` do not hold its `new_blobs` yet.
 
-        With `sync` the banks sync it at once. CONFIG goes through `change_config`.
+        With `sync` the banks sync it at once. CONFIG goes through `change_config`, sums through `anchor`.
         """
         reign = self.reign
         assert reign.phase == "serve"
-        entry = reign.seal(EntryBody(reign.marks.durable, ops, list(freed), list(new_blobs), sums))
+        entry = reign.seal(EntryBody(reign.marks.durable, ops, list(freed), list(new_blobs)))
         if new_blobs:
             reign.marks.new_blobs(entry.slot, missing)
         return entry, reign.spread(entry, now, sync=sync)
@@ -264,10 +264,11 @@ class Leader:
         self.reign.marks.blobs_stored(bank, slot)
         return self.reign.progress(now)
 
-    def on_blobs_lost(self, bank: int) -> None:
-        """Take in that a server of `bank` may have lost blobs (see `missing_blobs`), or failed to sync."""
+    def on_blobs_lost(self, bank: int) -> list[int]:
+        """Take in that a server of `bank` may have lost blobs, or failed to sync; return `missing_blobs`."""
         self.reign.followers[bank].syncing_blobs = False
         self.reign.marks.blobs_lost(bank, self.reign.barrier)
+        return self.missing_blobs(bank)
 
     def missing_blobs(self, bank: int) -> list[int]:
         """Return the slots, not durable yet, whose blobs `bank` must be given (then `on_blobs_stored`)."""

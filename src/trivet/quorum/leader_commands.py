@@ -76,7 +76,11 @@ class SyncBlobs(msgspec.Struct, frozen=True):
 
 
 class Transfer(msgspec.Struct, frozen=True):
-    """Copy every record to the acceptor of `bank`, reset to show `applied`; then `on_transferred`."""
+    """Copy every row of a bank that counts to the acceptor of `bank`; then `on_transferred`.
+
+    It was reset to show `applied`, the floor of the log, which it then applies itself: rows copied while
+    changes go on may be newer.
+    """
 
     bank: int
     applied: int

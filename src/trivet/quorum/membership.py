@@ -4,9 +4,12 @@ Rule: the log always holds the newest CONFIG entry (trimming stops before it; wr
 Rule: a vote counts only from the incarnation that CONFIG names.
 """
 
+from collections.abc import Iterable
+
 import msgspec
 
 from trivet.errors import CorruptReplica
+from trivet.wire.journal_messages import Identity
 
 CONFIG_KEY = b"c/config"
 
@@ -50,3 +53,15 @@ def decode_config(value: bytes) -> Config:
         return _decode(value)
     except msgspec.DecodeError as error:
         raise CorruptReplica(f"the CONFIG record can't be read: {error}") from error
+
+
+def likely_acceptor(servers: Iterable[Identity]) -> int | None:
+    """Return the port of the one of a bank's `servers` to treat as its acceptor while no CONFIG is known.
+
+    None if each says that it keeps blobs only. No server may be told its role before CONFIG is known: the
+    one told to lay it down could be the very one that holds the log.
+    """
+    standings = ("empty", "joining", "suspect", "voter")
+    able = [server for server in servers if server.standing in standings]
+    best = max(able, key=lambda s: (standings.index(s.standing), s.accepted_epoch, s.head), default=None)
+    return best.port if best is not None else None

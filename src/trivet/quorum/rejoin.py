@@ -77,7 +77,7 @@ class Rejoin:
         follower.state = "resetting"
         follower.compared = False
         self._reign.marks.blobs_lost(follower.bank, self._reign.barrier)
-        return [follower.send(Reset(self._reign.epoch, self._reign.marks.durable), now)]
+        return [follower.send(Reset(self._reign.epoch, self._reign.log.floor), now)]
 
     def _doubts(self, follower: Follower, identity: Identity) -> list[LeaderCommand]:
         """Say when a bank holds less than it once synced, or may do so."""

@@ -4,10 +4,12 @@ from collections import Counter
 
 from trivet.quorum.lease import Lease, wait_out_s
 from trivet.quorum.marks import Marks
-from trivet.quorum.membership import BankSeat, Config, decode_config, encode_config
+from trivet.quorum.membership import BankSeat, Config, decode_config, encode_config, likely_acceptor
 from trivet.quorum.placement import belongs, goes, homecoming, ranking
 from trivet.quorum.scrub_plan import Pace, ScrubPosition, ShardTurn
 from trivet.quorum.trimming import trim_floor
+from trivet.wire.entries import NO_EPOCH, Epoch
+from trivet.wire.journal_messages import Identity
 
 PORTS = [7000, 7001, 7002]
 
@@ -89,6 +91,16 @@ def test_config_is_the_same_bytes_whatever_the_order() -> None:
     assert decode_config(encode_config(one)) == one
     assert one.names(8000, "b")
     assert not one.names(9000, "b")
+
+
+def test_acceptor_is_guessed_by_what_the_servers_say() -> None:
+    def says(port: int, standing: str, head: int) -> Identity:
+        return Identity("v", port, "", "", standing, NO_EPOCH, Epoch(1, 1), 0, b"", head, b"", 0, 0)  # type: ignore[arg-type]
+
+    assert likely_acceptor([says(7000, "blobs", 9), says(7001, "voter", 5)]) == 7001
+    assert likely_acceptor([says(7000, "voter", 3), says(7001, "voter", 5)]) == 7001
+    assert likely_acceptor([says(7000, "empty", 0), says(7001, "suspect", 5)]) == 7001
+    assert likely_acceptor([says(7000, "blobs", 0)]) is None
 
 
 def test_small_volumes_are_compared_whole_and_large_ones_in_turns() -> None:
