@@ -70,9 +70,9 @@ def test_shapes_that_can_be() -> None:
 
 def test_only_one_supervisor(folder: VolumeFolder) -> None:
     open_volume(folder, None, None, None)
-    with only_supervisor(folder), pytest.raises(ConfigError, match=f"process {os.getpid()}"):
-        with only_supervisor(folder):
-            pass
+    named = pytest.raises(ConfigError, match=f"process {os.getpid()}")
+    with only_supervisor(folder), named, only_supervisor(folder):
+        pass
     with only_supervisor(folder):
         pass
 
