@@ -113,7 +113,9 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     config, path = plan.config, plan.folder.path
     rows = [f"{row[0]}-{row[-1]}" if len(row) > 1 else str(row[0]) for row in config.ports()]
     where = f"in {plan.mount_point}" if plan.mount_point else "up; no folder is mounted (--no-mount)"
-    command = "trivet" if shutil.which("trivet") else os.path.relpath(sys.argv[0])
+    here = sys.argv[0]
+    typed = not shutil.which("trivet") and os.access(here, os.X_OK)
+    command = os.path.relpath(here) if typed else "trivet"
     state = "" if path == Path.cwd() / DEFAULT_STATE else f" --state {path}"
     return [
         f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
