@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -96,7 +98,7 @@ def _foreground(plan: DrivePlan, reporter: Reporter) -> int:
         for line in [*notes, *ready_lines(plan)]:
             console.print(line, markup=False)
         if console.is_terminal:
-            await show_live(plan.folder, console)
+            await show_live(plan.folder, children.told, console)
 
     if not reporter.is_awaited:
         console.print("Starting the drive ...", markup=False)
@@ -111,12 +113,15 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     config, path = plan.config, plan.folder.path
     rows = [f"{row[0]}-{row[-1]}" if len(row) > 1 else str(row[0]) for row in config.ports()]
     where = f"in {plan.mount_point}" if plan.mount_point else "up; no folder is mounted (--no-mount)"
+    here = sys.argv[0]
+    typed = not shutil.which("trivet") and os.access(here, os.X_OK)
+    command = os.path.relpath(here) if typed else "trivet"
     state = "" if path == Path.cwd() / DEFAULT_STATE else f" --state {path}"
     return [
         f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
         f"on ports {', '.join(rows)}.",
         f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
-        f"`trivet status{state}` shows how it is, `trivet down{state}` stops it.",
+        f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",
     ]
 
 
