@@ -7,6 +7,7 @@ Rule: there is always a file ahead, so that deleting still works when the disk i
 """
 
 import os
+import threading
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -71,6 +72,7 @@ class Journal:
         self._head_hash = GENESIS_HASH
         self._mark_fd = -1
         self._has_spare = False
+        self._making_spare = threading.Lock()
         self._folder_dirty = False
 
     def open(self, journal: JournalList, floor: int, floor_hash: bytes) -> Scan:
@@ -116,18 +118,21 @@ class Journal:
 
     def make_spare(self) -> None:
         """Make the file ahead; blocks until it has its blocks, raises OSError when the disk is full."""
-        path = self._folder / _SPARE_NAME
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            reserve(fd, self._file_bytes)
-            os.fsync(fd)
-        except OSError:
-            path.unlink()
-            raise
-        finally:
-            os.close(fd)
-        sync_folder(self._folder)
-        self._has_spare = True
+        with self._making_spare:
+            if self._has_spare:
+                return
+            path = self._folder / _SPARE_NAME
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                reserve(fd, self._file_bytes)
+                os.fsync(fd)
+            except OSError:
+                path.unlink()
+                raise
+            finally:
+                os.close(fd)
+            sync_folder(self._folder)
+            self._has_spare = True
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write `entries` behind the last one."""
