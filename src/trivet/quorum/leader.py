@@ -206,6 +206,11 @@ class Leader:
         others = [follower for follower in self.reign.followers.values() if follower.bank != bank]
         return self.is_serving and all(follower.counted for follower in others)
 
+    def move(self, bank: int, port: int) -> None:
+        """Have the server at `port` take the seat of `bank`: send it Assign, then `on_connected`."""
+        assert self.may_move(bank)
+        self.reign.followers[bank].moving_to = port
+
     def change_config(self, config: Config, now: float) -> list[LeaderCommand]:
         """Author a CONFIG entry (Sealed tells it) and have it synced."""
         assert self.reign.phase == "serve"
