@@ -8,7 +8,7 @@ import asyncio
 import random
 from collections.abc import Sequence
 
-from trivet.errors import NoMajority
+from trivet.errors import NoMajority, NoSpace
 from trivet.keeper.local_volume import LocalVolume
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.changes import ChangeSet
@@ -42,7 +42,10 @@ class Entry:
 
 
 class MemoryBanks:
-    """All ports at once. `rng` None means no delay at all; `failing` lets puts and tickets fail."""
+    """All ports at once.
+
+    `rng` None means no delay at all; `failing` lets puts and tickets fail, `full` puts alone.
+    """
 
     def __init__(self, durability: str = "default", rng: random.Random | None = None) -> None:
         self.durability = durability
@@ -54,6 +57,7 @@ class MemoryBanks:
         self.entries: list[Entry] = []
         self.looked_at: list[int] = []
         self.failing = False
+        self.full = False
         self.blob_reads = 0
         self.record_reads = 0
         self._open: Entry | None = None
@@ -87,6 +91,8 @@ class MemoryBanks:
         await self._dawdle()
         if self.failing:
             raise NoMajority("two banks are gone")
+        if self.full:
+            raise NoSpace("two banks are full")
         self.blobs[name] = bytes(data)
         root = root_of(len(data), sub_hashes(data)) if self.rng is not None else bytes(16)
         return BlobRef(name, len(data), root)

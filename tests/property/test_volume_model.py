@@ -8,13 +8,16 @@ import tempfile
 from collections.abc import Callable
 from typing import Any
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from memory_ports import MemoryBanks
 from posix_driver import DiskDriver, VolumeDriver
+from trivet.keeper import blob_writing, flushing, packing, write_path
 from trivet.keeper.local_volume import LocalVolume
+from trivet.volume import layout
 from virtual_time import VirtualTimeLoop
 from volume_snapshot import assert_same_volume
 
@@ -171,6 +174,9 @@ class VolumeAgainstDisk(RuleBasedStateMachine):
             for ino in list(self.volume.space.dirty):
                 await self.volume._writes.flush(ino)
             await self.volume._submitter.durable()
+            while self.volume.space.doomed:  # noqa: ASYNC110 - only time takes them away
+                await asyncio.sleep(0.1)
+            await self.volume._submitter.durable()
 
         self.loop.run_until_complete(wait())
         self.tasks.clear()
@@ -194,5 +200,26 @@ class VolumeAgainstDisk(RuleBasedStateMachine):
         shutil.rmtree(self.folder)
 
 
-VolumeAgainstDisk.TestCase.settings = settings(max_examples=60, stateful_step_count=50, deadline=None)
+class VolumeOfSmallSteps(VolumeAgainstDisk):
+    """The same with limits so low that every large thing is done in many steps."""
+
+    def __init__(self) -> None:
+        self.patches = pytest.MonkeyPatch()
+        self.patches.setattr(layout, "SLICE_RECORDS", 2)
+        self.patches.setattr(flushing, "CHUNKS_AT_ONCE", 1)
+        for module in (flushing, packing):
+            self.patches.setattr(module, "PACK_FROM_PAGES", 3)
+        self.patches.setattr(blob_writing, "MAX_PIECES", 3)
+        self.patches.setattr(write_path, "_EARLY_FLUSH_BYTES", 200_000)
+        super().__init__()
+
+    def teardown(self) -> None:
+        super().teardown()
+        self.patches.undo()
+
+
+SETTINGS = settings(max_examples=50, stateful_step_count=50)
+VolumeAgainstDisk.TestCase.settings = SETTINGS
+VolumeOfSmallSteps.TestCase.settings = SETTINGS
 TestVolumeAgainstDisk = VolumeAgainstDisk.TestCase
+TestVolumeOfSmallSteps = VolumeOfSmallSteps.TestCase

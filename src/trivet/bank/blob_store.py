@@ -7,7 +7,7 @@ Rule: the index and the tails belong to the loop; threads get a pinned segment a
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TypeVar
@@ -39,6 +39,7 @@ class BlobStore:
         self._dirty: dict[int, Segment] = {}
         self._active: Segment | None = None
         self._last_number = 0
+        self._looked_at = 0
         self.index = BlobIndex()
         self.stored_bytes = 0
 
@@ -64,22 +65,30 @@ class BlobStore:
         for header, place in segment.scan(self._key):
             segment.live += 1
             self.stored_bytes += stored_bytes(place.size)
-            self._dropped(self.index.put(header.name, place))
+            before = self.index.put(header.name, place)
+            if before is not None:
+                self._segments[before.segment].live -= 1
+                self.stored_bytes -= stored_bytes(before.size)
+                _punch([(self._segments[before.segment], before)])
 
     async def put(self, name: int, data: Data, hashes: bytes) -> None:
         """Store a blob unless it is there; OSError (ENOSPC...) leaves everything as it was."""
         if self.index.get(name) is None:
             place = await self._write(name, data, hashes)
-            self._dropped(self.index.put(name, place))
+            await self._replaced(self.index.put(name, place))
 
     async def replace(self, name: int, data: Data, hashes: bytes) -> None:
         """Store a blob in place of whatever copy stands there, read it back from the disk and check it."""
         place = await self._write(name, data, hashes)
         segment = self._segments[place.segment]
         if not await self._in_thread(segment, lambda: reads_back(segment, place, data)):
-            self._dropped(place)
+            await self._give_back([place])
             raise CorruptReplica(f"blob {name} did not read back as it was written")
-        self._dropped(self.index.put(name, place))
+        await self._replaced(self.index.put(name, place))
+
+    async def _replaced(self, before: Place | None) -> None:
+        if before is not None:
+            await self._give_back([before])
 
     async def _write(self, name: int, data: Data, hashes: bytes) -> Place:
         segment, offset = self._room_for(len(data))
@@ -117,10 +126,10 @@ class BlobStore:
     def get(self, name: int, offset: int, length: int) -> tuple[Place, int, int] | None:
         """Return (place, start, end), the whole pieces that cover a range; None if there is no such blob."""
         place = self.index.get(name)
-        if place is None:
+        if place is None or place.segment not in self._segments:
             return None
         start, end = piece_range(place.size, offset, length)
-        return place, start, max(start, end)
+        return place, min(start, place.size), max(min(start, place.size), end)
 
     def read_now(self, place: Place, start: int, end: int) -> tuple[BlobData, Data] | None:
         """Return the bytes [start, end) of the blob at `place` if they are in memory, None if not."""
@@ -135,24 +144,30 @@ class BlobStore:
 
     async def delete(self, names: list[int]) -> None:
         """Forget the blobs and give their room back; unknown names are fine."""
-        places = [place for name in names if (place := self.index.remove(name)) is not None]
-        await self._run(lambda: None)  # the disk may be busy: one turn of the pool a request bounds the queue
-        for place in places:
-            self._dropped(place)
+        dropped = [place for name in names if (place := self.index.remove(name)) is not None]
+        await self._give_back(dropped)
 
-    def _dropped(self, place: Place | None) -> None:
-        """Give the room of a copy back that the index no longer names."""
-        segment = self._segments.get(place.segment) if place is not None else None
-        if place is None or segment is None:
-            return
-        segment.live -= 1
-        self.stored_bytes -= stored_bytes(place.size)
-        if segment.live or segment is self._active:
-            self._dirty[place.segment] = segment
-            punch_hole(segment.fd, place.offset, stored_bytes(place.size))
-        else:
-            self._forget(segment)
-            segment.path.unlink(missing_ok=True)
+    async def _give_back(self, places: Iterable[Place]) -> None:
+        """Give the room of copies back that the index no longer names; segments left empty go."""
+        holes: list[tuple[Segment, Place]] = []
+        for place in places:
+            segment = self._segments.get(place.segment)
+            if segment is None:
+                continue
+            segment.live -= 1
+            self.stored_bytes -= stored_bytes(place.size)
+            segment.pin()
+            holes.append((segment, place))
+        try:
+            await self._run(lambda: _punch(holes))
+        finally:
+            for segment, _ in holes:
+                segment.unpin()
+        for segment in {segment.number: segment for segment, _ in holes}.values():
+            self._dirty[segment.number] = segment
+            if not segment.live and segment is not self._active:
+                self._forget(segment)
+                segment.path.unlink(missing_ok=True)
 
     def _forget(self, segment: Segment) -> None:
         self._segments.pop(segment.number, None)
@@ -197,9 +212,16 @@ class BlobStore:
         spoil(segment, place, data)
         self._dirty[segment.number] = segment
 
-    def notice_lost_files(self) -> None:
-        """Forget what stood in segment files that were deleted, swapped or cut, and take in what is there."""
-        for segment in list(self._segments.values()):
+    def notice_lost_files(self, at_most: int = 1 << 24) -> None:
+        """Forget what stood in segment files that were deleted, swapped or cut, and take in what is there.
+
+        Looks at `at_most` segments, going on where it stopped the last time.
+        """
+        numbers = list(self._segments)
+        first = self._looked_at % max(len(numbers), 1)
+        self._looked_at = first + at_most
+        for number in (numbers[first:] + numbers[:first])[:at_most]:
+            segment = self._segments[number]
             if segment.is_in_place():
                 continue
             lost = list(self.index.in_segment(segment.number))
@@ -244,3 +266,8 @@ class BlobStore:
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+
+
+def _punch(holes: Iterable[tuple[Segment, Place]]) -> None:
+    for segment, place in holes:
+        punch_hole(segment.fd, place.offset, stored_bytes(place.size))

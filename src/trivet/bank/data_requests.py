@@ -28,6 +28,7 @@ from trivet.wire.bank_messages import (
     ListRecords,
     PutBlob,
     PutRows,
+    Rows,
     Scrubbed,
     ScrubBlobs,
     ServerStat,
@@ -41,8 +42,12 @@ from trivet.wire.records import row_is_valid
 
 Result = HandlerResult | Awaitable[HandlerResult]
 ROOM_BYTES = 16 << 20
+_NAME_LIMIT = 1 << 53
+_SCRUB_BYTES = 64 << 20
+_LOOK_AT = 256
 _LIST_LIMIT = 16384
 _ROWS_LIMIT = 4096
+_ANSWER_BYTES = 16 << 20
 
 
 class DataRequests:
@@ -81,7 +86,7 @@ class DataRequests:
     def handle(self, message: BankMessage, body: Body) -> Result | None:
         """Return the reply (or what it waits for) to a request for data, None if `message` is none."""
         if isinstance(message, GetRecords):
-            return self._records.get(message.keys)
+            return self._get_records(message)
         if isinstance(message, GetBlob):
             return self._get_blob(message)
         if isinstance(message, PutBlob):
@@ -108,7 +113,19 @@ class DataRequests:
             self._on_failure(error)
             raise
 
+    def _get_records(self, message: GetRecords) -> Result:
+        rows = self._records.get(message.keys)
+        if isinstance(rows, Rows):
+            return _bounded(rows)
+        return self._guarded(self._when_read(rows))
+
+    @staticmethod
+    async def _when_read(rows: Awaitable[Rows]) -> HandlerResult:
+        return _bounded(await rows)
+
     def _get_blob(self, message: GetBlob) -> Result:
+        if message.offset < 0 or not 0 <= message.length <= MAX_BLOB_BYTES:
+            return _refuse("request", "a blob has 1 byte to 1 MiB")
         found = self._blobs.get(message.name, message.offset, message.length)
         if found is None:
             return BlobData(False, 0, 0, b"")
@@ -117,6 +134,8 @@ class DataRequests:
     async def _put_blob(self, message: PutBlob, body: Body) -> HandlerResult:
         if not 0 < len(body) <= MAX_BLOB_BYTES or len(message.hashes) != hashes_bytes(len(body)):
             return _refuse("request", "a blob has 1 byte to 1 MiB and a sub-hash for each 16 KiB begun")
+        if not 0 < message.name < _NAME_LIMIT:
+            return _refuse("request", "blob names are above 0 and below 2^53")
         if message.replace:
             await self._blobs.replace(message.name, body, message.hashes)
         else:
@@ -140,7 +159,7 @@ class DataRequests:
         self._blobs.notice_lost_files()
         last, size = message.after, 0
         bad: list[int] = []
-        while size < message.max_bytes:
+        while size < min(message.max_bytes, _SCRUB_BYTES):
             found, _ = self._blobs.index.after(last, 1)
             if not found:
                 return Scrubbed(last, False, size, bad)
@@ -165,6 +184,7 @@ class DataRequests:
         return await self._records.list_rows(message.bucket, message.after, limit)
 
     def _stat(self) -> ServerStat:
+        self._blobs.notice_lost_files(_LOOK_AT)
         disk = os.statvfs(self._folder)
         free_bytes = disk.f_bavail * disk.f_frsize
         if free_bytes >= ROOM_BYTES:
@@ -178,6 +198,13 @@ class DataRequests:
             free_bytes,
             self._full or self._records.full,
         )
+
+
+def _bounded(rows: Rows) -> HandlerResult:
+    """Return `rows` if a frame can carry them; leaving some out would say that they are absent."""
+    if sum(len(row.value) for row in rows.rows) > _ANSWER_BYTES:
+        return _refuse("request", "these records are more than one answer can carry: ask for fewer")
+    return rows
 
 
 def _refuse(reason: str, message: str) -> Refusal:

@@ -62,7 +62,10 @@ class ForeignStore:
         if held[0] >= MAX_ENTRIES or (held[1] or 0) + len(value) > MAX_BYTES:
             raise NoSpace("this server keeps no more entries put in by hand")
         row = (key, value, time.time() + ttl_s, self._boot, _boot_clock() + ttl_s)
-        self._sql.execute("INSERT OR REPLACE INTO foreign_entries VALUES (?, ?, ?, ?, ?)", row)
+        try:
+            self._sql.execute("INSERT OR REPLACE INTO foreign_entries VALUES (?, ?, ?, ?, ?)", row)
+        except sqlite3.OperationalError as error:
+            raise NoSpace(f"the entry can't be kept: {error}") from error
         self._purge()
 
     def get(self, key: bytes) -> ForeignEntry | None:

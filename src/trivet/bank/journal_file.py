@@ -84,7 +84,10 @@ class Journal:
             os.fdatasync(part.fd)
             self._parts.append(part)
         self._mark_fd = os.open(self._folder / MARK_NAME, os.O_RDWR | os.O_CREAT, 0o600)
-        self._has_spare = (self._folder / _SPARE_NAME).exists()
+        if scan.damaged and self._parts:
+            self._parts[-1].end = self._parts[-1].tail  # what stands behind the damage is not written over
+        spare = self._folder / _SPARE_NAME
+        self._has_spare = spare.exists() and spare.stat().st_size == self._file_bytes
         sync_folder(self._folder)
         return scan
 
@@ -93,9 +96,17 @@ class Journal:
         parts = [JournalPart(part.number, part.first, part.end) for part in self._parts]
         return JournalList(parts, self._change, self._head, self._head_hash)
 
-    def has_room(self, size: int) -> bool:
-        """Tell whether entries of `size` bytes can be appended without asking the disk for blocks."""
-        return self._has_spare or (bool(self._parts) and self._fits(self._parts[-1], size))
+    def has_room(self, size: int, *, staged: bool) -> bool:
+        """Tell whether entries of `size` bytes can be appended or staged without asking for blocks."""
+        parts = self._staged if staged else self._parts
+        return self._has_spare or (bool(parts) and self._fits(parts[-1], size))
+
+    def check(self) -> None:
+        """Raise CorruptReplica when the file being written was deleted or cut by somebody else."""
+        if self._parts:
+            status = os.fstat(self._parts[-1].fd)
+            if not status.st_nlink or status.st_size < self._parts[-1].tail:
+                raise CorruptReplica(f"journal file {self._parts[-1].number} was deleted or cut")
 
     @property
     def wants_spare(self) -> bool:
@@ -195,12 +206,16 @@ class Journal:
                 os.close(part.fd)
         self._parts = [part for part in self._parts[:-1] if part.last > floor] + self._parts[-1:]
 
-    def remove_unlisted(self) -> None:
-        """Delete the files that no longer count; only after the list was stored. Blocks."""
+    def remove_unlisted(self, aside: Path | None = None) -> None:
+        """Delete the files that no longer count, or move them to `aside`; only after the list was stored."""
         kept = {part.number for part in (*self._parts, *self._staged)}
         for number in numbers_in(self._folder):
-            if number not in kept:
-                part_path(self._folder, number).unlink(missing_ok=True)
+            path = part_path(self._folder, number)
+            if number not in kept and aside is not None:
+                aside.mkdir(exist_ok=True)
+                path.rename(aside / path.name)
+            elif number not in kept:
+                path.unlink(missing_ok=True)
         sync_folder(self._folder)
 
     def take_dirty(self) -> tuple[list[int], Path | None]:
@@ -209,10 +224,7 @@ class Journal:
         Descriptors are the caller's to close; the folder, if given, is to be synced too. Raises
         CorruptReplica when the file being written was deleted or cut by somebody else.
         """
-        if self._parts:
-            status = os.fstat(self._parts[-1].fd)
-            if not status.st_nlink or status.st_size < self._parts[-1].tail:
-                raise CorruptReplica(f"journal file {self._parts[-1].number} was deleted or cut")
+        self.check()
         dirty = [os.dup(part.fd) for part in (*self._parts, *self._staged) if part.dirty]
         for part in (*self._parts, *self._staged):
             part.dirty = False

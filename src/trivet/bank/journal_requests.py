@@ -55,6 +55,8 @@ from trivet.wire.journal_messages import (
 )
 
 _AT_ONCE = (WriteEntries, SyncJournal, ApplyThrough, StageBegin, StageEntries)
+UNAPPLIED_BYTES = 256 << 20
+_READ_BYTES = 16 << 20
 _T = TypeVar("_T")
 Result = HandlerResult | Awaitable[HandlerResult]
 
@@ -73,6 +75,7 @@ class JournalRequests:
         pool: Executor,
         store_meta: Callable[[AcceptorMeta], None],
         on_failure: Callable[[Exception], None],
+        on_ended: Callable[[asyncio.Future[HandlerResult]], None],
     ) -> None:
         self.acceptor = acceptor
         self._journal = journal
@@ -82,6 +85,7 @@ class JournalRequests:
         self._pool = pool
         self._store_meta = store_meta
         self._on_failure = on_failure
+        self._on_ended = on_ended
         self._turn = asyncio.Lock()
         self._slow: set[asyncio.Task[HandlerResult]] = set()
         records.on_applied = acceptor.on_applied
@@ -114,15 +118,17 @@ class JournalRequests:
             entries = [open_entry(self._key, raw) for raw in raws]
         except CorruptReplica as error:
             return self._refuse("request", str(error))
-        if entries and not self._has_room(len(body)):
+        if entries and not self._has_room(len(body), staged=isinstance(message, AdoptPart)):
             return self._refuse("space", "the disk is full: no room for the journal")
+        if self._records.unapplied_bytes > UNAPPLIED_BYTES:
+            return self._refuse("space", "too much is waiting for the durable mark")
         if isinstance(message, Append):
             return self._carry_out(self.acceptor.on_append(message, entries))
         return self._carry_out(self.acceptor.on_adopt_part(entries))
 
-    def _has_room(self, size: int) -> bool:
+    def _has_room(self, size: int, *, staged: bool) -> bool:
         try:
-            if not self._journal.has_room(size):
+            if not self._journal.has_room(size, staged=staged):
                 self._journal.make_spare()
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -178,6 +184,7 @@ class JournalRequests:
         task = asyncio.get_running_loop().create_task(self._take_turn(work))
         self._slow.add(task)
         task.add_done_callback(self._slow.discard)
+        task.add_done_callback(self._on_ended)
         return asyncio.shield(task)
 
     async def _take_turn(self, work: Callable[[], Awaitable[HandlerResult]]) -> HandlerResult:
@@ -243,7 +250,7 @@ class JournalRequests:
         chain = self.acceptor.chain
         if not chain.floor < message.first <= chain.head + 1:
             return self._refuse("gap", f"slot {message.first} is not in this journal")
-        raw = await self._run(lambda: self._journal.read(message.first, message.max_bytes))
+        raw = await self._run(lambda: self._journal.read(message.first, min(message.max_bytes, _READ_BYTES)))
         for entry in split_entries(raw):
             open_entry(self._key, entry)  # a damaged entry must not pass for the end of the log
         return LogPart(chain.head), raw

@@ -66,7 +66,9 @@ class Place:
         self.acceptor, _ = start(meta, chain, self.records.applied, boot, damaged=scan.damaged)
         self.store(self.acceptor.meta)
         self.journal.write_mark()
-        self.journal.remove_unlisted()
+        if scan.damaged:
+            _remove(self._aside_path)
+        self.journal.remove_unlisted(self._aside_path if scan.damaged else None)
         self.foreign = ForeignStore(folder / "foreign.sqlite")
         if self.acceptor.meta.standing != meta.standing or scan.damaged:
             log.error("the journal is not what it was: this server is %s", self.acceptor.meta.standing)
@@ -75,20 +77,30 @@ class Place:
     def _state_path(self) -> Path:
         return self._folder / "state"
 
+    @property
+    def _aside_path(self) -> Path:
+        return self._folder / "journal.aside"
+
     def _set_aside_journal(self) -> None:
         """Move a journal that no state speaks of out of the way, in place of the one moved before."""
-        journal, aside = self._folder / "journal", self._folder / "journal.aside"
+        journal, aside = self._folder / "journal", self._aside_path
         if journal.exists():
-            if aside.exists():
-                for path in aside.iterdir():
-                    path.unlink()
-                aside.rmdir()
+            _remove(aside)
             journal.rename(aside)
 
     def store(self, meta: AcceptorMeta, unsafe_segments: list[tuple[int, int]] | None = None) -> None:
         """Store `meta` with the list of the journal's files, in one synced step; blocks."""
         state = ServerState(meta, self.journal.listed(), unsafe_segments or [])
         store_state(self._state_path, self._key, state)
+
+    def record_failure(self, error: Exception) -> None:
+        """Write down, as well as the disk allows, that what was not synced can't be believed."""
+        log.critical("a write or a sync failed (%s): what was not synced counts as lost", error)
+        self.acceptor.on_sync_failed()
+        try:
+            self.store(self.acceptor.meta, self.blobs.unsafe())
+        except OSError as again:
+            log.critical("that could not even be written down: %s", again)
 
     def close(self) -> None:
         """Close what is still open; everything is synced already."""
@@ -97,11 +109,8 @@ class Place:
         self.foreign.close()
 
 
-def record_failure(place: Place, error: Exception) -> None:
-    """Write down, as well as the disk allows, that what was not synced can't be believed."""
-    log.critical("a write or a sync failed (%s): what was not synced counts as lost", error)
-    place.acceptor.on_sync_failed()
-    try:
-        place.store(place.acceptor.meta, place.blobs.unsafe())
-    except OSError as again:
-        log.critical("that could not even be written down: %s", again)
+def _remove(folder: Path) -> None:
+    if folder.exists():
+        for path in folder.iterdir():
+            path.unlink()
+        folder.rmdir()

@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 APPLY_EVERY_S = 1.0
 _APPLY_BYTES = 8 << 20
-_FULL_RETRY_S = 0.5
+_SPOIL_TRIES = 30
+_SPOIL_PAUSE_S = 0.1
 EntriesAfter = Callable[[int], Iterable[Entry]]
 
 
@@ -93,10 +94,11 @@ class RecordStore:
                 pass
             self._overlay.settle(last, changes)
 
-    def start(self) -> None:
-        """Begin to apply in the background, on the running loop."""
+    def start(self) -> asyncio.Task[None]:
+        """Begin to apply in the background, on the running loop; return the task, which must not fail."""
         self._thread = StoreThread("records", self._table)
         self._applying = asyncio.create_task(self._keep_applying())
+        return self._applying
 
     async def stop(self) -> None:
         """Apply what may be applied, sync it and close the file."""
@@ -209,7 +211,15 @@ class RecordStore:
         await self._write(lambda table: table.delete_rows(rows))
 
     async def spoil(self, key: bytes, value: bytes) -> None:
-        """Put `value` into the row of `key`, leaving slot and MAC as they are."""
+        """Put `value` into the row of `key`, leaving slot and MAC as they are.
+
+        A change that is not durable yet is waited for a little, or it would soon hide the spoilt row.
+        """
+        for _ in range(_SPOIL_TRIES):
+            await self.apply_allowed()
+            if self._overlay.newest(key) is None:
+                break
+            await asyncio.sleep(_SPOIL_PAUSE_S)
         await self._write(lambda table: table.spoil(key, value))
 
     async def keys_under(self, prefix: bytes, limit: int) -> list[bytes]:
@@ -221,11 +231,15 @@ class RecordStore:
         return sorted({*stored, *self._overlay.keys_with(prefix)})[:limit]
 
     async def digest(self, at: int) -> Digests:
-        """Apply exactly through `at`, check every row there and add them up; `at` -1 if that can't be."""
+        """Apply at least through `at`, check every row and add them up where the table then stands.
+
+        The `at` of the answer says where that is; -1 if `at` could not be reached.
+        """
         async with self._order:
             await self._notice_other_file()
             await self._apply_through(at)
-            if self._table.applied != at:
+            stands_at = self._table.applied
+            if stands_at < at:
                 return Digests(-1, b"", 0, [])
             digesting = self._owned.write_steps(RecordTable.digest)
         try:
@@ -233,7 +247,7 @@ class RecordStore:
         except sqlite3.Error as error:
             await self._rebuild(error)
             return Digests(-1, b"", 0, [])
-        return Digests(at, sums, count, damaged)
+        return Digests(stands_at, sums, count, damaged)
 
     async def _notice_other_file(self) -> None:
         """If somebody deleted our file or put another one there, make it anew from the one still open."""

@@ -21,6 +21,8 @@ from trivet.wire.records import BUCKETS, Row, add_terms, bucket_of, digest_term,
 log = logging.getLogger(__name__)
 
 _STEP_ROWS = 256
+_LISTING_BYTES = 8 << 20
+_DAMAGED_TOLD = 10_000
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records(key BLOB PRIMARY KEY, slot INTEGER, value BLOB, mac BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shown(one INTEGER PRIMARY KEY CHECK (one = 1), slot INTEGER, mac BLOB);
@@ -117,13 +119,15 @@ class RecordTable:
         """Return up to `limit` rows behind `after` (of one `bucket`, or -1: all), and if more follow."""
         cursor = self._sql.execute(_COLUMNS + " WHERE key > ? ORDER BY key", (after,))
         rows: list[Row] = []
+        size = 0
         try:
             while batch := cursor.fetchmany(_STEP_ROWS):
                 for found in batch:
                     if bucket < 0 or bucket_of(found[0]) == bucket:
-                        if len(rows) == limit:
+                        if len(rows) == limit or size > _LISTING_BYTES:
                             return rows, True
                         rows.append(_row(found))
+                        size += len(rows[-1].value)
                 yield
         finally:
             cursor.close()
@@ -185,7 +189,8 @@ class RecordTable:
         finally:
             cursor.close()
         self.count = count
-        return b"".join(total.to_bytes(16, "big") for total in totals), count, damaged
+        sums = b"".join(total.to_bytes(16, "big") for total in totals)
+        return sums, count, damaged[:_DAMAGED_TOLD]
 
     def sync(self) -> None:
         """Make everything applied survive a power loss."""

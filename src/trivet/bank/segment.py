@@ -1,6 +1,6 @@
 """One segment file: blobs one behind another, each behind its header, from block to block.
 
-Rule: bytes behind the last blob are never cut off or written over: what can't be read today may be asked for.
+Rule: what is damaged is stepped over, block by block; only a torn last blob is wiped.
 Rule: whoever reads or writes in a thread pins the segment, so that its descriptor is not closed meanwhile.
 """
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trivet.bank.blob_header import BLOCK_BYTES, MAX_HEADER_BYTES, BlobHeader, read_header, stored_bytes
 from trivet.bank.blob_index import Place
-from trivet.io.disk import next_data
+from trivet.io.disk import next_data, punch_hole
 
 SEGMENT_BYTES = 64 << 20
 _SUFFIX = ".segment"
@@ -66,8 +66,11 @@ class Segment:
                 offset += BLOCK_BYTES
                 continue
             end = offset + stored_bytes(header.size)
-            if end <= size:
-                yield header, Place(self.number, offset, header.size)
+            if end > size:
+                # Once the file has grown again this header would claim what was written behind it.
+                punch_hole(self.fd, offset, size - offset)
+                return
+            yield header, Place(self.number, offset, header.size)
             offset = end
 
     def pin(self) -> None:

@@ -12,109 +12,132 @@ import os
 import resource
 import signal
 import socket
+import sqlite3
 import sys
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import uvloop
 
-from trivet.bank.data_requests import DataRequests, Result
-from trivet.bank.journal_requests import JournalRequests
-from trivet.bank.place import Place, lock_folder, record_failure
+from trivet.bank.bank_records import RecordsOfBank
+from trivet.bank.data_requests import Result
+from trivet.bank.place import Place, lock_folder
+from trivet.bank.requests import Requests
 from trivet.bank.server_log import log_to
-from trivet.bank.syncer import Syncer
-from trivet.errors import ConfigError
+from trivet.bank.store_thread import StoreThread
+from trivet.bank.stored_paths import StoredPaths
+from trivet.bank.xmlrpc_door import FIRST_BYTES, Call, XmlRpcDoor
+from trivet.errors import ConfigError, CorruptReplica
 from trivet.io.link import Body, Peer, serve_link
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.auth import MAGIC
-from trivet.wire.entries import GENESIS_HASH, NO_EPOCH
-from trivet.wire.journal_messages import BankMessage, Hello, Refusal
+from trivet.wire.bank_messages import Touched
+from trivet.wire.journal_messages import BankMessage, Hello
 
 log = logging.getLogger(__name__)
 
 CONNECTIONS = 64
-FIRST_BYTES_TIMEOUT_S = 5.0
-_ROOM_EVERY_S = 0.5
+FIRST_REQUEST_TIMEOUT_S = 5.0
+CLOSE_TIMEOUT_S = 5.0
+_WATCH_EVERY_S = 0.5
+_FULL_PAUSE_S = 5.0
 _SNIFF_BYTES = 5
 _READ_LIMIT_BYTES = 4 << 20
 _THREADS = 4
 _SWITCH_INTERVAL_S = 0.0005
 FAILED_EXIT_CODE = 3
+BUG_EXIT_CODE = 70
 
 
 class BankServer:
     """Serves the stores of one place; `failed` ends the process."""
 
-    def __init__(self, place: Place, volume_key: bytes, folder: Path, pool: ThreadPoolExecutor) -> None:
+    def __init__(
+        self,
+        place: Place,
+        volume_key: bytes,
+        folder: Path,
+        pool: ThreadPoolExecutor,
+        *,
+        neighbours: Sequence[int],
+        xmlrpc: bool,
+    ) -> None:
         self._place = place
         self._key = volume_key
-        self._syncer = Syncer(place.blobs, place.journal, pool, self._fail)
-        self._journal = JournalRequests(
-            place.acceptor,
-            place.journal,
-            place.records,
-            self._syncer,
-            volume_key=volume_key,
-            pool=pool,
-            store_meta=place.store,
-            on_failure=self._fail,
-        )
-        self._data = DataRequests(
-            folder,
-            place.records,
-            place.blobs,
-            place.foreign,
-            self._syncer,
-            volume_key=volume_key,
-            on_failure=self._fail,
+        self._requests = Requests(
+            place, folder, volume_key, pool, on_failure=self._fail, on_ended=self._ended
         )
         self._peers: set[Peer] = set()
+        self._foreign = StoreThread("foreign", place.foreign)
+        self._bank = RecordsOfBank(place.records, place.acceptor, neighbours, volume_key)
+        paths = StoredPaths(
+            place.acceptor, place.records, place.blobs, self._foreign, self._bank, self._tell_touched
+        )
+        calls: dict[str, Call] = {"put": paths.put, "get": paths.get, "print_content": paths.print_content}
+        self._door = XmlRpcDoor(calls if xmlrpc else None)
         self._connections: set[asyncio.Task[None]] = set()
 
     def _fail(self, error: Exception) -> NoReturn:
-        record_failure(self._place, error)
+        self._place.record_failure(error)
         logging.shutdown()
         os._exit(FAILED_EXIT_CODE)
 
-    def _handle(self, message: BankMessage, body: Body, peer: Peer) -> Result:
-        if isinstance(message, Hello):
-            self._peers.add(peer)
-            return self._place.acceptor.identity()
-        answer = self._journal.handle(message, body)
-        if answer is None:
-            answer = self._data.handle(message, body)
-        if answer is None:
-            what = f"{type(message).__name__} is not a request"
-            return Refusal("request", what, NO_EPOCH, 0, GENESIS_HASH)
-        return answer
+    def _ended(self, task: asyncio.Future[Any]) -> None:
+        """End the process if what `task` did was a bug: nothing it left behind can be relied on."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            _end_of_bug(error)
+
+    def _nobody_cared(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if error is None or isinstance(error, OSError):
+            log.info("%s: %r", context["message"], error)
+        else:
+            _end_of_bug(error)
+
+    def _tell_touched(self, path: bytes) -> None:
+        for peer in self._peers:
+            with contextlib.suppress(OSError):  # it just went away
+                peer.send_event(Touched(path))
 
     async def run(self, listener: socket.socket) -> None:
         """Serve on `listener` until SIGTERM or SIGINT, then stop cleanly."""
         loop = asyncio.get_running_loop()
+        loop.set_exception_handler(self._nobody_cared)
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
-        self._place.records.start()
-        making_room = asyncio.create_task(self._keep_room())
+        watching = asyncio.create_task(self._watch())
+        watching.add_done_callback(self._ended)
         server = await asyncio.start_server(self._connected, sock=listener, limit=_READ_LIMIT_BYTES)
         await stopping.wait()
         server.close()
-        making_room.cancel()
+        watching.cancel()
         for task in self._connections:
             task.cancel()
-        await asyncio.gather(making_room, *self._connections, return_exceptions=True)
-        await self._place.records.stop()
-        await self._journal.stop()
+        await asyncio.gather(watching, *self._connections, return_exceptions=True)
+        await self._bank.close()
+        await self._foreign.stop()
+        try:
+            await self._requests.stop()
+        except (OSError, sqlite3.Error) as error:
+            self._fail(error)
         self._place.close()
         log.info("stopped cleanly")
 
-    async def _keep_room(self) -> None:
-        """Keep a journal file ahead; on a full disk try again and again."""
+    async def _watch(self) -> None:
+        """Keep a journal file ahead, and notice when somebody takes the journal away."""
         while True:
-            with contextlib.suppress(OSError):
-                await self._journal.make_room()
-            await asyncio.sleep(_ROOM_EVERY_S)
+            try:
+                await self._requests.make_room()
+            except CorruptReplica as error:
+                self._fail(error)
+            except OSError as error:
+                log.warning("no room for a journal file ahead: %s", error)
+                await asyncio.sleep(_FULL_PAUSE_S)
+            await asyncio.sleep(_WATCH_EVERY_S)
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if len(self._connections) >= CONNECTIONS:
@@ -124,6 +147,7 @@ class BankServer:
         task = asyncio.create_task(self._serve(reader, writer))
         self._connections.add(task)
         task.add_done_callback(self._connections.discard)
+        task.add_done_callback(self._ended)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Find out by the first bytes what a peer speaks, and speak that."""
@@ -131,21 +155,42 @@ class BankServer:
         mine: set[Peer] = set()
 
         def handle(message: BankMessage, body: Body, peer: Peer) -> Result:
-            mine.add(peer)
-            return self._handle(message, body, peer)
+            if peer not in mine:
+                mine.add(peer)
+                deadline.reschedule(None)
+            if isinstance(message, Hello) and message.purpose == "journal":
+                self._peers.add(peer)
+            return self._requests.handle(message, body)
 
         try:
-            async with asyncio.timeout(FIRST_BYTES_TIMEOUT_S):
+            async with asyncio.timeout(FIRST_REQUEST_TIMEOUT_S) as deadline:
                 first = await reader.readexactly(_SNIFF_BYTES)
-            if first == MAGIC[:_SNIFF_BYTES]:
-                await serve_link(reader, writer, self._key, handle, first=first)
-            else:
-                log.warning("closed the connection of %s: it does not speak trivet's protocol", name)
+                if first == MAGIC[:_SNIFF_BYTES]:
+                    await serve_link(reader, writer, self._key, handle, first=first)
+                elif first in FIRST_BYTES:
+                    deadline.reschedule(None)
+                    await self._door.serve(reader, writer, first)
+                else:
+                    log.warning("closed the connection of %s: it does not speak trivet's protocol", name)
         except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
             log.debug("%s said nothing we know: %r", name, error)
         finally:
             self._peers -= mine
-            writer.transport.abort()
+            await _close(writer)
+
+
+def _end_of_bug(error: BaseException) -> NoReturn:
+    log.critical("a bug ended this server", exc_info=error)
+    logging.shutdown()
+    os._exit(BUG_EXIT_CODE)
+
+
+async def _close(writer: asyncio.StreamWriter) -> None:
+    """Let what was answered leave before the connection ends."""
+    writer.close()
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(CLOSE_TIMEOUT_S):
+            await writer.wait_closed()
 
 
 def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "127.0.0.1") -> int:
@@ -168,8 +213,22 @@ def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "12
         with ThreadPoolExecutor(_THREADS, "disk") as pool:
             place = Place(own, config.volume, port, volume_key, pool, first=port == base)
             log.info("server %s of volume %s: %s", port, config.volume, place.acceptor.meta.standing)
-            uvloop.run(BankServer(place, volume_key, own, pool).run(listener))
+            neighbours = [other for other in config.ports()[config.bank_of(port)] if other != port]
+            uvloop.run(_serve(place, volume_key, own, pool, listener, neighbours, xmlrpc))
     return 0
+
+
+async def _serve(
+    place: Place,
+    volume_key: bytes,
+    folder: Path,
+    pool: ThreadPoolExecutor,
+    listener: socket.socket,
+    neighbours: Sequence[int],
+    xmlrpc: bool,
+) -> None:
+    server = BankServer(place, volume_key, folder, pool, neighbours=neighbours, xmlrpc=xmlrpc)
+    await server.run(listener)
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -15,6 +15,7 @@ access = logging.getLogger("trivet.bank.access")
 
 def log_to(folder: Path) -> None:
     """Send this process's log to `folder`/server.log, lines of `access` to `folder`/access.log."""
+    logging.raiseExceptions = False  # a full disk must not fill stderr as well
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     root.addHandler(_handler(folder / SERVER_LOG, "%(asctime)s %(levelname)s %(message)s"))

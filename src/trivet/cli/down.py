@@ -1,7 +1,7 @@
 """`trivet down`: unmounts and stops everything; nothing is lost, nothing left behind."""
 
-import fcntl
-import time
+import os
+import select
 
 from trivet.cli.asking import DEFAULT_STATE, State, ask_supervisor, volume_folder
 from trivet.errors import TrivetError
@@ -14,21 +14,25 @@ LAST_BREATH_S = 10.0
 def down(*, state: State = DEFAULT_STATE) -> int:
     """Stop the drive: write what is open, unmount the folder, end every process."""
     folder = volume_folder(state)
+    supervisor = _supervisor(folder)
     ask_supervisor(folder, "down", Nothing)
-    _wait_released(folder)
+    if supervisor is not None:
+        _wait_ended(supervisor, folder)
     print("The drive is down; nothing is left running.")
     return 0
 
 
-def _wait_released(folder: VolumeFolder) -> None:
-    """Wait until the supervisor's process, which has answered already, is gone."""
-    until = time.monotonic() + LAST_BREATH_S
-    with (folder.path / "up.pid").open("rb") as file:
-        while time.monotonic() < until:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(0.01)
-            else:
-                return
-    raise TrivetError(f"the process of `trivet up` does not end; its log is {folder.path / 'up.log'}")
+def _supervisor(folder: VolumeFolder) -> int | None:
+    """Return a descriptor of the process of `trivet up`, None if it is gone."""
+    try:
+        return os.pidfd_open(int((folder.path / "up.pid").read_text()))
+    except (OSError, ValueError):
+        return None
+
+
+def _wait_ended(process: int, folder: VolumeFolder) -> None:
+    """Wait until the supervisor's process, which has answered already, has ended."""
+    ended, _, _ = select.select([process], [], [], LAST_BREATH_S)
+    os.close(process)
+    if not ended:
+        raise TrivetError(f"the process of `trivet up` does not end; its log is {folder.path / 'up.log'}")

@@ -4,7 +4,6 @@ Rule: this is the composition root: the keeper is handed its door here, and know
 """
 
 import asyncio
-import importlib
 import logging
 import os
 import signal
@@ -40,9 +39,9 @@ def bank(
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run one server of a bank until SIGTERM; the keeper finds it by its port."""
-    service = importlib.import_module("trivet.bank.server")
-    code: int = service.run_bank(port, volume_folder(state).path, xmlrpc=xmlrpc, host=host)
-    return code
+    from trivet.bank.server import run_bank
+
+    return run_bank(port, volume_folder(state).path, xmlrpc=xmlrpc, host=host)
 
 
 @app.command
@@ -63,11 +62,10 @@ def keeper(
         check_fuse()
         where = absolute_mount_point(mount)
         where.mkdir(parents=True, exist_ok=True)
-    service = importlib.import_module("trivet.keeper.service")
+    from trivet.keeper.service import keep
+
     door = partial(_folder_door, where, f"trivet:{config.volume}")
-    keeping = service.keep(folder.path, door, durability=durability or config.durability, refresh_s=refresh)
-    code: int = uvloop.run(keeping)
-    return code
+    return uvloop.run(keep(folder.path, door, durability=durability, refresh_s=refresh))
 
 
 @asynccontextmanager

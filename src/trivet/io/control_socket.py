@@ -53,6 +53,7 @@ async def serve_control(path: Path, handlers: Mapping[str, Handler]) -> AsyncIte
     A socket file nobody answers on is replaced; a live one raises ConfigError.
     """
     await _clear_stale(path)
+    failure: TrivetError | None = None
     async with asyncio.TaskGroup() as tasks:
         places = asyncio.Semaphore(OPEN_CONNECTIONS)
         running: set[asyncio.Task[None]] = set()
@@ -65,6 +66,8 @@ async def serve_control(path: Path, handlers: Mapping[str, Handler]) -> AsyncIte
         server = await asyncio.start_unix_server(accept, sock=_bound(path), limit=REQUEST_LINE_BYTES)
         try:
             yield
+        except TrivetError as error:  # expected: told as it is, not inside a group
+            failure = error
         finally:
             server.close()
             _remove(path)
@@ -72,6 +75,8 @@ async def serve_control(path: Path, handlers: Mapping[str, Handler]) -> AsyncIte
                 await asyncio.wait(running, timeout=LAST_ANSWERS_S)
             for task in running:
                 task.cancel()
+    if failure is not None:
+        raise failure
 
 
 async def _converse(

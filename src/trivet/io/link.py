@@ -49,6 +49,8 @@ class _Channel:
         self._opener = FrameOpener(key_in)
 
     def send(self, request: int, message: BankMessage, body: Body) -> None:
+        if self._writer.is_closing():  # uvloop raises RuntimeError for what asyncio lets pass
+            raise ConnectionResetError("the connection is gone")
         kind, header = encode_message(message)
         self._writer.writelines(self._sealer.seal(kind, request, header, body))
 
@@ -114,7 +116,10 @@ class Link:
         request = self._next_request
         self._next_request = request % 0xFFFFFFFF + 1
         self._waiting[request] = future
-        self._channel.send(request, message, body)
+        try:
+            self._channel.send(request, message, body)
+        except OSError as error:
+            self._give_up(LinkLost(str(error)))
         return future
 
     async def request(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:

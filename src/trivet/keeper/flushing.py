@@ -11,20 +11,18 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
+from trivet.keeper.blob_writing import BlobWriter, StoredRuns
 from trivet.keeper.page_cache import PageCache
 from trivet.keeper.read_path import ReadPath
-from trivet.keeper.stores import BlobPort
 from trivet.keeper.submitting import Submitter
 from trivet.volume.attributes import MASKED_PAGES, MIB_BYTES, PAGE_BYTES, PAGES_PER_MIB, Inode
 from trivet.volume.dirty_chunk import Chunk
 from trivet.volume.dirty_pages import DirtyFile
-from trivet.volume.extents import MAX_PIECES, overlay
 from trivet.volume.namespace import Namespace
-from trivet.wire.blobs import BlobRef
 from trivet.wire.records import page_key
 
-_PUTS_AT_ONCE = 8
-_NO_BLOB = BlobRef(0, 0, b"")
+CHUNKS_AT_ONCE = 256
+PACK_FROM_PAGES = 64
 
 
 class _PagePart(NamedTuple):
@@ -36,28 +34,22 @@ class _PagePart(NamedTuple):
     end: int
 
 
-class _Stored(NamedTuple):
-    """The runs of pages of MiB `mib` that now stand in `blob`."""
-
-    mib: int
-    runs: Sequence[tuple[int, int]]
-    blob: BlobRef
-
-
 class Flusher:
-    """Stores dirty data; `unacked_bytes` is what was handed over and not yet acknowledged."""
+    """Stores dirty data; `unacked_bytes` is what was handed over and not yet acknowledged, `scattered`
+    names the MiBs of inodes that have many page records, for packing.
+    """
 
     def __init__(
-        self, space: Namespace, submitter: Submitter, blobs: BlobPort, reads: ReadPath, cache: PageCache
+        self, space: Namespace, submitter: Submitter, writer: BlobWriter, reads: ReadPath, cache: PageCache
     ) -> None:
         self._space = space
         self._submitter = submitter
-        self._blobs = blobs
+        self._writer = writer
         self._reads = reads
         self._cache = cache
         self._busy: dict[int, asyncio.Event] = {}
-        self._puts = asyncio.Semaphore(_PUTS_AT_ONCE)
         self.unacked_bytes = 0
+        self.scattered: dict[int, set[int]] = {}
 
     def is_busy(self, ino: int) -> bool:
         """Tell whether a flush or truncation of the inode is under way."""
@@ -80,29 +72,49 @@ class Flusher:
         dirty = self._space.dirty.get(ino)
         if dirty is None or (ino not in self._busy and self._flush_now(ino, dirty)):
             return
-        async with self.alone(ino):
-            dirty = self._space.dirty.get(ino)
-            if dirty is None or self._flush_now(ino, dirty):
-                return
-            cost = await self._flush_chunks(ino, dirty, list(dirty.chunks))
-        await self._acked(cost)
+        cost = 0
+        try:
+            async with self.alone(ino):
+                dirty = self._space.dirty.get(ino)
+                if dirty is None or self._flush_now(ino, dirty):
+                    return
+                todo = sorted(dirty.chunks)
+                for at in range(0, len(todo), CHUNKS_AT_ONCE):
+                    cost += await self._flush_chunks(ino, todo[at : at + CHUNKS_AT_ONCE])
+            await self._submitter.committed()
+        finally:
+            self.unacked_bytes -= cost
 
-    async def flush_full_chunks(self, ino: int) -> None:
-        """Store the MiBs that are complete, if all that is not lies behind them; else everything."""
+    async def flush_full_chunks(self, ino: int) -> int:
+        """Store the MiBs that are complete, if all that is not lies behind them; else everything.
+
+        Return what it cost: `acked` it.
+        """
         async with self.alone(ino):
             dirty = self._space.dirty.get(ino)
             if dirty is None:
-                return
-            full = [mib for mib, chunk in dirty.chunks.items() if chunk.is_full]
+                return 0
+            full = sorted(mib for mib, chunk in dirty.chunks.items() if chunk.is_full)
             rest = dirty.chunks.keys() - full
             if not full or (rest and min(rest) < max(full)):
-                full = list(dirty.chunks)
-            cost = await self._flush_chunks(ino, dirty, full)
-        await self._acked(cost)
+                full = sorted(dirty.chunks)
+            return await self._flush_chunks(ino, full[:CHUNKS_AT_ONCE])
+
+    async def acked(self, cost: int) -> None:
+        """Wait until what a flush handed over is acknowledged; it leaves the account."""
+        try:
+            await self._submitter.committed()
+        finally:
+            self.unacked_bytes -= cost
 
     def _flush_now(self, ino: int, dirty: DirtyFile) -> bool:
         """Note small dirty data as page records; return False, having done nothing, if that can't be."""
         inode = self._space.inode(ino)
+        body = dirty.only_page(inode.size)
+        if body is not None:
+            self._space.dirty.drop(ino)
+            self._note_pages(inode, ((0, body),))
+            return True
         plan = _page_plan(inode.size, dirty.chunks)
         if plan is None:
             return False
@@ -116,50 +128,54 @@ class Flusher:
                     return False
                 body = _mixed(base, chunk, start, end)
             bodies.append((page, body))
-        self._space.dirty.detach(ino, list(dirty.chunks))
-        self._space.dirty.arrived(ino, inode.size)
+        self._space.dirty.drop(ino)
         self._note_pages(inode, bodies)
         return True
 
-    async def _flush_chunks(self, ino: int, dirty: DirtyFile, mibs: list[int]) -> int:
-        """Store and submit the chunks `mibs`; return what they cost, which is unacked from here on."""
+    async def _flush_chunks(self, ino: int, mibs: Sequence[int]) -> int:
+        """Store and submit the chunks `mibs`; return what they cost, which is unacked from here on.
+
+        None of the other chunks may lie before any of `mibs`, or a crash would show a hole there.
+        """
         space = self._space
-        size = space.inode(ino).size
-        stored_size = size
+        dirty = space.dirty.get(ino)
+        mibs = [mib for mib in mibs if dirty is not None and mib in dirty.chunks]
+        if dirty is None or not mibs:
+            return 0
+        size = stored_size = space.inode(ino).size
         if len(mibs) < len(dirty.chunks):
-            stored_size = max(dirty.stored_size, min(size, (max(mibs) + 1) * MIB_BYTES))
+            stored_size = max(dirty.stored_size, min(size, (mibs[-1] + 1) * MIB_BYTES))
         chunks = space.dirty.detach(ino, mibs)
         plan = _page_plan(size, chunks)
-        blobs: list[_Stored] = []
+        blobs: list[StoredRuns] = []
         bodies: list[tuple[int, bytes]] = []
         done = False
         try:
             if plan is None:
-                blobs = await self._put_chunks(ino, chunks, size)
+                blobs = await self._writer.put(ino, size, _runs(size, chunks))
             else:
                 bodies = [(part.page, await self._page_body(ino, chunks, part)) for part in plan]
             done = True
         finally:
             if not done:
                 space.dirty.reattach(ino)
-        inode = space.inodes.get(ino)
-        if inode is None:
-            space.changes.freed += [stored.blob.name for stored in blobs]
+        if space.dirty.get(ino) is not dirty:
+            self._writer.free(blobs)
             return 0
-        for mib, runs, blob in blobs:
-            space.layout.put_blob(inode, mib, runs, blob, space.changes)
-            self._reads.ahead.drop(ino, mib)
+        inode = space.inode(ino)
+        self.note_blobs(inode, blobs)
         cost = space.dirty.arrived(ino, stored_size)
         self._note_pages(inode, bodies)
         self._submitter.submit()
         self.unacked_bytes += cost
         return cost
 
-    async def _acked(self, cost: int) -> None:
-        try:
-            await self._submitter.committed()
-        finally:
-            self.unacked_bytes -= cost
+    def note_blobs(self, inode: Inode, blobs: Sequence[StoredRuns]) -> None:
+        """Let the file's pages stand in blobs."""
+        for mib, runs, blob in blobs:
+            self._space.layout.put_blob(inode, mib, runs, blob, self._space.changes)
+            self._reads.ahead.drop(inode.ino, mib)
+        self._space.touch(inode.ino)
 
     def _note_pages(self, inode: Inode, bodies: Sequence[tuple[int, bytes]]) -> None:
         space = self._space
@@ -168,9 +184,10 @@ class Flusher:
         for page, body in bodies:
             key = page_key(ino, page)
             records[key] = body
-            space.layout.add_page(inode, page)
             self._cache.write(key, body)
             self._reads.ahead.drop(ino, page // PAGES_PER_MIB)
+            if space.layout.add_page(inode, page) >= PACK_FROM_PAGES:
+                self.scattered.setdefault(ino, set()).add(page // PAGES_PER_MIB)
         space.touch(ino)
 
     async def _page_body(self, ino: int, chunks: Mapping[int, Chunk], part: _PagePart) -> bytes:
@@ -180,44 +197,10 @@ class Flusher:
             body = _mixed(await self._reads.stored(ino, mib, start, end), chunks[mib], start, end)
         return body
 
-    async def _put_chunks(self, ino: int, chunks: Mapping[int, Chunk], size: int) -> list[_Stored]:
-        puts = (self._put_chunk(ino, mib, chunk, size) for mib, chunk in chunks.items())
-        outcomes = await asyncio.gather(*puts, return_exceptions=True)
-        stored = [outcome for outcome in outcomes if isinstance(outcome, _Stored)]
-        for outcome in outcomes:
-            if isinstance(outcome, BaseException):
-                self._space.changes.freed += [one.blob.name for one in stored]
-                raise outcome
-        return stored
 
-    async def _put_chunk(self, ino: int, mib: int, chunk: Chunk, size: int) -> _Stored:
-        limit = min(size - mib * MIB_BYTES, MIB_BYTES)
-        async with self._puts:
-            runs = chunk.page_runs(limit)
-            pieces, _freed = overlay(self._space.layout.pieces(ino, mib), runs, _NO_BLOB)
-            if len(pieces) > MAX_PIECES:
-                runs = [(0, -(-limit // PAGE_BYTES))]
-            texts = [await self._run_text(ino, mib, chunk, run, limit) for run in runs]
-            text = texts[0] if len(texts) == 1 else b"".join(texts)
-            blob = await self._blobs.put(self._blobs.new_name(), text)
-        return _Stored(mib, runs, blob)
-
-    async def _run_text(self, ino: int, mib: int, chunk: Chunk, run: tuple[int, int], limit: int) -> bytes:
-        start = run[0] * PAGE_BYTES
-        end = min(run[1] * PAGE_BYTES, limit)
-        text = chunk.whole(start, end)
-        if text is not None:
-            return text
-        mixed = bytearray(end - start)
-        for page_start in range(start, end, PAGE_BYTES):
-            page_end = min(page_start + PAGE_BYTES, end)
-            if not chunk.covers(page_start, page_end):
-                mixed[page_start - start : page_end - start] = await self._reads.stored(
-                    ino, mib, page_start, page_end
-                )
-        for at, part in chunk.slices(start, end):
-            mixed[at : at + len(part)] = part
-        return bytes(mixed)
+def _runs(size: int, chunks: Mapping[int, Chunk]) -> dict[int, tuple[Chunk, Sequence[tuple[int, int]]]]:
+    """Return each chunk with its runs of pages before the end of the file."""
+    return {mib: (chunk, chunk.page_runs(size - mib * MIB_BYTES)) for mib, chunk in chunks.items()}
 
 
 def _page_plan(size: int, chunks: Mapping[int, Chunk]) -> list[_PagePart] | None:

@@ -6,26 +6,26 @@ rides. What they return is in memory, what `flush`, `fsync` and the other operat
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from errno import EINVAL, EISDIR, ELOOP, EOPNOTSUPP
-from stat import S_IFDIR, S_IFMT, S_IFREG, S_IMODE
+from stat import S_IFMT, S_IFREG, S_IMODE
 
 from trivet.errors import FileSystemError
+from trivet.keeper.blob_writing import BlobWriter
 from trivet.keeper.flushing import Flusher
+from trivet.keeper.name_operations import NameOperations
+from trivet.keeper.packing import Packer
 from trivet.keeper.page_cache import PageCache
 from trivet.keeper.read_path import ReadPath
 from trivet.keeper.stores import AccessPort, BlobPort, CommitPort, RecordPort, SpacePort
 from trivet.keeper.submitting import Submitter
 from trivet.keeper.write_path import WritePath
 from trivet.volume.attributes import Inode, bounded_time_ns
-from trivet.volume.interface import AttributeChanges, Attributes, Caller, DirectoryEntry, VolumeSpace
+from trivet.volume.interface import AttributeChanges, Attributes, Caller, VolumeSpace
 from trivet.volume.namespace import Namespace
-from trivet.volume.rename import exchange as exchange_names
-from trivet.volume.rename import rename as move_name
-from trivet.wire.records import xattr_key
 
 
-class LocalVolume:
+class LocalVolume(NameOperations):
     """The Volume of this process; `start` it before use, `close` it at the end."""
 
     def __init__(
@@ -39,16 +39,16 @@ class LocalVolume:
         room: SpacePort,
         clock_ns: Callable[[], int] = time.time_ns,
     ) -> None:
-        self.space = space
-        self._access = access
-        self._room = room
-        self._records = records
-        self._clock_ns = clock_ns
-        self._submitter = Submitter(space, commit)
+        submitter = Submitter(space, commit)
         cache = PageCache()
-        self._reads = ReadPath(space, blobs, records, cache)
-        flusher = Flusher(space, self._submitter, blobs, self._reads, cache)
-        self._writes = WritePath(space, self._submitter, flusher, self._reads, cache, clock_ns)
+        reads = ReadPath(space, blobs, records, cache)
+        writer = BlobWriter(space, blobs, reads)
+        flusher = Flusher(space, submitter, writer, reads, cache)
+        packer = Packer(space, submitter, flusher, writer)
+        writes = WritePath(space, submitter, flusher, reads, cache, packer, clock_ns)
+        super().__init__(space, submitter, writes, records, access, clock_ns)
+        self._reads = reads
+        self._room = room
 
     async def start(self) -> None:
         """Begin background work; what loading purged is submitted."""
@@ -65,14 +65,6 @@ class LocalVolume:
         finally:
             self._submitter.close()
             await self._reads.ahead.close()
-
-    async def lookup(self, parent: int, name: bytes) -> Attributes:
-        """Return what `name` names in `parent`."""
-        return self.space.lookup(parent, name).attributes()
-
-    async def getattr(self, ino: int) -> Attributes:
-        """Return what stat(2) tells."""
-        return self.space.inode(ino).attributes()
 
     async def setattr(self, ino: int, changes: AttributeChanges, handle: int | None = None) -> Attributes:
         """Change attributes; a new size cuts or extends the file."""
@@ -99,78 +91,6 @@ class LocalVolume:
         attributes = inode.attributes()
         await self._rides()
         return attributes
-
-    async def readlink(self, ino: int) -> bytes:
-        """Return a symbolic link's target."""
-        inode = self.space.inode(ino)
-        if not inode.is_symlink:
-            raise FileSystemError(EINVAL)
-        return inode.target
-
-    async def opendir(self, ino: int) -> None:
-        """Begin to list a directory."""
-        self.space.directory(ino)
-        self._access.accessed(ino)
-
-    async def listing(self, ino: int, after_cookie: int, limit: int) -> Sequence[DirectoryEntry]:
-        """Return up to `limit` entries behind `after_cookie`, 0 = from the start."""
-        space = self.space
-        found = space.listings.read(ino, space.directory(ino), after_cookie, limit)
-        return [
-            DirectoryEntry(name, cookie, space.inode(number).attributes()) for name, cookie, number in found
-        ]
-
-    async def mkdir(self, parent: int, name: bytes, mode: int, caller: Caller) -> Attributes:
-        """Make a directory."""
-        return await self._make(parent, name, S_IFDIR | S_IMODE(mode), caller)
-
-    async def mknod(self, parent: int, name: bytes, mode: int, rdev: int, caller: Caller) -> Attributes:
-        """Make a file, device, pipe or socket, as the type in `mode` says."""
-        if S_IFMT(mode) == S_IFDIR:
-            raise FileSystemError(EINVAL)
-        return await self._make(parent, name, mode if S_IFMT(mode) else mode | S_IFREG, caller, rdev)
-
-    async def symlink(self, parent: int, name: bytes, target: bytes, caller: Caller) -> Attributes:
-        """Make a symbolic link."""
-        inode = self.space.symlink(parent, name, target, caller.uid, caller.gid, self._clock_ns())
-        attributes = inode.attributes()
-        await self._submitter.committed()
-        return attributes
-
-    async def link(self, ino: int, parent: int, name: bytes) -> Attributes:
-        """Give a file one more name."""
-        await self._writes.flush(ino)
-        attributes = self.space.link(ino, parent, name, self._clock_ns()).attributes()
-        await self._submitter.committed()
-        return attributes
-
-    async def unlink(self, parent: int, name: bytes) -> None:
-        """Take a name away; the data of a file that keeps another name is stored first."""
-        inode = self.space.lookup(parent, name)
-        if inode.nlink > 1 and not inode.is_directory:
-            await self._writes.flush(inode.ino)
-        self.space.unlink(parent, name, self._clock_ns())
-        await self._submitter.committed()
-
-    async def rmdir(self, parent: int, name: bytes) -> None:
-        """Take an empty directory away."""
-        self.space.rmdir(parent, name, self._clock_ns())
-        await self._submitter.committed()
-
-    async def rename(
-        self, parent: int, name: bytes, new_parent: int, new_name: bytes, *, replace: bool, exchange: bool
-    ) -> None:
-        """Move a name, or let two names change what they name; dirty data is stored first."""
-        space = self.space
-        await self._writes.flush(space.lookup(parent, name).ino)
-        other = space.directory(new_parent).get(new_name)
-        if other is not None and (exchange or space.inode(other).nlink > 1):
-            await self._writes.flush(other)
-        if exchange:
-            exchange_names(space, parent, name, new_parent, new_name, self._clock_ns())
-        else:
-            move_name(space, parent, name, new_parent, new_name, self._clock_ns(), replace=replace)
-        await self._submitter.committed()
 
     async def create(self, parent: int, name: bytes, mode: int, caller: Caller) -> tuple[Attributes, int]:
         """Make and open a file; it rides with its first close."""
@@ -228,59 +148,10 @@ class LocalVolume:
         if self.space.has_changes:
             self._submitter.ride()
 
-    async def getxattr(self, ino: int, name: bytes) -> bytes:
-        """Return the value of an extended attribute, or raise ENODATA."""
-        self.space.inode(ino)
-        value = self.space.xattrs.value(ino, name)
-        if value is None:
-            key = xattr_key(ino, name)
-            value = self.space.changes.records.get(key)
-            if value is None:
-                value = (await self._records.read([key]))[key]
-        return value
-
-    async def setxattr(self, ino: int, name: bytes, value: bytes, *, create: bool, replace: bool) -> None:
-        """Set an extended attribute."""
-        inode = self.space.inode(ino)
-        self.space.xattrs.check(ino, name, value, create=create, replace=replace)
-        self.space.xattrs.put(ino, name, value)
-        self.space.changes.records[xattr_key(ino, name)] = value
-        await self._attribute_changed(inode)
-
-    async def listxattr(self, ino: int) -> Sequence[bytes]:
-        """Return the names of an inode's extended attributes."""
-        self.space.inode(ino)
-        return self.space.xattrs.names(ino)
-
-    async def removexattr(self, ino: int, name: bytes) -> None:
-        """Take an extended attribute away, or raise ENODATA."""
-        inode = self.space.inode(ino)
-        self.space.xattrs.remove(ino, name)
-        self.space.changes.records[xattr_key(ino, name)] = None
-        await self._attribute_changed(inode)
-
     async def statfs(self) -> VolumeSpace:
         """Return sizes as the banks tell them."""
         total, free = self._room.space()
         return VolumeSpace(total, free, len(self.space.inodes))
-
-    async def _make(self, parent: int, name: bytes, mode: int, caller: Caller, rdev: int = 0) -> Attributes:
-        mode &= ~caller.umask
-        inode = self.space.make(parent, name, mode, caller.uid, caller.gid, self._clock_ns(), rdev=rdev)
-        attributes = inode.attributes()
-        await self._submitter.committed()
-        return attributes
-
-    async def _attribute_changed(self, inode: Inode) -> None:
-        inode.ctime_ns = self._clock_ns()
-        self.space.touch(inode.ino)
-        await self._rides()
-
-    async def _rides(self) -> None:
-        if self._submitter.always_durable:
-            await self._submitter.durable()
-        else:
-            self._submitter.ride()
 
 
 def _check_resizable(inode: Inode, size: int) -> None:

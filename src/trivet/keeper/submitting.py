@@ -1,7 +1,7 @@
 """Submitting: handing what the namespace noted to the commit port, at once or a little later.
 
 Rule: everything noted goes in the order it happened; whoever submits takes along what was left to ride.
-Rule: what rides waits 50 ms at most.
+Rule: what rides waits 50 ms at most; large bodies that are going away are deleted piece by piece meanwhile.
 """
 
 import asyncio
@@ -26,6 +26,8 @@ class Submitter:
         """Hand over all that was noted; return the last ticket, None if there never was a change."""
         if self._space.has_changes:
             self._last = self._commit.submit(self._space.take_changes())
+            if self._space.doomed:
+                self.ride()
         return self._last
 
     def ride(self) -> None:
@@ -56,4 +58,6 @@ class Submitter:
 
     def _time_is_up(self) -> None:
         self._timer = None
+        if self._space.doomed:
+            self._space.purge_some()
         self.submit()

@@ -7,11 +7,13 @@ safe.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from errno import EFBIG
 
-from trivet.errors import FileSystemError, NoMajority, TrivetError
+from trivet.errors import FileSystemError, NoMajority, NoSpace, TrivetError
 from trivet.keeper.flushing import Flusher
+from trivet.keeper.packing import Packer
 from trivet.keeper.page_cache import PageCache
 from trivet.keeper.read_path import ReadPath
 from trivet.keeper.submitting import Submitter
@@ -21,7 +23,9 @@ from trivet.wire.records import page_key
 
 DIRTY_LIMIT_BYTES = 32 << 20
 _EARLY_FLUSH_BYTES = 4 << 20
+_LARGEST_WRITE_BYTES = 4 << 20
 _OLD_S = 0.6
+_RETRY_S = 1.0
 _LOOK_S = 0.2
 _ROOM_DEADLINE_S = 30.0
 _FLUSHES_AT_ONCE = 16
@@ -37,6 +41,7 @@ class WritePath:
         flusher: Flusher,
         reads: ReadPath,
         cache: PageCache,
+        packer: Packer,
         clock_ns: Callable[[], int],
         dirty_limit_bytes: int = DIRTY_LIMIT_BYTES,
     ) -> None:
@@ -45,12 +50,14 @@ class WritePath:
         self._flusher = flusher
         self._reads = reads
         self._cache = cache
+        self._packer = packer
         self._clock_ns = clock_ns
         self._limit_bytes = dirty_limit_bytes
         self._has_dirty = asyncio.Event()
         self._has_room = asyncio.Event()
         self._early: dict[int, asyncio.Task[None]] = {}
         self._errors: dict[int, TrivetError] = {}
+        self._retry_at_s = 0.0
         self._task: asyncio.Task[None] | None = None
         self._now_s = asyncio.get_running_loop().time
 
@@ -72,6 +79,10 @@ class WritePath:
         end = offset + size
         if end > MAX_FILE_BYTES:
             raise FileSystemError(EFBIG)
+        if size > _LARGEST_WRITE_BYTES:
+            for at in range(0, size, _LARGEST_WRITE_BYTES):
+                await self.write(ino, offset + at, data[at : at + _LARGEST_WRITE_BYTES])
+            return
         if space.dirty.cost_bytes + self._flusher.unacked_bytes + size > self._limit_bytes:
             await self._wait_for_room(size)
         if not size:
@@ -90,22 +101,28 @@ class WritePath:
         """See that all that is dirty is noted or acked; raise what a flush before this failed with."""
         error = self._errors.pop(ino, None) if self._errors else None
         await self._flusher.flush(ino)
+        self._has_room.set()
         if error is not None:
-            raise error
+            raise type(error)(*error.args)
 
     async def resize(self, ino: int, size: int) -> None:
         """Cut or extend a file; what is cut off reads as zeros if it is extended again."""
         if size > MAX_FILE_BYTES:
             raise FileSystemError(EFBIG)
-        inode = self._space.inode(ino)
-        if self._flusher.is_busy(ino) or (size < inode.size and size % PAGE_BYTES):
-            async with self._flusher.alone(ino):
-                tail = b""
-                if size < self._space.inode(ino).size:
-                    tail = await self._stored_tail(ino, size)
-                self._resize_now(self._space.inode(ino), size, tail)
-        else:
+        space = self._space
+        inode = space.inode(ino)
+        must_wait = size < inode.size and (size % PAGE_BYTES or space.layout.is_large(inode))
+        if not must_wait and not self._flusher.is_busy(ino):
             self._resize_now(inode, size, b"")
+            return
+        async with self._flusher.alone(ino):
+            for step in space.layout.cut_steps(space.inode(ino), size):
+                self._resize_now(space.inode(ino), step, b"")
+                await self._submitter.committed()
+            tail = b""
+            if size < space.inode(ino).size:
+                tail = await self._stored_tail(ino, size)
+            self._resize_now(space.inode(ino), size, tail)
 
     async def _stored_tail(self, ino: int, size: int) -> bytes:
         page, rest = divmod(size, PAGE_BYTES)
@@ -136,12 +153,14 @@ class WritePath:
     async def _wait_for_room(self, size: int) -> None:
         deadline = self._now_s() + _ROOM_DEADLINE_S
         while self._space.dirty.cost_bytes + self._flusher.unacked_bytes + size > self._limit_bytes:
-            if self._now_s() > deadline:
-                raise next(iter(self._errors.values()), NoMajority("the banks take no data in"))
+            errors = self._errors.values()
+            full = next((error for error in errors if isinstance(error, NoSpace)), None)
+            if full is not None or self._now_s() > deadline:
+                raise NoSpace(str(full)) if full else NoMajority("the banks take no data in")
             self._has_room.clear()
             self._has_dirty.set()
             for ino in list(self._space.dirty)[:_FLUSHES_AT_ONCE]:
-                if ino not in self._early and not self._flusher.is_busy(ino):
+                if ino not in self._early and not self._flusher.is_busy(ino) and ino not in self._errors:
                     self._flush_early(ino)
             try:
                 async with asyncio.timeout(1.0):
@@ -150,21 +169,32 @@ class WritePath:
                 continue
 
     def _flush_early(self, ino: int) -> None:
-        self._early[ino] = asyncio.create_task(self._flush_quietly(ino, is_early=True))
+        self._early[ino] = asyncio.create_task(self._flush_full_chunks(ino))
 
-    async def _flush_quietly(self, ino: int, *, is_early: bool = False) -> None:
-        try:
-            if is_early:
-                await self._flusher.flush_full_chunks(ino)
-            else:
-                await self._flusher.flush(ino)
-                await self._submitter.committed()
-        except TrivetError as error:
-            if ino in self._space.inodes:
-                self._errors[ino] = error
-        finally:
-            if is_early:
+    async def _flush_full_chunks(self, ino: int) -> None:
+        with self._telling(ino):
+            try:
+                cost = await self._flusher.flush_full_chunks(ino)
+            finally:
                 del self._early[ino]
+            await self._flusher.acked(cost)
+
+    async def _flush_quietly(self, ino: int) -> None:
+        with self._telling(ino):
+            await self._flusher.flush(ino)
+            await self._submitter.committed()
+
+    @contextmanager
+    def _telling(self, ino: int) -> Iterator[None]:
+        """Remember what a flush in the background fails with, and wake those who wait for room."""
+        try:
+            yield
+            self._errors.pop(ino, None)
+        except TrivetError as error:
+            self._retry_at_s = self._now_s() + _RETRY_S
+            if ino in self._space.inodes:
+                self._errors[ino] = error.with_traceback(None)
+        finally:
             self._has_room.set()
 
     async def _flush_old(self) -> None:
@@ -173,8 +203,11 @@ class WritePath:
             await asyncio.sleep(_LOOK_S)
             self._has_dirty.clear()
             self._errors = {ino: error for ino, error in self._errors.items() if ino in self._space.inodes}
+            await asyncio.sleep(max(0.0, self._retry_at_s - self._now_s()))
             old = self._space.dirty.older_than(self._now_s() - _OLD_S)
             for at in range(0, len(old), _FLUSHES_AT_ONCE):
                 await asyncio.gather(*map(self._flush_quietly, old[at : at + _FLUSHES_AT_ONCE]))
+            with suppress(TrivetError):
+                await self._packer.pack_scattered()
             if len(self._space.dirty):
                 self._has_dirty.set()

@@ -54,6 +54,7 @@ async def mounted(volume: Volume, mount_point: Path, source: str) -> AsyncIterat
             f"can't mount on {mount_point}: {error} (is /dev/fuse there and may you use it?)"
         ) from error
     session = MountSession(mount_point)
+    failure: TrivetError | None = None
     try:
         async with asyncio.TaskGroup() as tasks:
             serving = tasks.create_task(_serve(session))
@@ -63,6 +64,8 @@ async def mounted(volume: Volume, mount_point: Path, source: str) -> AsyncIterat
                 set_read_ahead(entry)
             try:
                 yield session
+            except TrivetError as error:  # expected: told as it is, not inside a group
+                failure = error
             finally:
                 if not serving.done():  # a bug in an operation: nobody serves any more
                     await _take_away(session)
@@ -70,6 +73,8 @@ async def mounted(volume: Volume, mount_point: Path, source: str) -> AsyncIterat
     finally:
         pyfuse3.close(unmount=find_mount(mount_point) is not None)
         await unmount(mount_point, lazy=True)  # libfuse leaves a mount that was cut off where it is
+    if failure is not None:
+        raise failure
 
 
 async def _serve(session: MountSession) -> None:

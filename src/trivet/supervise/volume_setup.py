@@ -69,7 +69,10 @@ def open_volume(
     """Return the volume in `folder`, made if there is none; what is given must be what it was made with."""
     if not folder.config_path.exists():
         return make_volume(
-            folder, bases or DEFAULT_BASES, servers or DEFAULT_SERVERS, durability or "default"
+            folder,
+            DEFAULT_BASES if bases is None else bases,
+            DEFAULT_SERVERS if servers is None else servers,
+            durability or "default",
         )
     config = folder.read_config()
     folder.read_key()

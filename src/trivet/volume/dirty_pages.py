@@ -5,7 +5,7 @@ Rule: every byte held is in the account, with what holding a part costs, so that
 
 from collections.abc import Iterator
 
-from trivet.volume.attributes import MIB_BYTES
+from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES
 from trivet.volume.dirty_chunk import Chunk
 
 
@@ -37,6 +37,15 @@ class DirtyFile:
         """Tell whether new writes alone hold every byte of [`start`, `end`) of a MiB."""
         chunk = self.chunks.get(mib)
         return chunk is not None and chunk.covers(start, end)
+
+    def only_page(self, size: int) -> bytes | None:
+        """Return the body if the file is one page of `size` bytes, written whole; most files are."""
+        chunk = self.chunks.get(0)
+        if size <= PAGE_BYTES and chunk is not None and len(chunk.parts) == 1 == len(self.chunks):
+            part = chunk.parts[0]
+            if len(part) == size and not chunk.starts[0]:
+                return bytes(part)
+        return None
 
 
 class DirtyPages:
@@ -137,8 +146,8 @@ class DirtyPages:
                 self.cost_bytes += grown
         file.flushing = {}
 
-    def discard(self, ino: int) -> None:
-        """Forget all dirty data of an inode that is going away."""
+    def drop(self, ino: int) -> None:
+        """Forget all dirty data of an inode: it is stored, or the inode is going away."""
         file = self._files.pop(ino, None)
         if file is not None:
             self.cost_bytes -= file.cost_bytes

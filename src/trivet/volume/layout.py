@@ -7,7 +7,14 @@ without a dict of their own.
 
 from collections.abc import Iterable, Sequence
 
-from trivet.volume.attributes import MASKED_PAGES, MAX_FILE_BYTES, PAGE_BYTES, PAGES_PER_MIB, Inode
+from trivet.volume.attributes import (
+    MASKED_PAGES,
+    MAX_FILE_BYTES,
+    MIB_BYTES,
+    PAGE_BYTES,
+    PAGES_PER_MIB,
+    Inode,
+)
 from trivet.volume.changes import ChangeSet
 from trivet.volume.extents import (
     Piece,
@@ -20,6 +27,9 @@ from trivet.volume.extents import (
 from trivet.wire.blobs import BlobRef
 from trivet.wire.records import extents_key, page_key
 
+SLICE_RECORDS = 4096
+_PAGES_END = MAX_FILE_BYTES // PAGE_BYTES
+
 
 class Layout:
     """Extents and later page records of all files; pages 0..15 stand in each inode's `page_mask`."""
@@ -28,7 +38,7 @@ class Layout:
 
     def __init__(self) -> None:
         self._extents: dict[int, bytes | dict[int, bytes]] = {}
-        self._later: dict[int, set[int]] = {}
+        self._later: dict[int, dict[int, set[int]]] = {}
 
     def pieces(self, ino: int, mib: int) -> list[Piece]:
         """Return the pieces of one MiB."""
@@ -78,54 +88,56 @@ class Layout:
         """Tell whether a page record holds `page`."""
         if page < MASKED_PAGES:
             return bool(inode.page_mask >> page & 1)
-        return inode.later_pages > 0 and page in self._later[inode.ino]
+        return inode.later_pages > 0 and page in self._later[inode.ino].get(page // PAGES_PER_MIB, ())
 
-    def add_page(self, inode: Inode, page: int) -> None:
-        """Note that a page record holds `page`."""
+    def add_page(self, inode: Inode, page: int) -> int:
+        """Note that a page record holds `page`; return how many of its MiB, but for the first 16, now do."""
         if page < MASKED_PAGES:
             inode.page_mask |= 1 << page
-        else:
-            later = self._later.setdefault(inode.ino, set())
-            later.add(page)
-            inode.later_pages = len(later)
+            return 0
+        later = self._later.setdefault(inode.ino, {}).setdefault(page // PAGES_PER_MIB, set())
+        inode.later_pages += page not in later
+        later.add(page)
+        return len(later)
 
     def drop_page(self, inode: Inode, page: int) -> None:
         """Note that no page record holds `page` any more."""
         if page < MASKED_PAGES:
             inode.page_mask &= ~(1 << page)
-        else:
-            later = self._later[inode.ino]
-            later.discard(page)
-            inode.later_pages = len(later)
-            if not later:
+            return
+        mib = page // PAGES_PER_MIB
+        by_mib = self._later[inode.ino]
+        later = by_mib[mib]
+        later.remove(page)
+        inode.later_pages -= 1
+        if not later:
+            del by_mib[mib]
+            if not by_mib:
                 del self._later[inode.ino]
 
     def note_later_page(self, ino: int, page: int) -> None:
         """Take in one page record while loading."""
-        self._later.setdefault(ino, set()).add(page)
+        self._later.setdefault(ino, {}).setdefault(page // PAGES_PER_MIB, set()).add(page)
 
     def later_page_count(self, ino: int) -> int:
         """Return how many page records behind page 15 are known."""
-        return len(self._later.get(ino, ()))
+        return sum(map(len, self._later.get(ino, {}).values()))
 
     def pages(self, inode: Inode) -> list[int]:
         """Return every page that a page record holds, in order."""
-        mask = inode.page_mask
-        pages = [page for page in range(MASKED_PAGES) if mask >> page & 1] if mask else []
-        if inode.later_pages:
-            pages += sorted(self._later[inode.ino])
-        return pages
+        return self.pages_between(inode, 0, _PAGES_END)
 
     def pages_between(self, inode: Inode, first: int, end: int) -> list[int]:
         """Return the pages in [`first`, `end`) that page records hold, in order."""
         mask = inode.page_mask
         pages = [page for page in range(first, min(end, MASKED_PAGES)) if mask >> page & 1] if mask else []
-        if inode.later_pages and end > MASKED_PAGES:
-            later = self._later[inode.ino]
-            if end - first < len(later):
-                pages += [page for page in range(max(first, MASKED_PAGES), end) if page in later]
-            else:
-                pages += sorted(page for page in later if first <= page < end)
+        if inode.later_pages:
+            by_mib = self._later[inode.ino]
+            mib = first // PAGES_PER_MIB
+            last_mib = (end - 1) // PAGES_PER_MIB
+            mibs = (mib,) if mib == last_mib else sorted(at for at in by_mib if mib <= at <= last_mib)
+            for at in mibs:
+                pages += sorted(page for page in by_mib.get(at, ()) if first <= page < end)
         return pages
 
     def put_blob(
@@ -144,7 +156,7 @@ class Layout:
     def cut(self, inode: Inode, pages: int, changes: ChangeSet) -> None:
         """Let nothing be stored of the pages from `pages` on."""
         ino = inode.ino
-        self._delete_pages(inode, self.pages_between(inode, pages, MAX_FILE_BYTES // PAGE_BYTES), changes)
+        self._delete_pages(inode, self.pages_between(inode, pages, _PAGES_END), changes)
         cut_mib = pages // PAGES_PER_MIB
         for mib, value in self.all_extents(ino):
             if mib >= cut_mib:
@@ -154,6 +166,28 @@ class Layout:
                 if left != pieces:
                     self._replace(ino, mib, left, changes)
                     changes.freed += sorted(_names(pieces) - _names(left))
+
+    def is_large(self, inode: Inode) -> bool:
+        """Tell whether a body has more records than one change set should hold."""
+        held = self._extents.get(inode.ino)
+        return inode.later_pages + (len(held) if isinstance(held, dict) else 1) > SLICE_RECORDS
+
+    def cut_steps(self, inode: Inode, size: int) -> list[int]:
+        """Return the sizes to cut a file to, one after the other, before `size`, so that no step is large."""
+        if not self.is_large(inode):
+            return []
+        places = [mib * MIB_BYTES for mib, _value in self.all_extents(inode.ino)]
+        places += [page * PAGE_BYTES for page in self.pages_between(inode, size // PAGE_BYTES, _PAGES_END)]
+        gone = sorted((place for place in places if place >= size), reverse=True)
+        return gone[SLICE_RECORDS - 1 :: SLICE_RECORDS]
+
+    def forget_some(self, inode: Inode, changes: ChangeSet) -> None:
+        """Delete as many records of a large body as one change set should hold."""
+        ino = inode.ino
+        for mib, value in self.all_extents(ino)[:SLICE_RECORDS]:
+            self._replace(ino, mib, (), changes)
+            changes.freed += [blob.name for blob in blobs_of(value)]
+        self._delete_pages(inode, self.pages(inode)[:SLICE_RECORDS], changes)
 
     def forget(self, inode: Inode, changes: ChangeSet) -> None:
         """Delete every record of a body and free its blobs."""

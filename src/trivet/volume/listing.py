@@ -3,10 +3,11 @@
 Rule: a name's cookie is a hash of the name alone, so a listing goes on at the right place whatever happened
 to the directory meanwhile, and a name that is there all the time is told exactly once. Cookies are good for
 the life of the process.
-Rule: the sorted order of a directory is kept for a bounded number of directories, and made anew when a
-listing begins at a changed one.
+Rule: the sorted order of a directory is kept for directories of a bounded number of names, and made anew
+when a listing begins at a changed one.
 """
 
+from array import array
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
@@ -17,7 +18,7 @@ _FIRST_COOKIE = 16
 class _Order:
     __slots__ = ("cookies", "is_old", "names")
 
-    def __init__(self, cookies: list[int], names: list[bytes]) -> None:
+    def __init__(self, cookies: "array[int]", names: list[bytes]) -> None:
         self.cookies = cookies
         self.names = names
         self.is_old = False
@@ -26,11 +27,12 @@ class _Order:
 class Listings:
     """Orders of the directories listed last."""
 
-    __slots__ = ("_limit", "_orders")
+    __slots__ = ("_limit_names", "_names", "_orders")
 
-    def __init__(self, limit: int = 64) -> None:
+    def __init__(self, limit_names: int = 1_000_000) -> None:
         self._orders: dict[int, _Order] = {}
-        self._limit = limit
+        self._limit_names = limit_names
+        self._names = 0
 
     def changed(self, ino: int) -> None:
         """Note that names of a directory came or went."""
@@ -56,16 +58,22 @@ class Listings:
         return found
 
     def _keep(self, ino: int, order: _Order) -> _Order:
-        self._orders.pop(ino, None)
-        if len(self._orders) >= self._limit:
-            del self._orders[next(iter(self._orders))]
+        self._forget(ino)
         self._orders[ino] = order
+        self._names += len(order.names) + 1
+        while self._names > self._limit_names and len(self._orders) > 1:
+            self._forget(next(iter(self._orders)))
         return order
+
+    def _forget(self, ino: int) -> None:
+        order = self._orders.pop(ino, None)
+        if order is not None:
+            self._names -= len(order.names) + 1
 
 
 def _order_of(names: Mapping[bytes, int]) -> _Order:
     pairs = sorted([((hash(name) & _COOKIE_MASK) + _FIRST_COOKIE, name) for name in names])
-    cookies = [cookie for cookie, _name in pairs]
+    cookies = array("Q", [cookie for cookie, _name in pairs])
     for at in range(1, len(cookies)):
         if cookies[at] <= cookies[at - 1]:
             cookies[at] = cookies[at - 1] + 1

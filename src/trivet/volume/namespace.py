@@ -16,7 +16,7 @@ from errno import (
     ENOTEMPTY,
     EPERM,
 )
-from stat import S_IFDIR, S_IFLNK, S_IFMT, S_IMODE, S_ISGID
+from stat import S_IFDIR, S_IFLNK, S_IFMT, S_ISGID
 
 from trivet.errors import FileSystemError
 from trivet.volume.attributes import DIRECTORY_SIZE_BYTES, Inode, InodeTable
@@ -65,6 +65,7 @@ class Namespace:
         self.open_files = OpenFiles()
         self.listings = Listings()
         self.changes = ChangeSet()
+        self.doomed: dict[int, None] = {}
         self._touched: dict[int, None] = {}
 
     def make_root(self, uid: int, gid: int, now_ns: int) -> None:
@@ -248,19 +249,37 @@ class Namespace:
         self.purge(inode)
 
     def purge(self, inode: Inode, *, was_open: bool = False) -> None:
-        """Delete all that is stored of an inode that has neither name nor handle (any more: `was_open`)."""
+        """Delete all that is stored of an inode that has neither name nor handle (any more: `was_open`).
+
+        One with a large body is marked like an open one, for `purge_some` to take away piece by piece.
+        """
         ino = inode.ino
         records = self.changes.records
+        self.dirty.drop(ino)
+        if self.layout.is_large(inode):
+            self.doomed[ino] = None
+            self.touch(ino)
+            records[orphan_key(ino)] = ORPHAN_VALUE
+            return
         for name in self.xattrs.names(ino):
             records[xattr_key(ino, name)] = None
         self.xattrs.forget(ino)
         self.layout.forget(inode, self.changes)
-        self.dirty.discard(ino)
         if was_open:
             records[orphan_key(ino)] = None
         records[inode_key(ino)] = None
         self._touched.pop(ino, None)
         self.inodes.drop(ino)
+
+    def purge_some(self) -> None:
+        """Go on deleting what `purge` left as `doomed`, as much as fits into one change set."""
+        ino = next(iter(self.doomed))
+        inode = self.inode(ino)
+        self.layout.forget_some(inode, self.changes)
+        self.touch(ino)
+        if not self.layout.is_large(inode):
+            del self.doomed[ino]
+            self.purge(inode, was_open=True)
 
     def release(self, handle: int) -> None:
         """Let go of a handle; the last one of an inode without names takes it along."""
@@ -270,7 +289,3 @@ class Namespace:
             assert inode is not None
             if inode.nlink == 0:
                 self.purge(inode, was_open=True)
-
-    def change_mode(self, inode: Inode, mode: int) -> None:
-        """Replace the permission bits; the type stays."""
-        inode.mode = S_IFMT(inode.mode) | S_IMODE(mode)

@@ -65,7 +65,7 @@ class DeleteRows(BankMessage):
 
 
 class Digest(BankMessage):
-    """Apply exactly through slot `at` (which is durable), check every row there; Digests."""
+    """Apply at least through slot `at` (which is durable), then check every row; answered by Digests."""
 
     at: int
 
@@ -73,7 +73,7 @@ class Digest(BankMessage):
 class Digests(BankMessage):
     """The 256 sums (16 bytes each) of the rows at slot `at`; `damaged` are keys whose row fails its MAC.
 
-    `at` is -1 when the server had already applied more than was asked for: ask again.
+    `at` may be later than was asked for; it is -1 when the server could not get that far.
     """
 
     at: int

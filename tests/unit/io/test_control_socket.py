@@ -56,6 +56,12 @@ async def test_a_bug_ends_the_server(tmp_path: Path) -> None:
     assert caught.group_contains(AssertionError, match="a bug")
 
 
+async def test_an_expected_error_of_the_block_is_raised_as_it_is(tmp_path: Path) -> None:
+    with pytest.raises(NoMajority):
+        async with serve_control(tmp_path / "s", {}):
+            raise NoMajority
+
+
 async def test_socket_is_private_and_goes_with_its_server(tmp_path: Path) -> None:
     async with serve_control(tmp_path / "s", {"double": double}):
         assert stat.S_IMODE((tmp_path / "s").stat().st_mode) == 0o600

@@ -1,14 +1,13 @@
 """LocalVolume: what is stored how, what waits for what, and what happens when the banks fail."""
 
-import asyncio
 import errno
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
 from memory_ports import MemoryBanks
-from trivet.errors import FileSystemError, NoMajority
+from trivet.errors import FileSystemError
 from trivet.keeper.local_volume import LocalVolume
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES
 from trivet.volume.interface import ROOT_INO, AttributeChanges, Caller
@@ -41,13 +40,6 @@ async def new_file(volume: LocalVolume, name: bytes, data: bytes = b"") -> tuple
         await volume.write(handle, 0, data)
     await volume.flush(handle)
     return made.ino, handle
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    """Let the loop turn until something is so."""
-    async with asyncio.timeout(10):
-        while not is_so():  # noqa: ASYNC110 - nothing announces what the background does
-            await asyncio.sleep(0.01)
 
 
 def kinds(banks: MemoryBanks) -> dict[bytes, int]:
@@ -148,13 +140,6 @@ async def test_a_new_file_rides_with_the_next_change(volume: LocalVolume, banks:
     assert kinds(banks) == {b"i/": 3, b"d/": 2}
 
 
-async def test_attribute_changes_are_stored_within_50_ms(volume: LocalVolume, banks: MemoryBanks) -> None:
-    ino, _handle = await new_file(volume, b"a")
-    await volume.setattr(ino, AttributeChanges(mode=0o600, mtime_ns=5))
-    await until(lambda: banks.loaded()[0].inode(ino).mode & 0o777 == 0o600)
-    assert banks.loaded()[0].inode(ino).mtime_ns == 5
-
-
 async def test_a_crash_never_shows_a_size_without_its_bytes(volume: LocalVolume, banks: MemoryBanks) -> None:
     ino, handle = await new_file(volume, b"a", b"abc")
     await volume.write(handle, 3, b"x" * 100_000)
@@ -210,84 +195,3 @@ async def test_sequential_reads_fetch_ahead_and_whole(banks: MemoryBanks, volume
         assert await volume.read(handle, offset, step) == data[offset : offset + step]
     assert banks.blob_reads <= 12
     assert banks.looked_at[-1] == ino
-
-
-async def test_writers_wait_for_room_and_memory_stays_bounded() -> None:
-    banks = MemoryBanks(rng=random.Random(3))
-    volume = banks.fresh()
-    await volume.start()
-    _ino, handle = await new_file(volume, b"a")
-    part = random.Random(4).randbytes(MIB_BYTES)
-    for mib in range(64):
-        await volume.write(handle, mib * MIB_BYTES, part)
-        assert volume.space.dirty.cost_bytes <= 33 * MIB_BYTES
-    await volume.fsync(handle)
-    assert await volume.read(handle, 63 * MIB_BYTES, MIB_BYTES) == part
-    await volume.close()
-    banks.audit()
-
-
-async def test_failed_flushes_are_told_and_lose_nothing(volume: LocalVolume, banks: MemoryBanks) -> None:
-    _ino, handle = await new_file(volume, b"a")
-    await volume.write(handle, 0, b"x" * 300_000)
-    banks.failing = True
-    with pytest.raises(NoMajority):
-        await volume.flush(handle)
-    assert await volume.read(handle, 299_999, 5) == b"x"
-    await volume.write(handle, 10, b"later")
-    banks.failing = False
-    await volume.flush(handle)
-    assert (await volume.read(handle, 9, 7)) == b"xlaterx"
-
-
-async def test_old_dirty_data_is_stored_in_the_background(volume: LocalVolume, banks: MemoryBanks) -> None:
-    ino, handle = await new_file(volume, b"a")
-    await volume.write(handle, 0, b"x" * 100)
-    await until(lambda: ino not in list(volume.space.dirty))
-    assert banks.loaded()[0].inode(ino).size == 100
-
-
-async def test_what_a_background_flush_failed_with_is_told_once(
-    volume: LocalVolume, banks: MemoryBanks
-) -> None:
-    _ino, handle = await new_file(volume, b"a")
-    await volume.write(handle, 0, b"x" * 100)
-    banks.failing = True
-    await until(lambda: bool(volume._writes._errors))
-    banks.failing = False
-    with pytest.raises(NoMajority):
-        await volume.fsync(handle)
-    await volume.fsync(handle)
-
-
-async def test_always_means_durable_before_it_returns() -> None:
-    banks = MemoryBanks(durability="always", rng=random.Random(5))
-    volume = banks.fresh()
-    await volume.start()
-    made, handle = await volume.create(ROOT_INO, b"a", 0o666, ME)
-    for operation in (
-        volume.write(handle, 0, b"x" * 100),
-        volume.write(handle, 0, b"x" * 100_000),
-        volume.setattr(made.ino, AttributeChanges(mode=0o600)),
-        volume.mkdir(ROOT_INO, b"d", 0o777, ME),
-        volume.unlink(ROOT_INO, b"a"),
-    ):
-        entries = len(banks.entries)
-        await operation
-        assert len(banks.entries) > entries
-        assert all(entry.is_durable.is_set() for entry in banks.entries)
-    await volume.release(handle)
-    await volume.close()
-
-
-async def test_synchronous_handles_are_durable_after_each_write() -> None:
-    banks = MemoryBanks(rng=random.Random(6))
-    volume = banks.fresh()
-    await volume.start()
-    made, first = await volume.create(ROOT_INO, b"a", 0o666, ME)
-    handle = await volume.open(made.ino, writing=True, truncate=False, sync=True)
-    await volume.write(handle, 0, b"x")
-    assert banks.entries[-1].is_durable.is_set()
-    assert banks.loaded()[0].inode(made.ino).size == 1
-    await volume.release(first)
-    await volume.close()

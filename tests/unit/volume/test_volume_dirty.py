@@ -66,7 +66,7 @@ def test_what_could_not_be_stored_lies_under_what_was_written_since() -> None:
     assert file.chunks[0].whole(0, 8) == b"aabbaaaa"
     assert dirty.cost_bytes == file.cost_bytes == file.chunks[0].cost_bytes
     assert dirty.older_than(1.0) == [7]
-    dirty.discard(7)
+    dirty.drop(7)
     assert dirty.cost_bytes == 0
 
 

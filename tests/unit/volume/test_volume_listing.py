@@ -2,7 +2,7 @@
 
 import random
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trivet.volume.listing import Listings
@@ -20,12 +20,13 @@ def drain(listings: Listings, names: dict[bytes, int], step: int, change: object
     return found
 
 
-@given(st.integers(0, 300), st.integers(1, 50), st.integers(0, 1 << 20))
+@settings(max_examples=60)
+@given(st.integers(0, 200), st.integers(1, 50), st.integers(0, 1 << 20))
 def test_names_that_stay_are_told_once(count: int, step: int, seed: int) -> None:
     rng = random.Random(seed)
     names = {b"stay%d" % at: at for at in range(count)}
     names |= {b"go%d" % at: at for at in range(count)}
-    listings = Listings(limit=2)
+    listings = Listings(limit_names=10)
 
     def change() -> None:
         gone = rng.choice([name for name in names if name.startswith(b"go")] or [b""])
@@ -65,3 +66,12 @@ def test_names_with_equal_hashes_are_all_told() -> None:
 def test_200_000_names_are_listed_in_order_of_their_cookies() -> None:
     names = {b"name%d" % at: at for at in range(200_000)}
     assert len(set(drain(Listings(), names, 1000))) == 200_000
+
+
+def test_orders_kept_are_bounded() -> None:
+    listings = Listings(limit_names=100)
+    for ino in range(50):
+        listings.read(ino, {b"%d" % at: at for at in range(20)}, 0, 5)
+    assert listings._names <= 100
+    listings.read(99, {b"%d" % at: at for at in range(500)}, 0, 5)
+    assert list(listings._orders) == [99]

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
+from bank_in_process import BankInProcess
 from trivet.io.link import Body, Link
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.wire.bank_messages import PutBlob
@@ -125,7 +126,7 @@ class BankProcess:
 class Keeper:
     """Just enough of a keeper: one link, an epoch, a log that it authors."""
 
-    def __init__(self, server: BankProcess, link: Link, epoch: Epoch) -> None:
+    def __init__(self, server: BankProcess | BankInProcess, link: Link | BankInProcess, epoch: Epoch) -> None:
         self.server = server
         self.link = link
         self.epoch = epoch

@@ -1,0 +1,51 @@
+"""Fixtures of the end-to-end tests: a drive that is up, one a test or one a module."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from drive_under_test import Drive, running_drive
+
+
+@pytest.fixture
+def drive(tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Drive]:
+    """A drive with two servers a bank (or as many as the test's `servers` parameter says), for one test."""
+    with running_drive(tmp_path, getattr(request, "param", 2)) as running:
+        yield running
+        if failed(request):
+            print(running.logs())
+
+
+@pytest.fixture(scope="module")
+def shared_drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
+    """A drive for all tests of a module that leave it whole behind them."""
+    with running_drive(tmp_path_factory.mktemp("shared")) as running:
+        yield running
+        print(running.logs())
+
+
+@pytest.fixture
+def new_drive(tmp_path: Path) -> Iterator[Drive]:
+    """A drive that is not up yet; it is ended whatever the test did."""
+    made = Drive(tmp_path, servers=1)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+REPORTS = pytest.StashKey[bool]()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Remember whether the test itself failed, so that its drive's logs are shown."""
+    report = yield
+    if report.when == "call":
+        item.stash[REPORTS] = report.failed
+    return report
+
+
+def failed(request: pytest.FixtureRequest) -> bool:
+    """Tell whether the test that asked for the fixture has failed."""
+    return request.node.stash.get(REPORTS, False)
