@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from sim_network import Answer, Connection
 from sim_server import SimServer
 
+from trivet.quorum.membership import likely_acceptor
 from trivet.wire import journal_messages as m
 from trivet.wire.entries import NO_EPOCH
 
@@ -52,15 +53,17 @@ class Links:
 
     def _reconsider(self, bank: int, seat: Seat) -> None:
         leader, world = self.keeper.leader, self.keeper.world
-        other = seat.servers[1 - seat.choice]
-        if leader is None:
+        ports = [server.port for server in seat.servers]
+        if leader is None or leader.reign.log.config is None:
+            acceptors = [server.acceptor for server in seat.servers if server.acceptor is not None]
+            port = likely_acceptor([acceptor.identity() for acceptor in acceptors])
+            seat.choice = seat.choice if port is None else ports.index(port)
             return
-        if leader.is_serving:
-            if world.now - seat.away_since > MOVE_AFTER_S and other.is_up and leader.may_move(bank):
-                world.trace(f"{self.keeper.name} moves the acceptor of {bank} to {other.port}")
-                seat.choice, seat.assign, seat.away_since = 1 - seat.choice, True, world.now
-        elif not seat.servers[seat.choice].is_up:
-            seat.choice = 1 - seat.choice
+        other = seat.servers[1 - seat.choice]
+        if world.now - seat.away_since > MOVE_AFTER_S and other.is_up and leader.may_move(bank):
+            world.trace(f"{self.keeper.name} moves the acceptor of {bank} to {other.port}")
+            leader.move(bank, other.port)
+            seat.choice, seat.assign, seat.away_since = 1 - seat.choice, True, world.now
 
     def _connect(self, bank: int, seat: Seat) -> None:
         network, store, server = self.keeper.network, seat.servers[0], seat.servers[seat.choice]

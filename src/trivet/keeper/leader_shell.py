@@ -31,6 +31,7 @@ from trivet.quorum.leader_commands import (
     SyncBlobs,
     Transfer,
 )
+from trivet.quorum.membership import likely_acceptor
 from trivet.wire import journal_messages
 from trivet.wire.bank_messages import SyncBlobs as SyncServer
 from trivet.wire.entries import Entry
@@ -84,7 +85,7 @@ class LeaderShell:
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking = asyncio.create_task(self._tick())
         self._connected: dict[int, ServerLink] = {}
-        self._stand_ins: dict[int, ServerLink] = {}
+        self._seats: dict[int, int] = {}
         self._away_since: dict[int, float] = {}
 
     async def close(self) -> None:
@@ -94,24 +95,30 @@ class LeaderShell:
         await asyncio.gather(self._ticking, *self._tasks, return_exceptions=True)
 
     def acceptor(self, base: int) -> ServerLink:
-        """Return the server that holds the acceptor's role in the bank at `base`."""
-        stand_in = self._stand_ins.get(base)
-        if stand_in is not None:
-            return stand_in
+        """Return the server that holds the acceptor's role in the bank at `base`, or most likely does."""
+        if base in self._seats:
+            return self._fleet.server_at(self._seats[base])
         config = self.leader.reign.log.config
         seat = config.seats.get(base) if config else None
-        return self._fleet.server_at(seat.port if seat else base)
+        if seat is not None:
+            return self._fleet.server_at(seat.port)
+        said = [server.identity for server in self._fleet.bank_at(base) if server.is_up and server.identity]
+        return self._fleet.server_at(likely_acceptor(said) or base)
 
     def server_up(self, server: ServerLink) -> None:
-        """Note a new connection; a server whose role is not what CONFIG says is told so first."""
+        """Note a new connection; once CONFIG is known, a server with another role than it says is told so."""
         assert server.identity is not None
         is_acceptor = server is self.acceptor(server.base)
-        if is_acceptor == (server.identity.standing == "blobs"):
-            self._spawn(self._assign(server, acceptor=is_acceptor))
+        keeps_blobs = server.identity.standing == "blobs"
+        config = self.leader.reign.log.config
+        if config is not None and is_acceptor and keeps_blobs:
+            self._spawn(self._assign(server, acceptor=True))
         elif is_acceptor:
             self._connected[server.base] = server
             self._away_since.pop(server.base, None)
             self.run(self.leader.on_connected(server.base, steady_s()))
+        elif config is not None and not keeps_blobs and config.seats[server.base].port != server.port:
+            self._spawn(self._assign(server, acceptor=False))
 
     def server_down(self, server: ServerLink) -> None:
         """Note a lost connection; blobs the server had not synced may be lost with it."""
@@ -155,8 +162,8 @@ class LeaderShell:
                     events.deposed()
                 case CheckBlobs(blobs):
                     self._spawn(self._check_blobs(blobs))
-                case NotAcceptor(bank):
-                    self._reconnect(bank)
+                case NotAcceptor(bank, port):
+                    self._turn_to(bank, port)
 
     def _send(self, send: Send) -> None:
         server = self._connected.get(send.bank)
@@ -186,7 +193,8 @@ class LeaderShell:
         for server in self._fleet.bank_at(base):
             if server.is_up and server is not self.acceptor(base):
                 log.warning("server %s takes the journal of bank %s over", server.port, base)
-                self._stand_ins[base] = server
+                self.leader.move(base, server.port)
+                self._seats[base] = server.port
                 del self._away_since[base]
                 self.server_up(server)
                 return
@@ -233,6 +241,21 @@ class LeaderShell:
         except LinkLost as error:
             log.info("server %s could not be told its role: %s", server.port, error)
         server.drop()
+
+    def _turn_to(self, base: int, port: int) -> None:
+        """Leave a server that does not hold its bank's seat for the one at `port` (0: nobody knows)."""
+        current = self._connected.pop(base, None)
+        if port == 0:
+            self._seats.pop(base, None)
+            return
+        self._seats[base] = port
+        server = self._fleet.server_at(port)
+        if server is current:
+            self._spawn(self._assign(server, acceptor=True))
+        elif server.is_up:
+            self.server_up(server)
+        else:
+            self._away_since.setdefault(base, steady_s())
 
     def _reconnect(self, base: int) -> None:
         server = self._connected.get(base)

@@ -32,9 +32,9 @@ class Follower:
 
     __slots__ = (
         "_inflight", "_inflight_bytes", "admit_after", "applied", "bank", "behind", "compared", "counted",
-        "degraded", "doubted", "excluded", "head", "identity", "last_sent_at", "link", "retry_at", "sent",
-        "staged", "state", "sync_sent", "synced", "syncing_blobs", "want_sync", "was_incarnation",
-        "was_synced",
+        "degraded", "doubted", "excluded", "head", "identity", "last_sent_at", "link", "moving_to",
+        "retry_at", "sent", "staged", "state", "sync_sent", "synced", "syncing_blobs", "want_sync",
+        "was_incarnation", "was_synced",
     )  # fmt: skip
 
     def __init__(self, bank: int) -> None:
@@ -45,6 +45,7 @@ class Follower:
         self.excluded = self.doubted = False
         self.degraded = False
         self.behind = False
+        self.moving_to = 0
         self.compared = False
         self.applied = 0
         self.last_sent_at = float("-inf")

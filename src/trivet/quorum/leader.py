@@ -8,6 +8,7 @@ Rule: no clock and no I/O; `now` is a clock that never jumps and counts suspende
 
 from collections.abc import Iterable, Sequence
 
+from trivet.quorum import upkeep
 from trivet.quorum.election import Election
 from trivet.quorum.follower import Follower
 from trivet.quorum.leader_commands import CaughtUp, Deposed, LeaderCommand, Send
@@ -15,7 +16,6 @@ from trivet.quorum.lease import HEARTBEAT_S
 from trivet.quorum.membership import Config
 from trivet.quorum.reign import Reign
 from trivet.quorum.rejoin import Rejoin
-from trivet.quorum.trimming import trim_floor
 from trivet.wire.entries import Entry, EntryBody, Epoch, RecordOp
 from trivet.wire.journal_messages import (
     Admit,
@@ -199,12 +199,13 @@ class Leader:
         return self.reign.sync(now) if self.reign.phase in ("install", "serve") else []
 
     def may_move(self, bank: int) -> bool:
-        """Tell whether the acceptor's role of `bank` may be given to another of its servers.
+        """Tell whether the acceptor's role of `bank` may be given to another of its servers."""
+        return upkeep.may_move(self.reign, bank)
 
-        Only when all other banks count: they must accept the CONFIG that names the new server.
-        """
-        others = [follower for follower in self.reign.followers.values() if follower.bank != bank]
-        return self.is_serving and all(follower.counted for follower in others)
+    def move(self, bank: int, port: int) -> None:
+        """Have the server at `port` take the seat of `bank`: send it Assign, then `on_connected`."""
+        assert self.may_move(bank)
+        self.reign.followers[bank].moving_to = port
 
     def change_config(self, config: Config, now: float) -> list[LeaderCommand]:
         """Author a CONFIG entry (Sealed tells it) and have it synced."""
@@ -222,28 +223,14 @@ class Leader:
         It writes CONFIG again (so that the log before it may go): the keeper moves CONFIG_KEY to
         `next_slot` in its index before it takes the sums.
         """
-        reign = self.reign
-        assert reign.phase == "serve"
-        assert reign.log.config is not None
-        entry = reign.seal_config(reign.log.config, sums)
-        return entry, [*reign.spread(entry, now), *reign.sync(now)]
+        return upkeep.anchor(self.reign, sums, now)
 
     def trim(self, now: float) -> list[LeaderCommand]:
         """Drop what two compared banks have applied, here and there, and ask all how far they have got.
 
         It stops before the newest anchor: when it gets nowhere, author one.
         """
-        reign = self.reign
-        log = reign.log
-        if reign.phase != "serve":
-            return []
-        counted = [follower for follower in reign.followers.values() if follower.counted]
-        applied = {follower.bank: follower.applied for follower in counted if follower.compared}
-        floor = trim_floor(applied, len(reign.followers), log.keep_from, reign.marks.durable)
-        landmarks_stay = max(log.config_slot, log.anchor_slot) <= reign.marks.durable
-        if floor > log.floor and landmarks_stay:
-            log.trim(floor)
-        return [follower.send(Trim(log.floor), now) for follower in counted]
+        return upkeep.trim(self.reign, now) if self.reign.phase == "serve" else []
 
     def on_compared(self, bank: int) -> None:
         """Take in that the records of `bank` added up to the sums at a slot of this reign."""

@@ -110,7 +110,7 @@ class NotAcceptor(msgspec.Struct, frozen=True):
     """The server reached for `bank` does not hold its seat: close the link, connect to the one at `port`.
 
     `port` is 0 while no CONFIG is known: try the bank's other servers. If it is the very server that was
-    reached, it has lost its store: send it Assign first.
+    reached, it has lost its store: send it Assign, then connect again.
     """
 
     bank: int

@@ -49,13 +49,11 @@ class Rejoin:
         assert identity is not None
         config = reign.log.config
         assert config is not None
-        if identity.standing in ("empty", "joining"):
-            return self._refill(follower, now)
-        if not config.names(follower.bank, identity.incarnation):
-            seat = config.seats.get(follower.bank)
-            if seat is None or seat.port == identity.port:
-                return self._refill(follower, now)
+        seat = config.seats.get(follower.bank)
+        if seat is not None and identity.port not in (seat.port, follower.moving_to):
             return self.leave(follower, now)
+        if identity.standing in ("empty", "joining") or not config.names(follower.bank, identity.incarnation):
+            return self._refill(follower, now)
         commands = self._doubts(follower, identity)
         tail_only = identity.standing == "voter" and identity.accepted_epoch == reign.epoch
         if tail_only and reign.log.joins(identity.head, identity.head_hash):
