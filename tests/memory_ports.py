@@ -105,7 +105,9 @@ class MemoryBanks:
             assert 0 <= offset < offset + size <= what.size
             return self.blobs[what.name][offset : offset + size]
         self.record_reads += 1
-        return {key: self.rows[key][1] for key in what if key in self.rows}
+        found = {key: self.rows[key][1] for key in what if key in self.rows}
+        await self._dawdle()
+        return found
 
     def accessed(self, ino: int) -> None:
         """See stores.AccessPort."""

@@ -79,10 +79,8 @@ def test_tls_without_keys_says_what_can_not_be_counted() -> None:
 
 
 def test_connections_to_one_server_and_one_stream() -> None:
-    told = trivet_wire(CAPTURES / "chrissanders_http_espn.pcapng", "--server", "68.71.212.158")
-    assert told["streams"] == told["opened"] == len(told["connections"]) > 0
-    assert {row["server"] for row in told["connections"]} == {"68.71.212.158:80"}
     told = trivet_wire(CAPTURES / "chrissanders_http_espn.pcapng", "--server", "68.71.208.177")
+    assert told["streams"] == told["opened"] == len(told["connections"]) > 0
     assert {row["server"] for row in told["connections"]} == {"68.71.208.177:80"}
     stream = told["connections"][0]["stream"]
     one = trivet_wire(CAPTURES / "chrissanders_http_espn.pcapng", "--stream", stream)

@@ -33,7 +33,7 @@ _SPARE_NAME = "spare"
 class _Part:
     """One open journal file."""
 
-    __slots__ = ("dirty", "end", "fd", "first", "number", "starts", "tail")
+    __slots__ = ("dirty", "end", "fd", "first", "number", "size", "starts", "tail")
 
     def __init__(self, scanned: ScannedPart, fd: int) -> None:
         self.number = scanned.part.number
@@ -42,6 +42,7 @@ class _Part:
         self.starts = scanned.starts
         self.tail = scanned.tail
         self.fd = fd
+        self.size = os.fstat(fd).st_size
         self.dirty = False
 
     @property
@@ -105,7 +106,7 @@ class Journal:
         """Raise CorruptReplica when the file being written was deleted or cut by somebody else."""
         if self._parts:
             status = os.fstat(self._parts[-1].fd)
-            if not status.st_nlink or status.st_size < self._parts[-1].tail:
+            if not status.st_nlink or status.st_size < self._parts[-1].size:
                 raise CorruptReplica(f"journal file {self._parts[-1].number} was deleted or cut")
 
     @property

@@ -56,7 +56,6 @@ class Capture:
         self.closed_early = 0
         self.first_ns = 0
         self.last_ns = 0
-        self._options = {"keep_heads": keep_heads, "clock_records": clock_records}
         self.clock_records = clock_records
         self._keep_heads = keep_heads
         self._open: dict[int, Conversation] = {}
@@ -72,13 +71,12 @@ class Capture:
         if len(segments):
             self._read(segments, self.table.add(segments))
 
-    def finish(self) -> None:
-        """Close what is still open; exchanges are then in the order in which they began."""
-        for stream in list(self._open):
-            self._close(stream)
     def close(self) -> None:
         """Say that no packet follows: what is still open is handed over."""
+        for stream in list(self._open):
+            self._close(stream)
 
+    def finish(self) -> None:
         """Close, and put the exchanges in the order in which they began."""
         self.close()
         self.exchanges.sort(key=lambda one: (one.began_ns, one.stream, one.number))
@@ -105,7 +103,6 @@ class Capture:
             self._state = grown
         flags = segments.flags[placed.order]
         gapped = np.fromiter(self.table.gaps.streams(), np.int64)
-        telling = (segments.length[placed.order] > 0) | ((flags & (SYN | FIN | RST)) > 0)
         telling = (segments.length[placed.order] > 0) | ((flags & (FIN | RST)) > 0)
         telling |= np.isin(placed.stream, gapped)
         rows = np.flatnonzero(telling & (self._state[placed.stream] == _READ_ON))
@@ -147,19 +144,16 @@ class Capture:
             return
         talk = self._open.get(stream)
         if talk is None:
-            if not length and not flags & SYN:
-                return
-            talk = self._open[stream] = Conversation(stream, self.found, **self._options)
-        if flags & SYN:
-            sequence += 1
-            talk.begin(side, sequence)
             if not length:
+                return
             talk = self._open[stream] = Conversation(
                 stream, self.found, keep_heads=self._keep_heads, clock_records=self.clock_records
             )
             for sender, begin in enumerate(self.table.sides("begin")[stream].tolist()):
                 if begin >= 0:
                     talk.begin(sender, begin)
+        if flags & SYN:
+            sequence += 1
         talk.acknowledge(side, acknowledged)
         if length:
             talk.push(side, sequence, bytes(data[offset : offset + captured]), length, time_ns, frame)

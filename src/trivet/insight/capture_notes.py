@@ -38,7 +38,6 @@ def notes(view: CaptureView, *, decrypted: bool) -> list[str]:
         told.append(f"{counts.too_short:,} packets are too short for their own headers and were left out.")
     lost = view.totals()["missing_bytes"]
     if lost:
-        told.append(f"{lost:,} bytes were not captured: the responses they belong to are marked incomplete.")
         told.append(f"{lost:,} bytes were not captured: messages they belong to are marked incomplete.")
     if capture.closed_early:
         told.append(

@@ -70,9 +70,9 @@ class CaptureView:
         self.exchanges = [one for one in capture.exchanges if not filtered or self.mask[one.stream]]
         self.filtered = filtered
         self._requests: dict[int, int] = defaultdict(int)
+        self._protocols: dict[int, str] = {}  # as seen inside TLS, where 1.3 hides the choice
         for one in capture.exchanges:
             self._requests[one.stream] += one.method is not None
-        self._protocols: dict[int, str] = {}  # as seen inside TLS, where 1.3 hides the choice
             if one.scheme == "https":
                 self._protocols[one.stream] = "h2" if one.h2_stream >= 0 else "http/1.1"
 
@@ -153,7 +153,6 @@ class CaptureView:
             requests=self._requests.get(stream, 0),
             spoken=spoken.kind if spoken else "",
             server_name=client_hello.server_name if client_hello else "",
-            alpn=",".join((server_hello and server_hello.alpn) or (client_hello and client_hello.alpn) or ()),
             alpn=self._protocols.get(stream)
             or ",".join((server_hello and server_hello.alpn) or (client_hello and client_hello.alpn) or ()),
             tls_version=server_hello.version if server_hello else "",
@@ -181,7 +180,6 @@ class CaptureView:
                 "incomplete": sum(one.status is not None and not one.whole for one in self.exchanges),
                 "not_kept": tallies["not_kept"],
             }
-        requests = np.array([self._requests.get(stream, 0) for stream in self._requests])
         reused = sum(count > 1 and bool(mask[stream]) for stream, count in self._requests.items())
         data = table.sides("bytes").sum(axis=1)
         tls = [
@@ -201,7 +199,6 @@ class CaptureView:
             "resets": int(table.sides("resets")[mask].sum()),
             "missing_bytes": sum(size for side, size in self._missing.items() if mask[side >> 1]),
             "silent": int(((data == 0) & mask).sum()),
-            "reused": int((requests > 1).sum()),
             "reused": reused,
             "tls_streams": len(tls),
             "bytes": int(data[mask].sum()),

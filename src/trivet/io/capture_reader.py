@@ -1,4 +1,3 @@
-"""Reads a capture file in blocks, plain or gzipped, so that its size never matters.
 """Reads a capture in blocks, a file (plain, gz, zst) or a pipe, so that its size never matters.
 
 Rule: at most one block of the file is in memory.
@@ -12,42 +11,26 @@ from pathlib import Path
 from typing import IO, cast
 
 import zstandard
-from isal import igzip
-from isal.igzip_lib import IsalError
 
 from trivet.errors import InputError
 from trivet.wire.capture_file import CaptureScanner, PacketBlock
 
 #: How much is read at once.
 BLOCK_BYTES = 4 << 20
-_CUT: tuple[type[Exception], ...] = (
-    EOFError,
-    gzip.BadGzipFile,
-    IsalError,  # type: ignore[assignment]
-    zstandard.ZstdError,
-)
+_READ_BYTES = 1 << 20
+_CUT = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
 
 
 def _opened(path: Path) -> IO[bytes]:
-    file = path.open("rb")
-    magic = file.read(4)
-    file.seek(0)
-    if magic[:2] == b"\x1f\x8b":
-        return cast(IO[bytes], igzip.GzipFile(fileobj=file, mode="rb"))  # type: ignore[no-untyped-call]
-_READ_BYTES = 1 << 20
-_CUT = (EOFError, gzip.BadGzipFile, zlib.error, zstandard.ZstdError)
     file = os.fdopen(0, "rb", closefd=False) if str(path) == "-" else path.open("rb")
     magic = file.peek(4)[:4]
+    if magic[:2] == b"\x1f\x8b":
         return cast(IO[bytes], gzip.GzipFile(fileobj=file, mode="rb"))
     if magic == b"\x28\xb5\x2f\xfd":
         return cast(IO[bytes], zstandard.ZstdDecompressor().stream_reader(file, closefd=True))
     return file
 
 
-def packet_blocks(
-    path: Path, scanner: CaptureScanner, block_bytes: int = BLOCK_BYTES
-) -> Iterator[PacketBlock]:
-    """Yield the packets of the capture at `path`; `scanner` keeps the notes.
 def _pieces(file: IO[bytes], scanner: CaptureScanner, block_bytes: int) -> Iterator[bytes]:
     """Yield the file in blocks; where its compression breaks off, that is noted after what came before."""
     kept: list[bytes] = []
@@ -68,27 +51,16 @@ def _pieces(file: IO[bytes], scanner: CaptureScanner, block_bytes: int) -> Itera
         if not piece:
             return
 
+
+def packet_blocks(
+    path: Path, scanner: CaptureScanner, block_bytes: int = BLOCK_BYTES
+) -> Iterator[PacketBlock]:
     """Yield the packets of the capture at `path` ("-" = stdin); `scanner` keeps the notes.
 
     Raises InputError for a file that can't be read or is no capture; a cut gzip file only gets a note.
     """
     try:
         with _opened(path) as file:
-            while True:
-                try:
-                    piece = file.read(block_bytes)
-                except _CUT as error:
-                    if not scanner.packets:
-                        raise InputError(f"{path} can't be decompressed: {error}") from None
-                    scanner.notes.append(
-                        f"the compressed file is cut or damaged ({error}); the rest was not read"
-                    )
-                    break
-                if not piece:
-                    break
-                block = scanner.feed(piece)
-                if block is not None:
-                    yield block
             for piece in _pieces(file, scanner, block_bytes):
                 yield from scanner.feed(piece)
         scanner.finish()

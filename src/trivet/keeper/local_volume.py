@@ -106,9 +106,9 @@ class LocalVolume(NameOperations):
         inode = self.space.inode(ino)
         if not inode.is_regular:
             raise FileSystemError(EISDIR if inode.is_directory else ELOOP if inode.is_symlink else EOPNOTSUPP)
-        handle = self.space.open_files.open(ino, writing=writing, sync=sync)
         if truncate:
             await self.setattr(ino, AttributeChanges(size=0))
+        handle = self.space.open_files.open(self.space.inode(ino).ino, writing=writing, sync=sync)
         self._access.accessed(ino)
         return handle
 

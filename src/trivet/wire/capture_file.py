@@ -85,31 +85,20 @@ class CaptureScanner:
         self._interfaces: list[_Interface] = []
         self._ended = False
 
-    def feed(self, piece: bytes) -> PacketBlock | None:
-        """Take the next `piece`; return the packets it completed, if any.
-
-        Raises InputError when the file is no capture.
-        """
-        if self._ended:
-            return None
     @property
     def size_bytes(self) -> int:
         """Bytes taken so far (decompressed)."""
         return self._position + len(self._rest)
+
     def feed(self, piece: bytes) -> Iterator[PacketBlock]:
         """Take the next `piece`; yield the packets it completed (several blocks where sections meet).
+
+        Raises InputError when the file is no capture.
+        """
         data = self._rest + piece if self._rest else piece
         start = 0
         if not self.format:
             start = self._open(data)
-            if start < 0:
-                self._rest = data
-                return None
-        block, used = self._pcap(data, start) if self.format == "pcap" else self._pcapng(data)
-        self._rest = data[used:]
-        self._position += used
-        self.packets += len(block.offset) if block else 0
-        return block
         while start >= 0 and not self._ended:
             block, used = self._pcap(data, start) if self.format == "pcap" else self._pcapng(data)
             data, start = data[used:], 0
@@ -186,79 +175,33 @@ class CaptureScanner:
         return self._block(data, at + 16, words[:, 2], words[:, 3], time_ns, link), position
 
     def _pcapng(self, data: bytes) -> tuple[PacketBlock | None, int]:
-        rows: list[tuple[int, int, int, int, int]] = []
-        position = 0
-        while position + 12 <= len(data):
-            if data[position : position + 4] == b"\x0a\x0d\x0d\x0a":
-                self._order = "<" if data[position + 8 : position + 12] == b"\x4d\x3c\x2b\x1a" else ">"
-                self._interfaces = []
-            kind, length = struct.unpack_from(self._order + "II", data, position)
         """Find all whole blocks; packets of the usual kind are only noted, to be decoded together."""
         starts: list[int] = []
+        position = 0
         read = struct.Struct(self._order + "II").unpack_from
+        while position + 12 <= len(data):
             kind, length = read(data, position)
             if kind == _SECTION:
                 if starts:
                     break  # what follows may have another byte order and has interfaces of its own
+                self._order = "<" if data[position + 8 : position + 12] == b"\x4d\x3c\x2b\x1a" else ">"
                 read = struct.Struct(self._order + "II").unpack_from
                 _, length = read(data, position)
+                self._interfaces = []
             if length < 12 or length % 4 or length > MAX_PACKET_BYTES:
                 self._damaged(position, f"a block of {length:,} bytes")
                 break
             if position + length > len(data):
                 break
-            try:
-                self._one(data, kind, position + 8, position + length - 4, rows)
-            except (struct.error, IndexError):
-                self._damaged(position, "a block that contradicts itself")
-                break
-            position += length
-        if not rows:
-            return None, position
-        columns = np.array(rows, np.int64).T
-        return self._block(data, *(np.ascontiguousarray(column) for column in columns)), position
-
-    def _one(
-        self, data: bytes, kind: int, start: int, end: int, rows: list[tuple[int, int, int, int, int]]
-    ) -> None:
-        order = self._order
-        if kind == _ENHANCED:
-            number, high, low, captured, wire = struct.unpack_from(order + "5I", data, start)
-            rows.append(self._row(number, (high << 32) | low, start + 20, captured, wire, end))
-        elif kind == _INTERFACE:
-            self._interfaces.append(self._interface(data, start, end))
-        elif kind == _SIMPLE:
-            (wire,) = struct.unpack_from(order + "I", data, start)
-            snap = self._interfaces[0].snap or wire
-            rows.append(self._row(0, 0, start + 4, min(wire, snap, end - start - 4), wire, end))
-        elif kind == _OLD:
-            number, _, high, low, captured, wire = struct.unpack_from(order + "HHIIII", data, start)
-            rows.append(self._row(number, (high << 32) | low, start + 20, captured, wire, end))
-        elif kind == _SECRETS:
-            self.has_secrets = True
-
-    def _row(
-        self, number: int, ticks: int, offset: int, captured: int, wire: int, end: int
-    ) -> tuple[int, int, int, int, int]:
-        interface = self._interfaces[number]
-        if offset + captured > end:
-            raise IndexError("packet longer than its block")
-        whole_s, part = divmod(ticks, interface.ticks_per_s)
-        time_ns = (
-            whole_s + interface.offset_s
-        ) * 1_000_000_000 + part * 1_000_000_000 // interface.ticks_per_s
-        if time_ns >= 1 << 63:
-            raise IndexError("a time after the year 2262")
-        return offset, captured, wire, time_ns, interface.link
-
-    def _interface(self, data: bytes, start: int, end: int) -> _Interface:
             if kind in _PACKETS:
                 starts.append(position)
             elif kind == _INTERFACE:
                 self._interfaces.append(self._interface(data, position + 8, position + length - 4))
             elif kind == _SECRETS:
                 self.has_secrets = True
+            position += length
         return (self._packets(data, np.array(starts, np.int64)) if starts else None), position
+
     def _packets(self, data: bytes, at: Ints) -> PacketBlock | None:
         """Decode the packet blocks of `data` that begin at `at`."""
         words = np.frombuffer(data + bytes(32), np.uint8)[at[:, None] + np.arange(28)]
@@ -287,6 +230,8 @@ class CaptureScanner:
             time_ns[mine] = self._interfaces[index].nanoseconds((high << 32 | low)[mine])
             link[mine] = self._interfaces[index].link
         return self._block(data, start, captured, wire, time_ns, link)
+
+    def _interface(self, data: bytes, start: int, end: int) -> _Interface:
         if end - start < 8:
             return _Interface(-1)
         link, _, snap = struct.unpack_from(self._order + "HHI", data, start)
@@ -294,15 +239,12 @@ class CaptureScanner:
         position = start + 8
         while position + 4 <= end:
             code, length = struct.unpack_from(self._order + "HH", data, position)
-            if code == 0:
+            if code == 0 or position + 4 + length > end:
                 break
             if code == 9 and length >= 1:
                 power = data[position + 4]
-                interface.ticks_per_s = 1 << (power & 0x7F) if power & 0x80 else 10 ** min(power, 18)
-            elif code == 14 and length == 8:
-                interface.offset_s = struct.unpack_from(self._order + "q", data, position + 4)[0]
-            if code == 0 or position + 4 + length > end:
                 interface.ticks_per_s = 1 << min(power & 0x7F, 62) if power & 0x80 else 10 ** min(power, 18)
+            elif code == 14 and length == 8:
                 offset_s = struct.unpack_from(self._order + "q", data, position + 4)[0]
                 interface.offset_s = max(min(offset_s, _LAST_S), -_LAST_S)
             position += 4 + (length + 3) // 4 * 4

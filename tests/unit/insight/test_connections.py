@@ -13,8 +13,6 @@ def read(writer: CaptureWriter, piece: int = 1 << 20) -> CaptureView:
     data = writer.pcap()
     scanner, capture = CaptureScanner(), Capture()
     for start in range(0, len(data), piece):
-        block = scanner.feed(data[start : start + piece])
-        if block is not None:
         for block in scanner.feed(data[start : start + piece]):
             capture.add(block)
     capture.finish()

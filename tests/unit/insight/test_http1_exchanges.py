@@ -11,9 +11,6 @@ from trivet.wire.capture_file import CaptureScanner
 def capture_of(writer: CaptureWriter) -> Capture:
     """Read what was written."""
     scanner, capture = CaptureScanner(), Capture()
-    block = scanner.feed(writer.pcap())
-    assert block is not None
-    capture.add(block)
     for block in scanner.feed(writer.pcap()):
         capture.add(block)
     capture.finish()

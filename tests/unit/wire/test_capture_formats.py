@@ -13,8 +13,6 @@ def read(data: bytes, piece: int = 1 << 20) -> tuple[Capture, CaptureScanner]:
     """Read a capture in pieces."""
     scanner, capture = CaptureScanner(), Capture()
     for start in range(0, len(data), piece):
-        block = scanner.feed(data[start : start + piece])
-        if block is not None:
         for block in scanner.feed(data[start : start + piece]):
             capture.add(block)
     scanner.finish()
@@ -65,6 +63,7 @@ def test_sections_of_different_byte_order_in_one_file(piece: int) -> None:
     capture, scanner = read(first.pcapng("<", 9) + second.pcapng(">", 6), piece)
     assert (capture.packets, capture.table.count, scanner.notes) == (14, 2, [])
     assert capture.last_ns == 200_010_000_000
+
 
 def test_ipv6_extension_headers() -> None:
     capture, _ = read(exchange(CaptureWriter(), True, b"\x06\x00\x01\x04\0\0\0\0").pcap())

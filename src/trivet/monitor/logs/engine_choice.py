@@ -25,11 +25,23 @@ class EngineChoice:
 
 
 def kernel_is_compiled() -> bool:
-    """Return whether an earlier run left the compiled kernel in numba's cache."""
-    from trivet.insight.logs.kernel_scan import scan_block
+    """Return whether an earlier run left the compiled kernel in numba's cache.
 
-    cache = Path(scan_block._cache.cache_path)  # type: ignore[attr-defined]
-    return any(cache.glob("kernel_scan.scan_block-*.nbi"))
+    numba looks only at the file of the function it calls, not at those of the functions inside it: code
+    compiled before any of the kernel's modules changed is thrown away here.
+    """
+    from trivet.insight.logs import kernel_scan
+
+    cache = Path(kernel_scan.scan_block._cache.cache_path)  # type: ignore[attr-defined]
+    changed_s = max(
+        source.stat().st_mtime for source in Path(kernel_scan.__file__).parent.glob("kernel_*.py")
+    )
+    compiled = list(cache.glob("kernel_*.nb[ic]"))
+    if any(path.stat().st_mtime < changed_s for path in compiled if path.suffix == ".nbi"):
+        for path in compiled:
+            path.unlink(missing_ok=True)
+        return False
+    return any(path.name.startswith("kernel_scan.scan_block-") for path in compiled)
 
 
 def choose_engine(
