@@ -8,7 +8,6 @@ import asyncio
 from collections import deque
 from collections.abc import Sequence
 
-from trivet.errors import NoMajority
 from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.batches import Batch, Ticket
@@ -181,6 +180,11 @@ class Journal:
     # -- what others must know of the log
 
     @property
+    def head_slot(self) -> int:
+        """The last slot there is."""
+        return self._leader.reign.log.head
+
+    @property
     def durable_slot(self) -> int:
         """The last slot that two banks have synced."""
         return self._leader.reign.marks.durable
@@ -227,7 +231,7 @@ class Journal:
             waiting.append(self._batch.ticket)
         for ticket in waiting:
             if now - ticket.made_at > NO_MAJORITY_AFTER_S and ticket.is_waited_for:
-                ticket.fail(NoMajority("fewer than two banks take changes"))
+                ticket.fail("fewer than two banks take changes")
 
     def _write_anchor(self, now: float) -> None:
         """Record marks and sums 1 s after the last entry, and every few thousand entries."""

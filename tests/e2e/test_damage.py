@@ -1,0 +1,179 @@
+"""Copies damaged on disk, servers running or stopped: right bytes or a loud error, then all whole again.
+
+Rule: a read returns what was written or fails; nothing else passes, however much is broken.
+"""
+
+import hashlib
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from drive_under_test import Drive, drop_caches
+
+pytestmark = pytest.mark.mount
+MIB = 1 << 20
+
+
+def fill(folder: Path, seed: int) -> dict[str, bytes]:
+    """Write small, middling and large files; return what they hold by path."""
+    made = random.Random(seed)
+    contents = {f"d{n % 3}/small{n}": made.randbytes(200 + n * 700) for n in range(12)}
+    contents |= {"middling": made.randbytes(300_000), "large": made.randbytes(5 * MIB + 17), "empty": b""}
+    for name, content in contents.items():
+        path = folder / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(content)
+    os.symlink("large", folder / "link")
+    with (folder / "middling").open("rb+") as file:
+        file.flush()
+        os.fsync(file.fileno())
+    return contents
+
+
+def check(folder: Path, contents: dict[str, bytes], *, errors_allowed: bool) -> int:
+    """Read everything; return how many files failed loudly; wrong bytes fail the test."""
+    failed = 0
+    for name, content in contents.items():
+        try:
+            found = (folder / name).read_bytes()
+        except OSError:
+            assert errors_allowed, f"{name} can't be read"
+            failed += 1
+            continue
+        assert hashlib.sha256(found).digest() == hashlib.sha256(content).digest(), f"wrong bytes in {name}"
+    return failed
+
+
+def files_of(server: Path, kind: str) -> list[Path]:
+    """Return the files of one kind (records, segments, journal, all) that a server keeps."""
+    files = [path for path in sorted(server.rglob("*")) if path.is_file() and path.suffix != ".log"]
+    chosen = [path for path in files if kind == "all" or kind in str(path.relative_to(server))]
+    assert chosen, f"{server} keeps no {kind}"
+    return chosen
+
+
+def flip(path: Path) -> None:
+    """Flip bits all over the part of a file that holds something."""
+    data = bytearray(path.read_bytes())
+    used = len(data.rstrip(b"\0"))
+    for at in range(used // 50, used, max(1, used // 40)):
+        data[at] ^= 0x5A
+    with path.open("rb+") as file:
+        file.write(data)
+
+
+def truncate(path: Path) -> None:
+    """Cut a file in the middle of what it holds."""
+    os.truncate(path, len(path.read_bytes().rstrip(b"\0")) // 2)
+
+
+def swap_halves(path: Path) -> None:
+    """Exchange the two halves of what a file holds."""
+    data = path.read_bytes()
+    middle = len(data.rstrip(b"\0")) // 2
+    with path.open("rb+") as file:
+        file.write(data[middle : 2 * middle] + data[:middle])
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "flip": flip,
+    "truncate": truncate,
+    "swap": swap_halves,
+    "delete": Path.unlink,
+}
+
+
+def damage(drive: Drive, banks: int, kind: str, how: str) -> None:
+    """Damage the files of `kind` of the first server of the last `banks` banks."""
+    for base in drive.bases[-banks:]:
+        for path in files_of(drive.state / f"bank-{base}" / f"server-{base}", kind):
+            DAMAGES[how](path)
+
+
+def come_back(drive: Drive) -> None:
+    """Wait until the drive is whole; accept a roll-back only where the drive itself asks for that."""
+
+    def told_or_well(told: dict[str, object]) -> bool:
+        return told["healthy"] is True or "--accept-rollback" in str(told["notes"])
+
+    told = drive.wait_status(told_or_well, 60)
+    if told["healthy"] is not True:
+        drive.trivet("recover", "--accept-rollback", "--yes")
+    drive.wait_healthy(60)
+
+
+@pytest.fixture
+def filled(tmp_path: Path) -> Iterator[tuple[Drive, dict[str, bytes]]]:
+    """A drive with one server a bank that holds files, all of them durable."""
+    drive = Drive(tmp_path, servers=1)
+    try:
+        drive.up()
+        contents = fill(drive.folder, 7)
+        yield drive, contents
+    except BaseException:
+        print(drive.logs())
+        raise
+    finally:
+        drive.close()
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("kind", ["segments", "records"])
+@pytest.mark.parametrize("banks", [1, 2])
+def test_damage_under_running_servers(
+    filled: tuple[Drive, dict[str, bytes]], banks: int, kind: str, how: str
+) -> None:
+    drive, contents = filled
+    drive.wait_fresh_refresh()
+    damage(drive, banks, kind, how)
+    check(drive.folder, contents, errors_allowed=False)
+    drop_caches()
+    check(drive.folder, contents, errors_allowed=False)
+    drive.kill(drive.keeper_pid())
+    come_back(drive)
+    check(drive.folder, contents, errors_allowed=False)
+    drive.wait_fresh_refresh()
+    come_back(drive)
+    drive.trivet("verify", "--deep")
+    assert drive.status()["repaired_total"] > 0
+
+
+@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("kind", ["segments", "records", "journal", "all"])
+@pytest.mark.parametrize("banks", [1, 2])
+def test_damage_while_everything_is_down(
+    filled: tuple[Drive, dict[str, bytes]], banks: int, kind: str, how: str
+) -> None:
+    drive, contents = filled
+    drive.trivet("down")
+    damage(drive, banks, kind, how)
+    drive.up(expect=None)
+    come_back(drive)
+    check(drive.folder, contents, errors_allowed=False)
+    drive.trivet("verify", "--deep")
+
+
+def test_two_banks_rolled_back_whole(filled: tuple[Drive, dict[str, bytes]], tmp_path: Path) -> None:
+    """Nobody is elected until a person says so; with the newer bank there, nothing is lost then."""
+    drive, contents = filled
+    drive.trivet("down")
+    for base in drive.bases[1:]:
+        shutil.copytree(drive.state / f"bank-{base}", tmp_path / f"old-{base}")
+    drive.up()
+    (drive.folder / "newer").write_bytes(b"newer")
+    contents["newer"] = b"newer"
+    drive.trivet("down")
+    for base in drive.bases[1:]:
+        shutil.rmtree(drive.state / f"bank-{base}")
+        (tmp_path / f"old-{base}").rename(drive.state / f"bank-{base}")
+    drive.up(expect=None)
+    told = drive.wait_status(lambda status: "NoMajority" in str(status["notes"]))
+    assert told["healthy"] is False
+    said = drive.trivet("recover", "--accept-rollback", expect=None)
+    assert "slot" in said.stdout + said.stderr
+    drive.trivet("recover", "--accept-rollback", "--yes")
+    drive.wait_healthy(60)
+    check(drive.folder, contents, errors_allowed=False)
