@@ -5,6 +5,7 @@ clean again; a blackout of all banks hits only when all are clean.
 Rule: processes die, hang and are cut off at any time; in the end everything comes back.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trivet.wire.records import Row
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 FAULTS = (
     ("kill", 5), ("die", 4), ("hang", 3), ("partition", 4), ("slow", 2), ("keeper", 5), ("second", 3),
     ("clean", 2), ("power", 4), ("power_die", 2), ("wipe", 3), ("damage_rows", 3), ("damage_blobs", 2),
-    ("sync_fails", 2), ("blackout", 1), ("away", 2),
+    ("sync_fails", 2), ("blackout", 1), ("away", 2), ("isolate", 3), ("duel", 4), ("amnesia", 2), ("hide", 2),
 )  # fmt: skip
 
 
@@ -38,7 +39,17 @@ class Atlas:
         names, weights = zip(*FAULTS, strict=True)
         (name,) = rng.choices(names, weights)
         bank = rng.choice(list(self.simulation.banks))
-        if name in ("power", "power_die", "wipe", "damage_rows", "damage_blobs", "sync_fails", "away"):
+        if name in (
+            "power",
+            "power_die",
+            "wipe",
+            "damage_rows",
+            "damage_blobs",
+            "sync_fails",
+            "away",
+            "amnesia",
+            "hide",
+        ):
             if any(other != bank for other in self.impaired):
                 return
             self.impaired[bank] = float("inf")
@@ -49,6 +60,10 @@ class Atlas:
     def _over(self, bank: int) -> None:
         """The fault at `bank` is done; from now on a compare may find it clean."""
         self.impaired[bank] = self.simulation.world.now
+
+    def _later(self, delay: float, act: Callable[..., None], *args: object) -> None:
+        """Let a part of a fault happen later, unless it is calm by then."""
+        self.simulation.world.after(delay, lambda: None if self.simulation.is_calm else act(*args))
 
     def _server(self, bank: int) -> int:
         return self.simulation.world.rng.choice((0, 0, 0, 1))
@@ -69,9 +84,64 @@ class Atlas:
             self.simulation.network.block(bank, direction, world.rng.uniform(0.2, 4.0))
 
     def _slow(self, bank: int) -> None:
-        world = self.simulation.world
-        self.simulation.network.delay_s[bank] = world.rng.uniform(0.01, 0.2)
-        world.after(2.0, self.simulation.network.delay_s.pop, bank, None)
+        self.simulation.network.slow(bank, self.simulation.world.rng.uniform(0.01, 0.2), 2.0)
+
+    def _isolate(self, _bank: int) -> None:
+        """The leading keeper is cut off from most banks, and another one starts."""
+        rng = self.simulation.world.rng
+        name = self.simulation.leading
+        for bank in rng.sample(list(self.simulation.banks), rng.choice((2, 3, 3))):
+            seconds = rng.uniform(1.0, 8.0)
+            for server in self.simulation.banks[bank]:
+                for direction in ("to", "from"):
+                    self.simulation.network.block(server.port, direction, seconds, name)
+        self.simulation.start_keeper()
+
+    def _duel(self, bank: int) -> None:
+        """Another keeper starts over slow links, and a bank dies for a moment while it takes over."""
+        world, network = self.simulation.world, self.simulation.network
+        for other in self.simulation.banks:
+            network.slow(other, world.rng.choice((0.0, 0.01, 0.05)), 2.0, self.simulation.next_name)
+        self.simulation.start_keeper()
+        for _ in range(2):
+            server = self.simulation.banks[bank][0]
+            at = world.rng.uniform(0.1, 0.4)
+            self._later(at, server.kill)
+            self._later(at + world.rng.uniform(0.005, 0.05), server.start)
+
+    def _amnesia(self, bank: int) -> None:
+        """A bank promises a new keeper, is wiped and filled again by the old one, unseen by the new."""
+        world, network = self.simulation.world, self.simulation.network
+        name = self.simulation.next_name
+        for other in self.simulation.banks:
+            if other != bank:
+                network.slow(other, world.rng.uniform(0.1, 0.8), 4.0, name)
+        self.simulation.start_keeper()
+        self._later(0.115, network.block, bank, "from", 6.0, name)
+        self._later(0.115, network.block, bank, "to", 6.0, name)
+        self._later(0.12, self.simulation.banks[bank][0].wipe)
+        self._later(0.14, self.simulation.banks[bank][0].start)
+        world.after(0.15, self._over, bank)
+
+    def _hide(self, bank: int) -> None:
+        """A keeper can't see an acceptor and moves its role; the next keeper sees the old one only."""
+        world, network = self.simulation.world, self.simulation.network
+        old, new = self.simulation.banks[bank]
+        name = self.simulation.leading
+        for direction in ("to", "from"):
+            network.block(old.port, direction, 9.0, name)
+
+        def second() -> None:
+            after = self.simulation.next_name
+            for direction in ("to", "from"):
+                network.block(new.port, direction, 4.0, after)
+            for other in self.simulation.banks:
+                if other != bank:
+                    network.slow(other, world.rng.choice((0.0, 0.1, 0.3)), 4.0, after)
+            self.simulation.start_keeper()
+
+        self._later(world.rng.uniform(6.3, 8.0), second)
+        world.after(9.0, self._over, bank)
 
     def _keeper(self, _bank: int) -> None:
         self.simulation.kill_keeper()

@@ -33,8 +33,6 @@ def entries_in(body: bytes) -> list[Entry]:
 class SimServer:
     """A server process that can be killed, hung, wiped and have its power cut; `acceptor` is its seat."""
 
-    make_acceptor: type[Acceptor] = Acceptor
-
     def __init__(self, world: World, port: int, *, seat: bool) -> None:
         self.world = world
         self.port = port
@@ -66,7 +64,7 @@ class SimServer:
         if disk.meta is None:
             disk.meta = fresh("v", self.port, self._mint(), self._boot_id(), acceptor=self._seat)
         acceptor, commands = start(disk.meta, disk.chain(), disk.applied, self._boot_id())
-        self.acceptor = self.make_acceptor(acceptor.meta, acceptor.chain, acceptor.applied)
+        self.acceptor = acceptor
         self.process += 1
         disk.synced = disk.head()
         self._carry_out(commands, None)
