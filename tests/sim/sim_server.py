@@ -42,6 +42,7 @@ class SimServer:
         self.hung_until = 0.0
         self.crash_in: str | None = None
         self.fail_sync = False
+        self.sync_s = 0.0
         self.acceptor: Acceptor | None = None
         self._minted = 0
         self._seat = seat
@@ -155,7 +156,7 @@ class SimServer:
                 case c.WriteEntries():
                     disk.journal += command.entries
                 case c.SyncJournal() if then is not None:
-                    delay = self.world.rng.uniform(0.001, 0.008)
+                    delay = self.sync_s + self.world.rng.uniform(0.001, 0.008)
                     rest = commands[at + 1 :]
                     self.world.after(delay, self._synced, self.process, command, rest, then)
                     return

@@ -10,7 +10,8 @@ from sim_run import Simulation
 
 from trivet.quorum import acceptor_start, election, marks, record_loading, upkeep
 from trivet.quorum.acceptor import Acceptor
-from trivet.quorum.acceptor_commands import Decision, StoreMeta
+from trivet.quorum.acceptor_commands import AcceptorMeta, Decision, StoreMeta
+from trivet.quorum.membership import Config
 from trivet.quorum.reign import Reign
 from trivet.wire.journal_messages import Append, Identity
 
@@ -19,14 +20,15 @@ Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def votes_while_empty(patch: pytest.MonkeyPatch) -> None:
-    """An empty server calls itself a voter."""
+    """A server that was wiped votes at once, and nobody looks at its incarnation."""
 
-    def identity(self: Acceptor, real: Callable[[Acceptor], Identity] = Acceptor.identity) -> Identity:
-        said = real(self)
-        said.standing = "voter" if said.standing in ("empty", "joining") else said.standing
-        return said
+    def fresh(volume: str, port: int, incarnation: str, boot_id: str, *, acceptor: bool) -> AcceptorMeta:
+        meta = acceptor_start.fresh(volume, port, incarnation, boot_id, acceptor=acceptor)
+        wiped = acceptor and not incarnation.endswith("-1")
+        return msgspec.structs.replace(meta, standing="voter") if wiped else meta
 
-    patch.setattr(Acceptor, "identity", identity)
+    patch.setattr("sim_server.fresh", fresh)
+    patch.setattr(Config, "names", lambda self, bank, incarnation: True)
 
 
 def votes_with_a_new_boot_id(patch: pytest.MonkeyPatch) -> None:
@@ -172,15 +174,6 @@ def deletes_blobs_before_durable(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(SimKeeper, "absorb", absorb)
 
 
-def counts_a_sync_of_another_log(patch: pytest.MonkeyPatch) -> None:
-    """A sync that ends after another log was installed marks that one's slots."""
-
-    def on_synced(self: Acceptor, done: Any, real: Any = Acceptor.on_synced) -> Any:
-        return real(self, msgspec.structs.replace(done, installed=self.installed))
-
-    patch.setattr(Acceptor, "on_synced", on_synced)
-
-
 def repairs_from_any_copy(patch: pytest.MonkeyPatch) -> None:
     """A blob is copied without looking at what is copied."""
     patch.setattr("sim_blobs.Blobs._state", staticmethod(lambda ref, held: "good" if held else "unknown"))
@@ -191,7 +184,7 @@ MUTANTS: tuple[Patch, ...] = (
     durable_without_blobs, forgets_promises, carries_out_lower_epochs, takes_a_prefix_into_its_epoch,
     takes_the_shortest_log, admits_without_config, skips_the_lease, applies_before_durable,
     trims_what_is_not_applied, trusts_any_bank_on_absence, deletes_blobs_before_durable,
-    counts_a_sync_of_another_log, repairs_from_any_copy,
+    repairs_from_any_copy,
 )  # fmt: skip
 
 
