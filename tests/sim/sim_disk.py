@@ -37,6 +37,16 @@ class Disk:
         """Return the last slot written."""
         return self.journal[-1].slot if self.journal else 0
 
+    def holds(self, slot: int, entry_hash: bytes, *, synced: bool) -> bool:
+        """Tell whether the entry at `slot` was written (or `synced`) here, or trimmed once applied."""
+        first = self.journal[0].slot if self.journal else self.applied + 1
+        if slot < first:
+            return slot <= self.applied
+        at = slot - first
+        if at >= len(self.journal) or (synced and slot > self.synced):
+            return False
+        return self.journal[at].hash == entry_hash
+
     def drop_above(self, slot: int) -> None:
         """Remove the entries above `slot`."""
         self.journal = [entry for entry in self.journal if entry.slot <= slot]

@@ -5,6 +5,7 @@ clean again; a blackout of all banks hits only when all are clean.
 Rule: processes die, hang and are cut off at any time; in the end everything comes back.
 """
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from trivet.wire.records import Row
@@ -15,7 +16,8 @@ if TYPE_CHECKING:
 FAULTS = (
     ("kill", 5), ("die", 4), ("hang", 3), ("partition", 4), ("slow", 2), ("keeper", 5), ("second", 3),
     ("clean", 2), ("power", 4), ("power_die", 2), ("wipe", 3), ("damage_rows", 3), ("damage_blobs", 2),
-    ("sync_fails", 2), ("blackout", 1), ("away", 2),
+    ("sync_fails", 2), ("blackout", 1), ("away", 2), ("isolate", 4), ("duel", 4),
+    ("amnesia", 4), ("hide", 4), ("slow_disk", 2), ("brownout", 3), ("relapse", 5),
 )  # fmt: skip
 
 
@@ -38,7 +40,17 @@ class Atlas:
         names, weights = zip(*FAULTS, strict=True)
         (name,) = rng.choices(names, weights)
         bank = rng.choice(list(self.simulation.banks))
-        if name in ("power", "power_die", "wipe", "damage_rows", "damage_blobs", "sync_fails", "away"):
+        if name in (
+            "power",
+            "power_die",
+            "wipe",
+            "damage_rows",
+            "damage_blobs",
+            "sync_fails",
+            "away",
+            "amnesia",
+            "hide",
+        ):
             if any(other != bank for other in self.impaired):
                 return
             self.impaired[bank] = float("inf")
@@ -49,6 +61,10 @@ class Atlas:
     def _over(self, bank: int) -> None:
         """The fault at `bank` is done; from now on a compare may find it clean."""
         self.impaired[bank] = self.simulation.world.now
+
+    def _later(self, delay: float, act: Callable[..., None], *args: object) -> None:
+        """Let a part of a fault happen later, unless it is calm by then."""
+        self.simulation.world.after(delay, lambda: None if self.simulation.is_calm else act(*args))
 
     def _server(self, bank: int) -> int:
         return self.simulation.world.rng.choice((0, 0, 0, 1))
@@ -69,9 +85,107 @@ class Atlas:
             self.simulation.network.block(bank, direction, world.rng.uniform(0.2, 4.0))
 
     def _slow(self, bank: int) -> None:
+        self.simulation.network.slow(bank, self.simulation.world.rng.uniform(0.01, 0.2), 2.0)
+
+    def _isolate(self, _bank: int) -> None:
+        """The leading keeper is cut off from most banks, and another one starts.
+
+        A bank left to it may be slow to sync: what the old keeper asked for ends under the new one.
+        """
+        rng = self.simulation.world.rng
+        name = self.simulation.leading
+        seconds = rng.uniform(1.0, 8.0)
+        cut = rng.sample(list(self.simulation.banks), rng.choice((2, 2, 3)))
+        for bank, servers in self.simulation.banks.items():
+            if bank not in cut:
+                self._slow_disk(bank)
+                continue
+            for server in servers:
+                for direction in ("to", "from"):
+                    self.simulation.network.block(server.port, direction, seconds, name)
+        self._later(rng.uniform(0.0, 0.5), self.simulation.start_keeper)
+
+    def _slow_disk(self, bank: int) -> None:
         world = self.simulation.world
-        self.simulation.network.delay_s[bank] = world.rng.uniform(0.01, 0.2)
-        world.after(2.0, self.simulation.network.delay_s.pop, bank, None)
+        server = self.simulation.banks[bank][0]
+        server.sync_s = world.rng.choice((0.05, 0.5, 1.0))
+        world.after(3.0, setattr, server, "sync_s", 0.0)
+
+    def _duel(self, bank: int) -> None:
+        """Another keeper starts over slow links, and a bank dies for a moment while it takes over."""
+        world, network = self.simulation.world, self.simulation.network
+        for other in self.simulation.banks:
+            network.slow(other, world.rng.choice((0.0, 0.01, 0.05)), 2.0, self.simulation.next_name)
+        self.simulation.start_keeper()
+        for _ in range(2):
+            server = self.simulation.banks[bank][0]
+            at = world.rng.uniform(0.1, 0.4)
+            self._later(at, server.kill)
+            self._later(at + world.rng.uniform(0.005, 0.05), server.start)
+
+    def _amnesia(self, bank: int) -> None:
+        """A bank promises a new keeper, then comes back wiped, unseen by it."""
+        self._unseen(bank, self.simulation.banks[bank][0].wipe, self.simulation.world.rng.uniform(1.2, 2.5))
+        self.simulation.world.after(0.15, self._over, bank)
+
+    def _relapse(self, bank: int) -> None:
+        """A bank promises a new keeper, then dies and comes back, unseen by it."""
+        self._unseen(bank, self.simulation.banks[bank][0].kill, 0.2)
+
+    def _unseen(self, bank: int, forget: Callable[[], None], sees_third_after: float) -> None:
+        """The old keeper goes on with that bank and another; the new one hears of the third first."""
+        simulation, world = self.simulation, self.simulation.world
+        network, old, new = simulation.network, simulation.leading, simulation.next_name
+        third, other = world.rng.sample([base for base in simulation.banks if base != bank], 2)
+        network.block(third, "to", sees_third_after, new)
+        network.block(other, "to", sees_third_after + 1.5, new)
+        network.slow(third, world.rng.uniform(0.0, 0.3), 4.0, old)
+        simulation.start_keeper()
+        for direction in ("to", "from"):
+            self._later(0.115, network.block, bank, direction, 6.0, new)
+        self._later(0.12, forget)
+        self._later(0.14, simulation.banks[bank][0].start)
+
+    def _hide(self, bank: int) -> None:
+        """A keeper can't see an acceptor and moves its role; the next keeper sees the old one only."""
+        simulation, world = self.simulation, self.simulation.world
+        network = simulation.network
+        hidden, taken = simulation.banks[bank]
+        old = simulation.leading
+        for direction in ("to", "from"):
+            network.block(hidden.port, direction, 9.0, old)
+
+        def second() -> None:
+            third, other = world.rng.sample([base for base in simulation.banks if base != bank], 2)
+            new = simulation.next_name
+            for direction in ("to", "from"):
+                network.block(taken.port, direction, 4.0, new)
+            network.block(other, "to", world.rng.uniform(0.0, 1.5), new)
+            network.slow(third, world.rng.uniform(0.0, 0.3), 4.0, old)
+            simulation.start_keeper()
+
+        self._later(world.rng.uniform(6.3, 8.0), second)
+        world.after(9.0, self._over, bank)
+
+    def _hide(self, bank: int) -> None:
+        """A keeper can't see an acceptor and moves its role; the next keeper sees the old one only."""
+        world, network = self.simulation.world, self.simulation.network
+        old, new = self.simulation.banks[bank]
+        name = self.simulation.leading
+        for direction in ("to", "from"):
+            network.block(old.port, direction, 9.0, name)
+
+        def second() -> None:
+            after = self.simulation.next_name
+            for direction in ("to", "from"):
+                network.block(new.port, direction, 4.0, after)
+            for other in self.simulation.banks:
+                if other != bank:
+                    network.slow(other, world.rng.choice((0.0, 0.1, 0.3)), 4.0, after)
+            self.simulation.start_keeper()
+
+        self._later(world.rng.uniform(6.3, 8.0), second)
+        world.after(9.0, self._over, bank)
 
     def _keeper(self, _bank: int) -> None:
         self.simulation.kill_keeper()
@@ -102,6 +216,22 @@ class Atlas:
         for server in self.simulation.world.rng.choice((servers, servers[:1])):
             server.wipe()
         self._over(bank)
+
+    def _brownout(self, bank: int) -> None:
+        """A bank loses its power while another one lags; then the third and the keeper die for a while."""
+        simulation, world = self.simulation, self.simulation.world
+        lagging, dying = world.rng.sample([base for base in simulation.banks if base != bank], 2)
+        simulation.network.block(lagging, "to", 1.0)
+
+        def strike() -> None:
+            for server in simulation.banks[bank]:
+                server.cut_power()
+            self._over(bank)
+            simulation.stay_away(dying, 0, world.rng.uniform(0.5, 4.0))
+            simulation.kill_keeper(every=True)
+
+        self._later(world.rng.uniform(0.1, 0.8), strike)
+        world.after(0.9, self._over, bank)
 
     def _sync_fails(self, bank: int) -> None:
         self.simulation.banks[bank][0].fail_sync = True

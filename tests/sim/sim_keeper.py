@@ -35,8 +35,6 @@ class KeeperDisk:
 class SimKeeper:
     """One keeper process; `rate` is how fast its clock runs."""
 
-    leader_class: type[Leader] = Leader
-
     def __init__(
         self, network: Network, banks: dict[int, list[SimServer]], oracle: Oracle, disk: KeeperDisk,
         name: str, *, rate: float, predecessor_is_dead: bool, on_clean: Callable[[int, float], None],
@@ -59,7 +57,7 @@ class SimKeeper:
         self._predecessor_is_dead = predecessor_is_dead
         self._on_clean = on_clean
         self._waits: dict[int, list[tuple[bool, Done]]] = {}
-        self._told_acked = 0
+        self._told_acked = self._told_durable = 0
         self._last_refresh = 0.0
         self._last_anchor = 0.0
         self._comparing = False
@@ -90,7 +88,7 @@ class SimKeeper:
         if not self.is_alive:
             return
         self.epoch = next_epoch(self.links.seen, self.world.rng.getrandbits(64))
-        self.leader = self.leader_class(
+        self.leader = Leader(
             "v", VOLUME_KEY, self.banks, self.epoch, self.now(),
             high_water=self.disk.high_water, fresh=not self.disk.served,
         )  # fmt: skip
@@ -116,7 +114,8 @@ class SimKeeper:
                     self._told_acked = command.slot
                     self._resolve(command.slot, durable=False)
                 case lc.Durable():
-                    self.oracle.on_durable(command.slot)
+                    self.oracle.on_durable(self._told_durable, command.slot)
+                    self._told_durable = command.slot
                     self.disk.high_water = max(self.disk.high_water, command.slot)
                     self.blobs.on_durable(command.slot)
                     self._resolve(command.slot, durable=True)
@@ -137,7 +136,9 @@ class SimKeeper:
         match command:
             case lc.Serving():
                 self.disk.served = True
-                self.oracle.on_serving(self.leader.reign.log, by_suspects=self.leader.election.by_suspects)
+                self.oracle.on_serving(
+                    self.leader.reign.log, self.epoch, by_suspects=self.leader.election.by_suspects
+                )
                 self.world.trace(f"{self.name} leads from slot {command.slot}")
                 self.serves_from = self.now() + (0 if self._predecessor_is_dead else wait_out_s())
                 self.rows.load()

@@ -68,11 +68,13 @@ class Links:
     def _connect(self, bank: int, seat: Seat) -> None:
         network, store, server = self.keeper.network, seat.servers[0], seat.servers[seat.choice]
         if seat.blob_link is None and store.is_up:
-            seat.blob_link = Connection(network, store, lambda link: self._lost_blobs(bank, link))
+            seat.blob_link = Connection(
+                network, self.keeper.name, store, lambda link: self._lost_blobs(bank, link)
+            )
             seat.blob_link.request(m.Hello("blobs"), b"", lambda reply, _: self._greet_blobs(bank, reply))
         if seat.link is None and server.is_up:
             seat.greeted = False
-            seat.link = Connection(network, server, lambda link: self._lost(bank, link))
+            seat.link = Connection(network, self.keeper.name, server, lambda link: self._lost(bank, link))
             first = m.Assign(True) if seat.assign else m.Hello("journal")
             seat.link.request(first, b"", lambda reply, _: self._greet(bank, reply))
 

@@ -16,30 +16,39 @@ Answer = Callable[[BankMessage, bytes], None]
 
 
 class Network:
-    """Which directions are blocked now, as (port, "to" or "from")."""
+    """Which directions are blocked now, as (keeper or "" for all, port, "to" or "from")."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.blocked: dict[tuple[int, str], float] = {}
-        self.delay_s: dict[int, float] = {}
+        self.blocked: dict[tuple[str, int, str], float] = {}
+        self.delay_s: dict[tuple[str, int], float] = {}
 
-    def block(self, port: int, direction: str, seconds: float) -> None:
-        """Let nothing pass in one direction for a while."""
-        self.blocked[port, direction] = self.world.now + seconds
-        self.world.trace(f"network blocks {direction} {port} for {seconds:.2f} s")
+    def block(self, port: int, direction: str, seconds: float, keeper: str = "") -> None:
+        """Let nothing pass in one direction for a while, from and to one keeper or all."""
+        self.blocked[keeper, port, direction] = self.world.now + seconds
+        who = keeper or "everybody"
+        self.world.trace(f"network blocks {direction} {port} for {who} for {seconds:.2f} s")
 
-    def wait(self, port: int, direction: str) -> float:
+    def slow(self, port: int, delay_s: float, seconds: float, keeper: str = "") -> None:
+        """Delay everything by `delay_s` for a while."""
+        self.delay_s[keeper, port] = delay_s
+        self.world.after(seconds, self.delay_s.pop, (keeper, port), None)
+
+    def wait(self, keeper: str, port: int, direction: str) -> float:
         """Return how long it takes until something sent now passes."""
-        open_at = self.blocked.get((port, direction), 0.0)
-        delay = self.delay_s.get(port, 0.0) + self.world.rng.expovariate(2000.0) + 0.0001
-        return max(open_at - self.world.now, 0.0) + delay
+        open_at = max(self.blocked.get((who, port, direction), 0.0) for who in ("", keeper))
+        delay = self.delay_s.get(("", port), 0.0) + self.delay_s.get((keeper, port), 0.0)
+        return max(open_at - self.world.now, 0.0) + delay + self.world.rng.expovariate(2000.0) + 0.0001
 
 
 class Connection:
     """One connection of a keeper to a server; `lost` is called once when it is gone."""
 
-    def __init__(self, network: Network, server: SimServer, lost: Callable[["Connection"], None]) -> None:
+    def __init__(
+        self, network: Network, keeper: str, server: SimServer, lost: Callable[["Connection"], None]
+    ) -> None:
         self.network = network
+        self.keeper = keeper
         self.server = server
         self.is_open = True
         self._process = server.process
@@ -59,7 +68,9 @@ class Connection:
     def _pass(self, direction: str, act: Callable[..., None], *args: object) -> None:
         """Let `act` happen after a delay, never before what was sent earlier in that direction."""
         world = self.network.world
-        at = max(world.now + self.network.wait(self.server.port, direction), self._free_at[direction])
+        at = max(
+            world.now + self.network.wait(self.keeper, self.server.port, direction), self._free_at[direction]
+        )
         self._free_at[direction] = at
         world.after(at - world.now, act, *args)
 

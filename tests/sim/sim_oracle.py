@@ -1,7 +1,11 @@
 """What must be true of every run: told by keepers as it happens, checked against the history they sealed."""
 
+from collections.abc import Container, Mapping, Sequence
+
+from sim_server import SimServer
+
 from trivet.quorum.leader_log import LeaderLog
-from trivet.wire.entries import GENESIS_HASH, Entry
+from trivet.wire.entries import GENESIS_HASH, NO_EPOCH, Entry, Epoch
 
 State = dict[bytes, tuple[int, bytes]]
 
@@ -17,9 +21,16 @@ def demand(held: bool, what: str) -> None:
 
 
 class Oracle:
-    """Every entry ever sealed, and which hash each slot was acknowledged and durable with."""
+    """Every entry ever sealed, and which hash each slot was acknowledged and durable with.
 
-    def __init__(self) -> None:
+    It looks into the disks of `banks`; those in `impaired` get the benefit of the doubt.
+    """
+
+    def __init__(self, banks: Mapping[int, Sequence[SimServer]], impaired: Container[int]) -> None:
+        self._banks = banks
+        self._impaired = impaired
+        self._freed: set[int] = set()
+        self._served = NO_EPOCH
         self.acked: dict[int, bytes] = {}
         self.durable = 0
         self.told = 0
@@ -31,6 +42,7 @@ class Oracle:
     def sealed(self, entry: Entry) -> None:
         """An author made `entry`."""
         self._entries[entry.hash] = entry
+        self._freed.update(entry.body.freed)
 
     def on_acked(self, log: LeaderLog, before: int, slot: int) -> None:
         """A leader told that `slot` is acked (it had told `before`)."""
@@ -39,13 +51,47 @@ class Oracle:
             known = self.acked.setdefault(at, entry_hash)
             demand(known == entry_hash, f"two different entries were acknowledged in slot {at}")
 
-    def on_durable(self, slot: int) -> None:
-        """A leader told that `slot` is durable."""
+            demand(
+                self._holders(at, entry_hash, synced=False) >= 2, f"slot {at} was acknowledged with one copy"
+            )
+
+    def on_durable(self, before: int, slot: int) -> None:
+        """A leader told that `slot` is durable (it had told `before`)."""
         demand(slot in self.acked, f"slot {slot} is durable but not acknowledged")
+        for at in range(before + 1, slot + 1):
+            if at in self.acked:
+                demand(
+                    self._holders(at, self.acked[at], synced=True) >= 2, f"slot {at} is durable with one copy"
+                )
+                self._demand_blobs(self._entries[self.acked[at]])
         self.durable = max(self.durable, slot)
 
-    def on_serving(self, log: LeaderLog, *, by_suspects: bool) -> None:
-        """A new leader installed `log`: it must hold all that was promised."""
+    def _holders(self, slot: int, entry_hash: bytes, *, synced: bool) -> int:
+        """Return how many banks hold the entry at `slot`, written or synced, or may have held it."""
+        return sum(
+            bank in self._impaired
+            or any(server.disk.holds(slot, entry_hash, synced=synced) for server in servers)
+            for bank, servers in self._banks.items()
+        )
+
+    def _demand_blobs(self, entry: Entry) -> None:
+        """Demand that two banks have synced every blob `entry` names, unless it was freed again."""
+        for name, _, _ in entry.body.new_blobs:
+            held = sum(
+                bank in self._impaired
+                or (name in servers[0].disk.blobs and name not in servers[0].disk.unsynced_blobs)
+                for bank, servers in self._banks.items()
+            )
+            demand(held >= 2 or name in self._freed, f"slot {entry.slot} is durable, blob {name} is not")
+
+    def on_serving(self, log: LeaderLog, epoch: Epoch, *, by_suspects: bool) -> None:
+        """A new leader installed `log`: it must hold all that was promised.
+
+        Unless a later one leads already: then it is told late and will be deposed.
+        """
+        if epoch < self._served:
+            return
+        self._served = epoch
         for slot in sorted(self.acked):
             if slot < log.floor:
                 continue

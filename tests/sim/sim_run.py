@@ -25,25 +25,31 @@ FAULT_EVERY_S = 1.0
 class Simulation:
     """Builds and runs the world of `seed`; a broken promise raises Violation."""
 
-    server_class: type[SimServer] = SimServer
-    keeper_class: type[SimKeeper] = SimKeeper
-
     def __init__(self, seed: int, *, tell: Callable[[str], None] | None = None) -> None:
         self.world = World(seed, tell=tell)
         self.network = Network(self.world)
-        self.oracle = Oracle()
         self.atlas = Atlas(self)
-        self.banks = {
-            base: [self.server_class(self.world, base + n, seat=n == 0) for n in (0, 1)] for base in BASES
-        }
+        self.banks = {base: [SimServer(self.world, base + n, seat=n == 0) for n in (0, 1)] for base in BASES}
+        self.oracle = Oracle(self.banks, self.atlas.impaired)
         self.keeper_disk = KeeperDisk()
         self.keepers: list[SimKeeper] = []
         self.outcomes: dict[str, int] = {}
         self._away: dict[int, float] = {}
         self._keepers_made = 0
-        self._calm = False
+        self.is_calm = False
 
     # people
+
+    @property
+    def leading(self) -> str:
+        """The name of the keeper that was started last and lives, "" if none does."""
+        alive = [keeper.name for keeper in self.keepers if keeper.is_alive]
+        return alive[-1] if alive else ""
+
+    @property
+    def next_name(self) -> str:
+        """The name that the next keeper will have."""
+        return f"keeper {self._keepers_made + 1}"
 
     def start_keeper(self) -> None:
         """Start one more keeper, whether or not another runs."""
@@ -51,7 +57,7 @@ class Simulation:
         self.keepers = [keeper for keeper in self.keepers if keeper.is_alive]
         self._keepers_made += 1
         self.keepers.append(
-            self.keeper_class(
+            SimKeeper(
                 self.network,
                 self.banks,
                 self.oracle,
@@ -79,17 +85,17 @@ class Simulation:
         rng, now = self.world.rng, self.world.now
         for servers in self.banks.values():
             for server in servers:
-                due = now >= self._away.get(server.port, 0.0) or self._calm
-                if not server.is_up and due and (self._calm or rng.random() < 0.3):
+                due = now >= self._away.get(server.port, 0.0) or self.is_calm
+                if not server.is_up and due and (self.is_calm or rng.random() < 0.3):
                     server.start()
-        if not any(keeper.is_alive for keeper in self.keepers) and (self._calm or rng.random() < 0.3):
+        if not any(keeper.is_alive for keeper in self.keepers) and (self.is_calm or rng.random() < 0.3):
             self.start_keeper()
         self.world.after(0.2, self._supervise)
 
     def _client(self, number: int) -> None:
         rng = self.world.rng
         ready = [keeper for keeper in self.keepers if keeper.is_ready]
-        if ready and not self._calm:
+        if ready and not self.is_calm:
             keeper = rng.choice(ready)
             key = rng.choice(KEYS)
             if keeper.leader.reign.lease.holds(keeper.now()):
@@ -102,7 +108,7 @@ class Simulation:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1
 
     def _strike(self) -> None:
-        if not self._calm:
+        if not self.is_calm:
             self.atlas.strike()
             self.world.after(self.world.rng.expovariate(1 / FAULT_EVERY_S), self._strike)
 
@@ -130,7 +136,7 @@ class Simulation:
 
     def _calm_down(self) -> None:
         self.world.trace("calm from here on")
-        self._calm = True
+        self.is_calm = True
         self.network.blocked.clear()
         self.network.delay_s.clear()
         for keeper in [keeper for keeper in self.keepers if keeper.is_alive][:-1]:

@@ -33,8 +33,6 @@ def entries_in(body: bytes) -> list[Entry]:
 class SimServer:
     """A server process that can be killed, hung, wiped and have its power cut; `acceptor` is its seat."""
 
-    make_acceptor: type[Acceptor] = Acceptor
-
     def __init__(self, world: World, port: int, *, seat: bool) -> None:
         self.world = world
         self.port = port
@@ -44,6 +42,7 @@ class SimServer:
         self.hung_until = 0.0
         self.crash_in: str | None = None
         self.fail_sync = False
+        self.sync_s = 0.0
         self.acceptor: Acceptor | None = None
         self._minted = 0
         self._seat = seat
@@ -66,7 +65,7 @@ class SimServer:
         if disk.meta is None:
             disk.meta = fresh("v", self.port, self._mint(), self._boot_id(), acceptor=self._seat)
         acceptor, commands = start(disk.meta, disk.chain(), disk.applied, self._boot_id())
-        self.acceptor = self.make_acceptor(acceptor.meta, acceptor.chain, acceptor.applied)
+        self.acceptor = acceptor
         self.process += 1
         disk.synced = disk.head()
         self._carry_out(commands, None)
@@ -157,7 +156,7 @@ class SimServer:
                 case c.WriteEntries():
                     disk.journal += command.entries
                 case c.SyncJournal() if then is not None:
-                    delay = self.world.rng.uniform(0.001, 0.008)
+                    delay = self.sync_s + self.world.rng.uniform(0.001, 0.008)
                     rest = commands[at + 1 :]
                     self.world.after(delay, self._synced, self.process, command, rest, then)
                     return

@@ -1,6 +1,8 @@
 """One bank's vote and log: what it promises, appends, adopts and refuses, as a pure state machine.
 
-Rule: a promise is stored (synced) before its reply; nothing of a lower epoch is carried out afterwards.
+Rule: a promise is stored (synced) before its reply; nothing of another epoch is carried out afterwards.
+Rule: of two epochs with the same number only one is promised, so that no two reigns share a number (blob
+names and inode numbers are made of it).
 Rule: an append joins on to the head under the accepted epoch, or is refused with the head.
 Rule: a new accepted epoch comes only with the whole adopted log, in one synced step; within one epoch a
 log is never shortened.
@@ -83,19 +85,19 @@ class Acceptor:
         )  # fmt: skip
 
     def on_prepare(self, epoch: Epoch) -> Decision:
-        """Promise `epoch` unless a higher one was promised; a suspect or empty server promises too."""
+        """Promise `epoch` if its number is above all promised; a suspect or empty server promises too."""
         if self.meta.standing == "blobs":
             return self._refuse("standing", "this server is not its bank's acceptor")
-        if epoch < self.meta.promised:
-            return self._refuse_promised()
         if epoch == self.meta.promised:
             return Decision((), self.identity())
+        if epoch.number <= self.meta.promised.number:
+            return self._refuse_promised()
         return Decision((self._store(promised=epoch),), self.identity())
 
     def on_append(self, message: Append, entries: Sequence[Entry]) -> Decision:
         """Append `entries` (opened, their MACs checked); none of them is a heartbeat."""
         meta, chain = self.meta, self.chain
-        if message.epoch < meta.promised:
+        if message.epoch != meta.promised:
             return self._refuse_promised()
         if message.epoch != meta.accepted_epoch or meta.standing in ("empty", "blobs"):
             return self._refuse("standing", "this log was not adopted under that epoch")
@@ -145,8 +147,8 @@ class Acceptor:
         )
 
     def on_adopt_begin(self, message: AdoptBegin) -> Decision:
-        """Begin to take in a whole log of `message.epoch`."""
-        if message.epoch < self.meta.promised:
+        """Begin to take in a whole log of `message.epoch`, which was promised."""
+        if message.epoch != self.meta.promised:
             return self._refuse_promised()
         if self.meta.standing in ("empty", "blobs"):
             return self._refuse("standing", "an empty server takes a log only after Reset")
@@ -173,7 +175,7 @@ class Acceptor:
             message.head_hash,
         ):
             return self._refuse("request", "the log being installed does not end there")
-        if staging.epoch < self.meta.promised:
+        if staging.epoch != self.meta.promised:
             return self._refuse_promised()
         new, own = staging.chain, self.chain
         same_epoch = staging.epoch == self.meta.accepted_epoch
@@ -188,9 +190,7 @@ class Acceptor:
         new, own = staging.chain, self.chain
         commands: list[AcceptorCommand] = []
         base = own if kept >= 0 else new
-        store = self._store(
-            promised=staging.epoch, accepted_epoch=staging.epoch, floor=base.floor, floor_hash=base.floor_hash
-        )
+        store = self._store(accepted_epoch=staging.epoch, floor=base.floor, floor_hash=base.floor_hash)
         if kept == self.synced == own.head and not staging.staged:
             commands.append(store)
         else:
@@ -211,7 +211,7 @@ class Acceptor:
         """Forget everything and stand as joining, under the fresh `incarnation` the server minted."""
         if self.meta.standing == "blobs":
             return self._refuse("standing", "this server is not its bank's acceptor")
-        if message.epoch < self.meta.promised:
+        if message.epoch != self.meta.promised:
             return self._refuse_promised()
         self._staging = None
         self.installed += 1
@@ -219,15 +219,14 @@ class Acceptor:
         self.synced = self.applied = self.durable = message.applied
         store = self._store(
             incarnation=incarnation, standing="joining", joining=message.epoch,
-            promised=message.epoch, accepted_epoch=NO_EPOCH,
-            floor=message.applied, floor_hash=self.chain.floor_hash, trusted=-1,
+            accepted_epoch=NO_EPOCH, floor=message.applied, floor_hash=self.chain.floor_hash, trusted=-1,
         )  # fmt: skip
         return Decision((store, DropJournal(-1), WipeRecords(message.applied)), self.identity())
 
     def on_admit(self, message: Admit) -> Decision:
         """Become a voter again, if addressed by `message.incarnation` under the epoch of the log."""
         meta = self.meta
-        if message.epoch < meta.promised:
+        if message.epoch != meta.promised:
             return self._refuse_promised()
         if message.incarnation != meta.incarnation or message.epoch != meta.accepted_epoch:
             return self._refuse("standing", "another incarnation, or no log of that epoch")
@@ -267,7 +266,7 @@ class Acceptor:
         return StoreMeta(self.meta)
 
     def _refuse_promised(self) -> Decision:
-        return self._refuse("promised", "a higher epoch was promised")
+        return self._refuse("promised", "another epoch was promised")
 
     def _refuse(self, reason: str, message: str) -> Decision:
         head, head_hash = self.chain.head, self.chain.head_hash

@@ -128,14 +128,16 @@ class Leader:
     def _on_refused(
         self, follower: Follower, asked: BankMessage, refusal: Refusal, now: float
     ) -> list[LeaderCommand]:
-        if refusal.promised > self.reign.epoch:
+        if refusal.reason == "promised" and refusal.promised.number >= self.reign.epoch.number:
             self.reign.phase = "deposed"
             return [Deposed(refusal.promised)]
         if isinstance(asked, ReadLog):
             return self._elect(self.election.disqualify(follower.bank, now), now)
         if isinstance(asked, Prepare) and refusal.reason == "standing":
             return self._rejoin.leave(follower, now)
-        if isinstance(asked, Append) and refusal.reason in ("gap", "standing"):
+        if refusal.reason == "promised" or (
+            isinstance(asked, Append) and refusal.reason in ("gap", "standing")
+        ):
             return self._rejoin.prepare(follower, now)
         return self._rejoin.park(follower, refusal.message, now)
 

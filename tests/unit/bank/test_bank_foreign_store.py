@@ -1,4 +1,4 @@
-"""Foreign entries: kept through restarts and damage of the file, bounded, and never expired by a wall clock."""
+"""Foreign entries: kept through restarts, bounded, and never expired by a wall clock that jumps."""
 
 import time
 from pathlib import Path

@@ -73,6 +73,22 @@ def test_lower_promise_is_refused_and_names_the_higher() -> None:
         assert decision.commands == ()
 
 
+def test_of_two_epochs_with_one_number_only_the_first_is_promised() -> None:
+    acceptor, _ = voter()
+    acceptor.on_prepare(Epoch(2, 5))
+    for rival in (Epoch(2, 4), Epoch(2, 6)):
+        decision = acceptor.on_prepare(rival)
+        assert isinstance(decision.reply, Refusal)
+        assert (decision.reply.reason, decision.reply.promised) == ("promised", Epoch(2, 5))
+    assert isinstance(acceptor.on_prepare(Epoch(2, 5)).reply, Identity)
+
+
+def test_log_of_an_epoch_not_promised_is_refused() -> None:
+    acceptor, _ = voter()
+    decision = acceptor.on_adopt_begin(AdoptBegin(E2, 3, acceptor.chain.head_hash))
+    assert isinstance(decision.reply, Refusal)
+
+
 def test_append_writes_and_syncs() -> None:
     acceptor, entries = voter()
     more = entries_of(E1, 2, entries[-1])
@@ -115,6 +131,7 @@ def test_sync_of_a_log_replaced_meanwhile_counts_for_nothing() -> None:
     acceptor, entries = voter()
     sync = acceptor.on_append(append_of(acceptor, sync=True), entries_of(E1, 3, entries[-1])).commands[-1]
     assert isinstance(sync, SyncJournal)
+    acceptor.on_prepare(E2)
     acceptor.on_adopt_begin(AdoptBegin(E2, 3, entries[-1].hash))
     acceptor.on_adopt_part(other := entries_of(E2, 1, entries[-1]))
     acceptor.on_adopt_end(AdoptEnd(4, other[-1].hash))
@@ -125,6 +142,7 @@ def test_sync_of_a_log_replaced_meanwhile_counts_for_nothing() -> None:
 
 def test_same_log_is_adopted_by_one_meta_write() -> None:
     acceptor, _ = voter()
+    acceptor.on_prepare(E2)
     acceptor.on_adopt_begin(AdoptBegin(E2, 3, acceptor.chain.head_hash))
     decision = acceptor.on_adopt_end(AdoptEnd(3, acceptor.chain.head_hash))
     assert decision.commands == (StoreMeta(acceptor.meta),)
@@ -134,6 +152,7 @@ def test_same_log_is_adopted_by_one_meta_write() -> None:
 def test_tail_is_adopted_and_a_diverging_end_is_dropped() -> None:
     acceptor, entries = voter(5)
     other = entries_of(E2, 4, entries[1])
+    acceptor.on_prepare(E3)
     acceptor.on_adopt_begin(AdoptBegin(E3, 2, entries[1].hash))
     acceptor.on_adopt_part(other[:2])
     acceptor.on_adopt_part(other[2:])
@@ -146,6 +165,7 @@ def test_tail_is_adopted_and_a_diverging_end_is_dropped() -> None:
 def test_log_above_the_own_head_skips_records() -> None:
     acceptor, entries = voter(3, applied=3)
     later = entries_of(E1, 10, entries[-1])
+    acceptor.on_prepare(E2)
     acceptor.on_adopt_begin(AdoptBegin(E2, 8, later[4].hash))
     acceptor.on_adopt_part(later[5:])
     decision = acceptor.on_adopt_end(AdoptEnd(13, later[-1].hash))
@@ -164,6 +184,7 @@ def test_log_is_never_shortened_within_its_epoch() -> None:
 def test_prefix_of_the_announced_log_is_not_taken() -> None:
     acceptor, entries = voter(2)
     more = entries_of(E1, 4, entries[-1])
+    acceptor.on_prepare(E2)
     acceptor.on_adopt_begin(AdoptBegin(E2, 2, entries[-1].hash))
     acceptor.on_adopt_part(more[:2])
     assert isinstance(acceptor.on_adopt_end(AdoptEnd(6, more[-1].hash)).reply, Refusal)
@@ -172,12 +193,14 @@ def test_prefix_of_the_announced_log_is_not_taken() -> None:
 
 def test_log_shorter_than_the_records_is_refused() -> None:
     acceptor, entries = voter(5, applied=4)
+    acceptor.on_prepare(E2)
     acceptor.on_adopt_begin(AdoptBegin(E2, 3, entries[2].hash))
     assert isinstance(acceptor.on_adopt_end(AdoptEnd(3, entries[2].hash)).reply, Refusal)
 
 
 def test_promise_during_an_adoption_stops_it() -> None:
     acceptor, entries = voter(3)
+    acceptor.on_prepare(E2)
     acceptor.on_adopt_begin(AdoptBegin(E2, 3, entries[-1].hash))
     acceptor.on_prepare(E3)
     decision = acceptor.on_adopt_end(AdoptEnd(3, entries[-1].hash))
@@ -187,6 +210,7 @@ def test_promise_during_an_adoption_stops_it() -> None:
 
 def test_reset_forgets_all_and_only_its_incarnation_is_admitted() -> None:
     acceptor, _ = voter()
+    acceptor.on_prepare(E2)
     decision = acceptor.on_reset(Reset(E2, 9), "inc2")
     assert decision.commands == (StoreMeta(acceptor.meta), DropJournal(-1), WipeRecords(9))
     assert acceptor.meta.standing == "joining"
