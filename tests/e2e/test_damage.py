@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
 from drive_under_test import Drive, drop_caches
 
 pytestmark = pytest.mark.mount
@@ -152,7 +153,7 @@ def test_two_banks_damaged_under_running_servers(
     verify(drive)
 
 
-DOWN_CASES = [(2, kind, how) for kind in ("segments", "records", "journal", "all") for how in DAMAGES]
+DOWN_CASES = [(2, kind, how) for kind in ("segments", "records", "journal") for how in DAMAGES]
 DOWN_CASES += [(1, "all", how) for how in DAMAGES]
 
 
@@ -185,8 +186,7 @@ def test_two_banks_rolled_back_whole(filled: tuple[Drive, dict[str, bytes]], tmp
     drive.up(expect=None)
     told = drive.wait_status(lambda status: "NoMajority" in str(status["notes"]))
     assert told["healthy"] is False
-    said = drive.trivet("recover", "--accept-rollback", expect=None)
-    assert "slot" in said.stdout + said.stderr
-    drive.trivet("recover", "--accept-rollback", "--yes")
+    said = drive.trivet("recover", "--accept-rollback", "--yes")
+    assert "What would go" in said.stdout
     drive.wait_healthy(60)
     check(drive.folder, contents, errors_allowed=False)
