@@ -28,8 +28,8 @@ from trivet.wire.control_messages import Status
 
 READY_DEADLINE_S = 60.0
 READY_POLL_S = 0.1
-#: Longer than a lease and the wait before banks that lost their memory may elect.
-STUCK_S = 20.0
+#: Longer than the wait before banks that lost their memory may elect, or for a lease to run out.
+STUCK_S = 12.0
 DEATHS_GIVE_UP = 3
 LOG_TAIL_LINES = 12
 _ANSWERING = {"up", "joining", "full"}
