@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
+
 from http_server import certificate, serving
 
 CONNECTIONS = 200

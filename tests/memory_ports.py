@@ -64,6 +64,9 @@ class MemoryBanks:
         self._pending: list[Entry] = []
         self._seal: asyncio.Task[None] | None = None
 
+    def check_writable(self) -> None:
+        """See stores.CommitPort: these banks fail at the ticket, never before."""
+
     def submit(self, changes: ChangeSet) -> Entry:
         """See stores.CommitPort; values are readable at once, as from the port's overlay."""
         if self._open is None:

@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from drive_under_test import Drive, drop_caches, running_drive
 
+from drive_under_test import Drive, drop_caches, running_drive
 from file_damage import cut, drop, empty, garbage, speckle
 from trivet.io.mount_table import find_mount
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from http_server import serving
 from packet_writer import ACK, CaptureWriter, Peer, request, response
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from http_server import certificate, serving
 from packet_writer import CaptureWriter, request
 from recorder import Recorder

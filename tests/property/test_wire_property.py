@@ -2,8 +2,8 @@
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from packet_writer import ACK, PSH, CaptureWriter, Peer, request, response
 
+from packet_writer import ACK, PSH, CaptureWriter, Peer, request, response
 from trivet.insight.capture import Capture
 from trivet.wire.capture_file import CaptureScanner
 

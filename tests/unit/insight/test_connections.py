@@ -1,8 +1,8 @@
 """Connections: stream indexes, handshakes, retransmissions, gaps, turns - in one piece or in many."""
 
 import pytest
-from packet_writer import ACK, FIN, PSH, RST, SYN, CaptureWriter, Peer, request, response
 
+from packet_writer import ACK, FIN, PSH, RST, SYN, CaptureWriter, Peer, request, response
 from trivet.insight.capture import Capture
 from trivet.insight.capture_summary import CaptureView
 from trivet.wire.capture_file import CaptureScanner

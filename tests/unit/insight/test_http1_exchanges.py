@@ -1,8 +1,8 @@
 """Exchanges from packets: pipelining, gaps, all kinds of bodies, tunnels, what began before the capture."""
 
 import pytest
-from packet_writer import ACK, PSH, CaptureWriter, Peer, request, response
 
+from packet_writer import ACK, PSH, CaptureWriter, Peer, request, response
 from trivet.insight.capture import Capture
 from trivet.insight.exchange import Exchange
 from trivet.wire.capture_file import CaptureScanner

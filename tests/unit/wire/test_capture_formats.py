@@ -2,8 +2,8 @@
 
 import numpy as np
 import pytest
-from packet_writer import LINKS, CaptureWriter, Peer, ip_packet, request, response
 
+from packet_writer import LINKS, CaptureWriter, Peer, ip_packet, request, response
 from trivet.errors import InputError
 from trivet.insight.capture import Capture
 from trivet.wire.capture_file import CaptureScanner
