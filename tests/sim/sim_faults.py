@@ -277,6 +277,8 @@ class Atlas:
                         self._damage_row(server.disk, key)
         for bank in banks:
             self._over(bank)
+        if rng.random() < 0.7:
+            self.simulation.kill_keeper(every=True)
 
     def _full(self, bank: int) -> None:
         """A disk has no room for a while."""
