@@ -64,6 +64,9 @@ class MemoryBanks:
         self._pending: list[Entry] = []
         self._seal: asyncio.Task[None] | None = None
 
+    def check_writable(self) -> None:
+        """See stores.CommitPort: these banks fail at the ticket, never before."""
+
     def submit(self, changes: ChangeSet) -> Entry:
         """See stores.CommitPort; values are readable at once, as from the port's overlay."""
         if self._open is None:
@@ -105,7 +108,9 @@ class MemoryBanks:
             assert 0 <= offset < offset + size <= what.size
             return self.blobs[what.name][offset : offset + size]
         self.record_reads += 1
-        return {key: self.rows[key][1] for key in what if key in self.rows}
+        found = {key: self.rows[key][1] for key in what if key in self.rows}
+        await self._dawdle()
+        return found
 
     def accessed(self, ino: int) -> None:
         """See stores.AccessPort."""

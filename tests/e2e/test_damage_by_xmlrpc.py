@@ -7,6 +7,7 @@ from pathlib import Path
 from xmlrpc.client import Fault
 
 import pytest
+
 from drive_under_test import Drive, drop_caches
 
 pytestmark = pytest.mark.mount

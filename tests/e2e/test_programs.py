@@ -9,6 +9,7 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+
 from drive_under_test import Drive, drop_caches
 
 pytestmark = pytest.mark.mount

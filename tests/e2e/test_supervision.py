@@ -9,8 +9,8 @@ import time
 from pathlib import Path
 
 import pytest
-from drive_under_test import Drive, is_free
 
+from drive_under_test import Drive, is_free
 from trivet.io.mount_table import find_mount
 
 pytestmark = pytest.mark.mount

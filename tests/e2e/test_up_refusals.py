@@ -9,8 +9,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from drive_under_test import Drive
 
+from drive_under_test import Drive
 from trivet.io.mount_table import find_mount
 
 pytestmark = pytest.mark.mount

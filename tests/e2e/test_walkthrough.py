@@ -8,6 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from drive_under_test import Drive, drop_caches
 
 pytestmark = pytest.mark.mount

@@ -4,8 +4,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
-from bank_process import BankProcess, Keeper, random_blob, root_for
 
+from bank_process import BankProcess, Keeper, random_blob, root_for
 from trivet.wire.bank_messages import (
     BlobData,
     BlobNames,

@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from sim_disk import Disk
-
 from trivet.wire.records import Row
 
 if TYPE_CHECKING:

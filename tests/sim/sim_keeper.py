@@ -9,7 +9,6 @@ from sim_network import Network
 from sim_oracle import Oracle
 from sim_records import Records
 from sim_server import VOLUME_KEY, SimServer
-
 from trivet.quorum import leader_commands as lc
 from trivet.quorum.digests import RecordIndex
 from trivet.quorum.leader import Leader

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from sim_network import Answer, Connection
 from sim_server import SimServer
-
 from trivet.quorum.membership import likely_acceptor
 from trivet.wire import journal_messages as m
 from trivet.wire.entries import NO_EPOCH

@@ -8,7 +8,6 @@ from collections.abc import Callable
 
 from sim_server import SimServer
 from sim_world import World
-
 from trivet.wire.journal_messages import BankMessage
 
 TIMEOUT_S = 1.0

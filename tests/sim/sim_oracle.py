@@ -3,7 +3,6 @@
 from collections.abc import Container, Mapping, Sequence
 
 from sim_server import SimServer
-
 from trivet.quorum.leader_log import LeaderLog
 from trivet.wire.entries import GENESIS_HASH, NO_EPOCH, Entry, Epoch
 

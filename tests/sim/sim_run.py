@@ -9,7 +9,6 @@ from sim_network import Network
 from sim_oracle import Oracle, Violation, demand
 from sim_server import VOLUME_KEY, SimServer
 from sim_world import World
-
 from trivet.quorum import follower
 from trivet.wire.blobs import root_of, sub_hashes
 from trivet.wire.records import bucket_of, row_is_valid

@@ -5,7 +5,6 @@ from functools import lru_cache
 
 from sim_disk import Disk
 from sim_world import World
-
 from trivet.quorum import acceptor_commands as c
 from trivet.quorum.acceptor import Acceptor
 from trivet.quorum.acceptor_start import fresh, start

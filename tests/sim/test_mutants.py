@@ -5,9 +5,9 @@ from typing import Any
 
 import msgspec
 import pytest
+
 from sim_keeper import SimKeeper
 from sim_run import Simulation
-
 from trivet.quorum import acceptor_start, election, marks, record_loading, upkeep
 from trivet.quorum.acceptor import Acceptor
 from trivet.quorum.acceptor_commands import AcceptorMeta, Decision, StoreMeta

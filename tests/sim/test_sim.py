@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from sim_run import Simulation
 
 SEEDS_A_TEST = 50

@@ -3,6 +3,7 @@
 Rule: these functions block and may run in any thread; the caller keeps the segment pinned.
 """
 
+import logging
 import os
 
 from trivet.bank.blob_header import BlobHeader, header_bytes, read_header, stored_bytes
@@ -11,6 +12,8 @@ from trivet.bank.segment import Segment
 from trivet.io.disk import write_whole
 from trivet.wire.bank_messages import BlobData
 from trivet.wire.blobs import wrong_pieces
+
+log = logging.getLogger(__name__)
 
 Data = bytes | memoryview
 
@@ -46,8 +49,11 @@ def read_pieces(
 def _read_into(fd: int, buffer: bytearray, offset: int, flags: int) -> int | None:
     try:
         count = os.preadv(fd, [buffer], offset, flags)
-    except BlockingIOError:
-        return None
+    except OSError as error:
+        if flags:
+            return None  # not in memory, or a file system that can't tell
+        log.error("a copy can't be read: %s", error)
+        return 0
     return None if flags and count < len(buffer) else count
 
 

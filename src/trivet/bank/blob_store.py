@@ -96,6 +96,7 @@ class BlobStore:
         padding = _PADDING[: stored_bytes(len(data)) - len(header) - len(data)]
         self._dirty[segment.number] = segment
         segment.live += 1
+        segment.writing += 1
         try:
             if len(data) <= _ON_LOOP_BYTES:
                 write_whole(segment.fd, (header, data, padding), offset)
@@ -106,7 +107,10 @@ class BlobStore:
         except OSError:
             segment.live -= 1
             raise
+        finally:
+            segment.writing -= 1
         self._dirty[segment.number] = segment  # a sync may have begun while the thread wrote
+        segment.written_bytes = max(segment.written_bytes, offset + stored_bytes(len(data)))
         self.stored_bytes += stored_bytes(len(data))
         return Place(segment.number, offset, len(data))
 

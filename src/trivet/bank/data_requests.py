@@ -16,6 +16,7 @@ from trivet.bank.record_store import RecordStore
 from trivet.bank.syncer import Syncer
 from trivet.errors import CorruptReplica, NoSpace
 from trivet.io.link import Body, HandlerResult
+from trivet.quorum.acceptor import Acceptor
 from trivet.wire.bank_messages import (
     BlobData,
     BlobNames,
@@ -56,6 +57,7 @@ class DataRequests:
     def __init__(
         self,
         folder: Path,
+        acceptor: Acceptor,
         records: RecordStore,
         blobs: BlobStore,
         foreign: ForeignStore,
@@ -65,6 +67,7 @@ class DataRequests:
         on_failure: Callable[[Exception], None],
     ) -> None:
         self._folder = folder
+        self._acceptor = acceptor
         self._records = records
         self._blobs = blobs
         self._foreign = foreign
@@ -192,7 +195,7 @@ class DataRequests:
         return ServerStat(
             os.getpid(),
             len(self._blobs.index),
-            self._records.count,
+            self._records.count if self._acceptor.meta.standing != "blobs" else 0,
             self._foreign.count,
             self._blobs.stored_bytes,
             free_bytes,

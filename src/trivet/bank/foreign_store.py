@@ -4,13 +4,15 @@ Rule: repair and Reset never touch it; only its own clock removes an entry.
 Rule: within one boot time is measured by the boot clock, so that a wall clock set wrong expires nothing.
 """
 
+import contextlib
 import logging
 import sqlite3
 import time
 from pathlib import Path
 from typing import NamedTuple
 
-from trivet.errors import NoSpace
+from trivet.bank.record_table import is_damage
+from trivet.errors import ConfigError, NoSpace
 from trivet.io.disk import boot_id
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,8 @@ class ForeignStore:
         try:
             return self._try_to_connect()
         except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise ConfigError(f"{self._path} can't be opened: {error}; end what else uses it") from error
             damaged = self._path.with_name(self._path.name + ".damaged")
             log.error("%s can't be read (%s): moved to %s", self._path, error, damaged.name)
             self._path.rename(damaged)
@@ -87,7 +91,8 @@ class ForeignStore:
         return ForeignEntry(key, value, int(left_s)) if left_s > 0 else None
 
     def _purge(self) -> None:
-        self._sql.execute(_PURGE, (self._boot, _boot_clock(), time.time()))
+        with contextlib.suppress(sqlite3.OperationalError):  # a full disk; they go the next time
+            self._sql.execute(_PURGE, (self._boot, _boot_clock(), time.time()))
         self.count = self._sql.execute("SELECT count(*) FROM foreign_entries").fetchone()[0]
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ Rule: there is always a file ahead, so that deleting still works when the disk i
 """
 
 import os
+import threading
 from array import array
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -33,7 +34,7 @@ _SPARE_NAME = "spare"
 class _Part:
     """One open journal file."""
 
-    __slots__ = ("dirty", "end", "fd", "first", "number", "starts", "tail")
+    __slots__ = ("dirty", "end", "fd", "first", "number", "size", "starts", "tail")
 
     def __init__(self, scanned: ScannedPart, fd: int) -> None:
         self.number = scanned.part.number
@@ -42,6 +43,7 @@ class _Part:
         self.starts = scanned.starts
         self.tail = scanned.tail
         self.fd = fd
+        self.size = os.fstat(fd).st_size
         self.dirty = False
 
     @property
@@ -70,6 +72,7 @@ class Journal:
         self._head_hash = GENESIS_HASH
         self._mark_fd = -1
         self._has_spare = False
+        self._making_spare = threading.Lock()
         self._folder_dirty = False
 
     def open(self, journal: JournalList, floor: int, floor_hash: bytes) -> Scan:
@@ -105,7 +108,7 @@ class Journal:
         """Raise CorruptReplica when the file being written was deleted or cut by somebody else."""
         if self._parts:
             status = os.fstat(self._parts[-1].fd)
-            if not status.st_nlink or status.st_size < self._parts[-1].tail:
+            if not status.st_nlink or status.st_size < self._parts[-1].size:
                 raise CorruptReplica(f"journal file {self._parts[-1].number} was deleted or cut")
 
     @property
@@ -115,18 +118,21 @@ class Journal:
 
     def make_spare(self) -> None:
         """Make the file ahead; blocks until it has its blocks, raises OSError when the disk is full."""
-        path = self._folder / _SPARE_NAME
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
-        try:
-            reserve(fd, self._file_bytes)
-            os.fsync(fd)
-        except OSError:
-            path.unlink()
-            raise
-        finally:
-            os.close(fd)
-        sync_folder(self._folder)
-        self._has_spare = True
+        with self._making_spare:
+            if self._has_spare:
+                return
+            path = self._folder / _SPARE_NAME
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+            try:
+                reserve(fd, self._file_bytes)
+                os.fsync(fd)
+            except OSError:
+                path.unlink()
+                raise
+            finally:
+                os.close(fd)
+            sync_folder(self._folder)
+            self._has_spare = True
 
     def append(self, entries: Sequence[Entry]) -> None:
         """Write `entries` behind the last one."""

@@ -96,13 +96,14 @@ class JournalRequests:
             Admit: acceptor.on_admit,
             Reset: lambda message: acceptor.on_reset(message, mint_incarnation()),
             Assign: lambda message: acceptor.on_assign(message, mint_incarnation()),
-            Trim: acceptor.on_trim,
         }
 
     def handle(self, message: BankMessage, body: Body) -> Result | None:
         """Return the reply (or what it waits for) to a journal request, None if `message` is none."""
         if isinstance(message, Append | AdoptPart):
             return self._take_entries(message, bytes(body))
+        if isinstance(message, Trim):
+            return self._trim(message)
         if isinstance(message, ReadLog):
             return self._in_turn(lambda: self._read_log(message))
         decide = self._decide.get(type(message))
@@ -207,9 +208,6 @@ class JournalRequests:
         syncing = self._carry_out_now(commands)
         if syncing is not None:
             await syncing
-        for command in commands:
-            if isinstance(command, TrimThrough):
-                await self._records.sync()
         metas = [command.meta for command in commands if isinstance(command, StoreMeta | InstallLog)]
         changes_files = self._change_list(commands)
         if metas:
@@ -245,6 +243,19 @@ class JournalRequests:
                 continue
             changed = True
         return changed
+
+    async def _trim(self, message: Trim) -> HandlerResult:
+        """Sync the records first, and without holding up the appends that come behind."""
+        applied = self._records.applied
+        try:
+            await self._records.sync()
+        except NoSpace as error:
+            return self._refuse("space", str(error))
+        except sqlite3.Error as error:
+            self._on_failure(error)
+            raise
+        answer = self._carry_out(self.acceptor.on_trim(Trim(min(message.floor, applied))))
+        return await answer if isinstance(answer, Awaitable) else answer
 
     async def _read_log(self, message: ReadLog) -> HandlerResult:
         chain = self.acceptor.chain

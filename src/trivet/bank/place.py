@@ -4,6 +4,7 @@ Rule: whatever is found damaged makes the server less than it was (suspect, empt
 a process that can't start.
 """
 
+import contextlib
 import fcntl
 import logging
 from concurrent.futures import Executor
@@ -69,6 +70,9 @@ class Place:
         if scan.damaged:
             _remove(self._aside_path)
         self.journal.remove_unlisted(self._aside_path if scan.damaged else None)
+        if self.acceptor.meta.standing != "blobs":
+            with contextlib.suppress(OSError):  # a full disk; the server tries again
+                self.journal.make_spare()
         self.foreign = ForeignStore(folder / "foreign.sqlite")
         if self.acceptor.meta.standing != meta.standing or scan.damaged:
             log.error("the journal is not what it was: this server is %s", self.acceptor.meta.standing)

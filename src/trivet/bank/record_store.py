@@ -89,9 +89,16 @@ class RecordStore:
 
     def _apply_now(self, durable: int) -> None:
         last, changes = self._overlay.through(durable, 2 * _APPLY_BYTES)
-        if last > 0:
+        if last < 0 or self.full:
+            return
+        try:
             for _ in self._table.apply(last, changes):
                 pass
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            self.full = True  # the journal holds them, the overlay answers for them
+        else:
             self._overlay.settle(last, changes)
 
     def start(self) -> asyncio.Task[None]:

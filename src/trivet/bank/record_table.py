@@ -16,6 +16,7 @@ from blake3 import blake3
 
 from trivet.bank.overlay import Change
 from trivet.bank.store_thread import Steps
+from trivet.errors import ConfigError
 from trivet.wire.records import BUCKETS, Row, add_terms, bucket_of, digest_term, record_mac, row_is_valid
 
 log = logging.getLogger(__name__)
@@ -46,11 +47,13 @@ class RecordTable:
         self.count = 0
 
     def open(self) -> None:
-        """Open the file, or make it (anew, when it is damaged)."""
+        """Open the file, or make it (anew, when it is damaged); ConfigError if another program holds it."""
         try:
             self._connect()
             self.applied = self._read_applied()
         except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise ConfigError(f"{self._path} can't be opened: {error}; end what else uses it") from error
             self.rebuild(str(error))
 
     def _connect(self) -> None:
@@ -181,7 +184,7 @@ class RecordTable:
                     else:
                         bucket = bucket_of(row.key)
                         totals[bucket] = add_terms(totals[bucket], digest_term(row.key, row.slot))
-                    if row.key <= last and count:
+                    if row.key <= last:
                         raise sqlite3.DatabaseError("rows are out of order")
                     last = row.key
                 count += len(batch)

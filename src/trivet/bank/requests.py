@@ -51,6 +51,7 @@ class Requests:
         )
         self._data = DataRequests(
             folder,
+            place.acceptor,
             place.records,
             place.blobs,
             place.foreign,

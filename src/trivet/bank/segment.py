@@ -17,8 +17,10 @@ _SUFFIX = ".segment"
 
 
 class Segment:
-    """An open segment file; `tail` is where the next blob goes, `live` how many blobs the index has in it,
-    `safe_bytes` how much of it was synced (what was there at start is synced before the server serves).
+    """An open segment file; `tail` is where the next blob goes, `live` how many blobs the index has in it.
+
+    `written_bytes` is how far blobs were written, `safe_bytes` how far all of them were synced too, `writing`
+    how many writes are under way.
     """
 
     def __init__(self, number: int, path: Path, *, create: bool = False) -> None:
@@ -26,14 +28,12 @@ class Segment:
         self.path = path
         self.fd = os.open(path, os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0), 0o600)
         self.live = 0
-        self.tail = self.size_rounded()
-        self.safe_bytes = self.tail
+        size = os.fstat(self.fd).st_size
+        self.tail = -(-size // BLOCK_BYTES) * BLOCK_BYTES
+        self.safe_bytes = self.written_bytes = size
+        self.writing = 0
         self._pins = 0
         self._closing = False
-
-    def size_rounded(self) -> int:
-        """Return the file's size, rounded up to whole blocks."""
-        return -(-os.fstat(self.fd).st_size // BLOCK_BYTES) * BLOCK_BYTES
 
     def take(self, size: int) -> int | None:
         """Return the offset for a blob of `size` bytes and move the tail behind it; None if it is full."""
@@ -50,7 +50,8 @@ class Segment:
         except FileNotFoundError:
             return False
         mine = os.fstat(self.fd)
-        return (found.st_ino, found.st_dev) == (mine.st_ino, mine.st_dev) and self.size_rounded() >= self.tail
+        same = (found.st_ino, found.st_dev) == (mine.st_ino, mine.st_dev)
+        return same and mine.st_size >= self.written_bytes
 
     def scan(self, volume_key: bytes) -> Iterator[tuple[BlobHeader, Place]]:
         """Yield every blob whose header is whole, past holes and damage; a torn last one is left out."""

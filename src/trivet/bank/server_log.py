@@ -19,6 +19,9 @@ def log_to(folder: Path) -> None:
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     root.addHandler(_handler(folder / SERVER_LOG, "%(asctime)s %(levelname)s %(message)s"))
+    last_words = logging.StreamHandler()
+    last_words.setLevel(logging.CRITICAL)
+    root.addHandler(last_words)
     access.addHandler(_handler(folder / ACCESS_LOG, "%(message)s"))
     access.propagate = False
 

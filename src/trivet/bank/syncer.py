@@ -58,7 +58,7 @@ class Syncer:
 
     async def _sync(self, with_journal: bool) -> None:
         segments = self._blobs.take_dirty()
-        tails = [segment.tail for segment in segments]
+        safe = [s.safe_bytes if s.writing else s.written_bytes for s in segments]
         journal_fds, folder = self._journal.take_dirty() if with_journal else ([], None)
 
         def in_thread() -> None:
@@ -76,5 +76,5 @@ class Syncer:
                 os.close(fd)
             for segment in segments:
                 segment.unpin()
-        for segment, tail in zip(segments, tails, strict=True):
-            segment.safe_bytes = tail
+        for segment, safe_bytes in zip(segments, safe, strict=True):
+            segment.safe_bytes = safe_bytes

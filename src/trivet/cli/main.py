@@ -29,6 +29,11 @@ VERBS: dict[str, tuple[str, str]] = {
     "serve": ("trivet.cli.serve:app", "Run one process of the drive by hand."),
     "volume": ("trivet.cli.volume_init:app", "Make the description and the key of a drive."),
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
+    "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
+    "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),
+    "floods": ("trivet.cli.floods:app", "Find devices and fleets in access logs that flood a server."),
+    "uptime": ("trivet.cli.uptime:app", "Say how often services were slow or down."),
+    "wire": ("trivet.cli.wire:wire", "Every HTTP exchange of a capture, with its timings."),
 }
 
 for _name, (_place, _help) in VERBS.items():

@@ -1,13 +1,17 @@
 """`trivet recover`: accepts a loss that nobody but the owner may accept; says first what would go."""
 
 import sys
+import time
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, ask_keeper, print_json, volume_folder
-from trivet.errors import InputError
-from trivet.wire.control_messages import RecoverReport, RecoverWhat
+from trivet.errors import InputError, NoMajority
+from trivet.io.volume_folder import VolumeFolder
+from trivet.wire.control_messages import RecoverReport, RecoverWhat, Status
+
+SERVES_DEADLINE_S = 30.0
 
 
 def recover(
@@ -37,19 +41,31 @@ def recover(
         print("Nothing was changed.")
         return 1
     done = ask_keeper(folder, "recover", RecoverReport, {"what": what, "apply": True})
+    why_not = _serves_within(folder, SERVES_DEADLINE_S)
     if json:
         print_json(done)
     else:
         print("\n".join(_lines(done, "Gone:")))
-        print("The drive serves again." if done.done else "The drive could not be recovered.")
-    return 0 if done.done else 1
+        print(f"The drive does not serve yet: {why_not}" if why_not else "The drive serves again.")
+    return 1 if why_not else 0
+
+
+def _serves_within(folder: VolumeFolder, deadline_s: float) -> str:
+    """Wait until nothing says NoMajority any more; return what still does, "" if nothing."""
+    until = time.monotonic() + deadline_s
+    while True:
+        notes = ask_keeper(folder, "status", Status).notes
+        why_not = "; ".join(note for note in notes if note.startswith(NoMajority.__name__))
+        if not why_not or time.monotonic() > until:
+            return why_not
+        time.sleep(0.1)
 
 
 def _lines(report: RecoverReport, title: str) -> list[str]:
-    lines = [title, *(f"  {sentence}" for sentence in report.lost)]
+    lines = [title, *(f"  {sentence}" for sentence in report.lost or ["nothing that is known of"])]
     if report.lost_left_out:
         lines.append(f"  ... and {report.lost_left_out} more")
-    if report.slot_before is not None and report.slot_after is not None:
+    if None not in (report.slot_before, report.slot_after) and report.slot_before != report.slot_after:
         lines.append(f"  History ends at slot {report.slot_after} instead of {report.slot_before}.")
     return lines
 

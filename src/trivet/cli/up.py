@@ -2,6 +2,8 @@
 
 import logging
 import os
+import shutil
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -11,7 +13,7 @@ from rich.console import Console
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
 from trivet.cli.ports_option import Ports, bases_of
-from trivet.errors import InputError, TrivetError
+from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.detaching import Reporter, launch
@@ -89,14 +91,17 @@ def _foreground(plan: DrivePlan, reporter: Reporter) -> int:
     console = Console(highlight=False, soft_wrap=True)
     notes: list[str] = []
 
-    async def on_ready(children: ChildKeeper) -> None:
+    async def on_ready(children: ChildKeeper, problem: str) -> None:
         if reporter.is_awaited:
-            reporter.ready(notes)
+            if problem:
+                reporter.failed(NoMajority("\n".join(stuck_lines(plan, problem))), running=True)
+            else:
+                reporter.ready(notes)
             return
-        for line in [*notes, *ready_lines(plan)]:
+        for line in [*notes, *(stuck_lines(plan, problem) if problem else ready_lines(plan))]:
             console.print(line, markup=False)
         if console.is_terminal:
-            await show_live(plan.folder, console)
+            await show_live(plan.folder, children.told, console)
 
     if not reporter.is_awaited:
         console.print("Starting the drive ...", markup=False)
@@ -109,15 +114,32 @@ def _foreground(plan: DrivePlan, reporter: Reporter) -> int:
 def ready_lines(plan: DrivePlan) -> list[str]:
     """Return what people are told once the drive is up."""
     config, path = plan.config, plan.folder.path
+    command, state = _command(plan)
     rows = [f"{row[0]}-{row[-1]}" if len(row) > 1 else str(row[0]) for row in config.ports()]
     where = f"in {plan.mount_point}" if plan.mount_point else "up; no folder is mounted (--no-mount)"
-    state = "" if path == Path.cwd() / DEFAULT_STATE else f" --state {path}"
     return [
         f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
         f"on ports {', '.join(rows)}.",
         f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
-        f"`trivet status{state}` shows how it is, `trivet down{state}` stops it.",
+        f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",
     ]
+
+
+def stuck_lines(plan: DrivePlan, problem: str) -> list[str]:
+    """Return what people are told of a drive that is up and may not serve."""
+    command, state = _command(plan)
+    return [
+        f"the drive is up but serves nothing: {problem}",
+        f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",
+    ]
+
+
+def _command(plan: DrivePlan) -> tuple[str, str]:
+    """Return how `trivet` was typed, and the --state that must be added."""
+    here = sys.argv[0]
+    typed = not shutil.which("trivet") and os.access(here, os.X_OK)
+    state = "" if plan.folder.path == Path.cwd() / DEFAULT_STATE else f" --state {plan.folder.path}"
+    return os.path.relpath(here) if typed else "trivet", state
 
 
 def _log_to(folder: VolumeFolder) -> None:

@@ -40,7 +40,7 @@ class MountEntry:
 
 def find_mount(mount_point: Path) -> MountEntry | None:
     """Return what is mounted on `mount_point` (the topmost), None if nothing is."""
-    wanted = os.path.realpath(mount_point.parent) + "/" + mount_point.name
+    wanted = os.path.join(os.path.realpath(mount_point.parent), mount_point.name)
     found = None
     for line in Path("/proc/self/mountinfo").read_bytes().decode("utf-8", "surrogateescape").splitlines():
         before, _, after = line.partition(" - ")

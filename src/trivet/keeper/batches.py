@@ -7,7 +7,7 @@ Rule: a ticket tells what became of the whole entry: acknowledged, durable, or u
 import asyncio
 from collections.abc import Callable
 
-from trivet.errors import TrivetError
+from trivet.errors import NoMajority
 from trivet.volume.changes import ChangeSet
 from trivet.wire.blobs import BlobRef
 
@@ -33,7 +33,7 @@ class Ticket:
         self._on_wanted = on_wanted
         self._acked = False
         self._durable = False
-        self._failure: TrivetError | None = None
+        self._failure = ""
         self._waiting: list[tuple[bool, asyncio.Future[None]]] = []
 
     @property
@@ -60,8 +60,8 @@ class Ticket:
             await self._wait(durable=True)
 
     async def _wait(self, *, durable: bool) -> None:
-        if self._failure is not None:
-            raise self._failure
+        if self._failure:
+            raise NoMajority(self._failure)
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((durable, future))
         await future
@@ -76,16 +76,16 @@ class Ticket:
         self._acked = self._durable = True
         self._wake(durable_too=True)
 
-    def fail(self, error: TrivetError) -> None:
+    def fail(self, why: str) -> None:
         """Give up on those who wait now; whether the entry will be committed is unknown."""
-        self._failure = error
+        self._failure = why
         for _, future in self._waiting:
             if not future.done():
-                future.set_exception(error)
+                future.set_exception(NoMajority(why))
         self._waiting.clear()
 
     def _wake(self, *, durable_too: bool) -> None:
-        self._failure = None
+        self._failure = ""
         still: list[tuple[bool, asyncio.Future[None]]] = []
         for durable, future in self._waiting:
             if durable and not durable_too:

@@ -5,7 +5,7 @@ Rule: the last verified copy is never overwritten or deleted; an orphan goes onl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from trivet.errors import NoMajority, ReplicaError
 from trivet.io.clock import steady_s
@@ -19,15 +19,14 @@ from trivet.wire.control_messages import Finding, Verdict
 NAMES_AT_ONCE = 5000
 SCRUB_BYTES = 4 << 20
 TIMEOUT_S = 10.0
-MISSING, DAMAGED, MISPLACED = "missing", "checksum differs", "on another server of its bank"
+MISSING, DAMAGED = "missing", "checksum differs"
 
 
 class BlobCheck:
-    """Compares and mends blobs; `still_named(name)` tells whether a blob is named at this very moment."""
+    """Compares and mends blobs; `epoch` is the one whose names are still being handed out."""
 
-    def __init__(self, blobs: BlobService, still_named: Callable[[int], bool], epoch: int) -> None:
+    def __init__(self, blobs: BlobService, epoch: int) -> None:
         self._blobs = blobs
-        self._still_named = still_named
         self._epoch = epoch
         self.checked = 0
         self.checked_bytes = 0
@@ -37,10 +36,10 @@ class BlobCheck:
     ) -> dict[int, tuple[ServerLink, str]]:
         """Compare the names that the servers of one bank list with those named, as far as they are up.
 
-        Orphans of closed epochs are deleted when `collect_orphans`.
+        With `collect_orphans` orphans of closed epochs are deleted, and strays brought home.
         """
         up = [server for server in servers if server.is_up]
-        held: dict[int, ServerLink] = {}
+        held: dict[int, list[ServerLink]] = {}
         flaws: dict[int, tuple[ServerLink, str]] = {}
         for server in up:
             orphans = []
@@ -51,8 +50,8 @@ class BlobCheck:
                 elif (size, root) != (ref.size, ref.root):
                     flaws[name] = server, DAMAGED
                 else:
-                    held[name] = server
-            closed = [n for n in orphans if epoch_of(n) < self._epoch and not self._still_named(n)]
+                    held.setdefault(name, []).append(server)
+            closed = [name for name in orphans if epoch_of(name) < self._epoch]
             if closed and collect_orphans:
                 await server.ask_blobs(DeleteBlobs(closed), timeout_s=TIMEOUT_S)
         self.checked += len(held)
@@ -60,9 +59,31 @@ class BlobCheck:
             home = self._blobs.servers_for(name, servers[0].bank)
             if name not in held and name not in flaws and home and len(up) == len(servers):
                 flaws[name] = home[0], MISSING
-            elif name in held and home and held[name] is not home[0]:
-                flaws[name] = home[0], MISPLACED
+        if collect_orphans:
+            await self._bring_home(held, named, servers[0].bank)
         return flaws
+
+    async def _bring_home(self, held: dict[int, list[ServerLink]], named: NamedBlobs, bank: int) -> None:
+        """Move blobs that were put on another server of their bank while theirs was away.
+
+        The stray copy goes only after the one at home was read back right.
+        """
+        for name, holders in held.items():
+            home = self._blobs.home_of(name, bank)
+            strays = [server for server in holders if server is not home]
+            if not strays or not home.is_up or not named.is_still_named(name):
+                continue
+            ref = named.refs[name]
+            if home not in holders:
+                try:
+                    data, _ = await self._blobs.read_elsewhere(ref, home)
+                except (ReplicaError, NoMajority):
+                    continue
+                if not await self._blobs.replace(ref, data, home):
+                    continue
+            if await self._blobs.is_good(ref, home):
+                for server in strays:
+                    await server.ask_blobs(DeleteBlobs([name]), timeout_s=TIMEOUT_S)
 
     async def _listing(self, server: ServerLink) -> AsyncIterator[tuple[int, int, bytes]]:
         after, more = 0, True
@@ -122,9 +143,9 @@ class BlobCheck:
         """Mend `flaws` if `apply`; return what was found and what became of it."""
         findings = []
         for name, (server, why) in flaws.items():
-            if not self._still_named(name):
-                continue
             ref = named.refs[name]
+            if not named.is_still_named(name) or await self._blobs.is_good(ref, server):
+                continue  # it was set free, or its copy arrived, since it was looked at
             try:
                 data, source = await self._blobs.read_elsewhere(ref, server)
             except (ReplicaError, NoMajority):

@@ -175,4 +175,8 @@ class BlobService:
             reply, _ = await server.ask_blobs(PutBlob(ref.name, hashes, True), data, timeout_s=PUT_TIMEOUT_S)
         except LinkLost:
             return False
-        return not isinstance(reply, Refusal) and await self._ask_for(server, ref, 0, ref.size) is not None
+        return not isinstance(reply, Refusal) and await self.is_good(ref, server)
+
+    async def is_good(self, ref: BlobRef, server: ServerLink) -> bool:
+        """Tell whether the whole copy on `server` is what `ref` names."""
+        return await self._ask_for(server, ref, 0, ref.size) is not None

@@ -74,6 +74,7 @@ class NamedBlobs:
 
     def __init__(self, space: Namespace, inos: Sequence[int] | None = None) -> None:
         self.refs: dict[int, BlobRef] = {}
+        self._space = space
         self._owner: dict[int, tuple[int, int, bytes]] = {}
         for ino in space.inodes if inos is None else inos:
             for mib, value in space.layout.all_extents(ino):
@@ -83,6 +84,12 @@ class NamedBlobs:
 
     def __contains__(self, name: int) -> bool:
         return name in self.refs
+
+    def is_still_named(self, name: int) -> bool:
+        """Tell whether the extents name the blob at this very moment."""
+        ino, mib, _ = self._owner[name]
+        value = self._space.layout.extents(ino, mib)
+        return value is not None and any(ref.name == name for ref in blobs_of(value))
 
     def finding(
         self, verdict: Verdict, name: int, port: int, why: str, paths: PathFinder, source: int | None

@@ -1,6 +1,6 @@
 """Flushing: turning the dirty data of one inode into page records or blobs.
 
-Rule: up to 64 KiB go as page records, at once if nothing must be read for it; more goes as one blob a MiB.
+Rule: page records that nothing must be read for are noted at once; whatever else is on its way for a while.
 Rule: what is on its way is alone with its inode (`alone`): no second flush, no truncation; writes go on.
 Rule: memory changes when the data is stored, in one step with the change set that says so; if storing fails
 the data is dirty again.
@@ -9,29 +9,22 @@ the data is dirty again.
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple
 
 from trivet.keeper.blob_writing import BlobWriter, StoredRuns
 from trivet.keeper.page_cache import PageCache
 from trivet.keeper.read_path import ReadPath
 from trivet.keeper.submitting import Submitter
-from trivet.volume.attributes import MASKED_PAGES, MIB_BYTES, PAGE_BYTES, PAGES_PER_MIB, Inode
+from trivet.volume.attributes import MIB_BYTES, PAGES_PER_MIB, Inode
 from trivet.volume.dirty_chunk import Chunk
 from trivet.volume.dirty_pages import DirtyFile
+from trivet.volume.flush_plan import PagePart, laid_over, plan_flush
 from trivet.volume.namespace import Namespace
 from trivet.wire.records import page_key
 
-CHUNKS_AT_ONCE = 256
+CHUNKS_AT_ONCE = 128
 PACK_FROM_PAGES = 64
-
-
-class _PagePart(NamedTuple):
-    """The bytes [`start`, `end`) of MiB `mib`, which are all of the file's page `page`."""
-
-    mib: int
-    page: int
-    start: int
-    end: int
+PAGES_AT_ONCE = 64
+READS_AT_ONCE = 32
 
 
 class Flusher:
@@ -115,18 +108,18 @@ class Flusher:
             self._space.dirty.drop(ino)
             self._note_pages(inode, ((0, body),))
             return True
-        plan = _page_plan(inode.size, dirty.chunks)
-        if plan is None:
+        plan = plan_flush(inode.size, dirty.chunks)
+        if plan.blobs or len(plan.pages) > PAGES_AT_ONCE:
             return False
         bodies = []
-        for mib, page, start, end in plan:
+        for mib, page, start, end in plan.pages:
             chunk = dirty.chunks[mib]
             body = chunk.whole(start, end)
             if body is None:
                 base = self._reads.stored_page_now(inode, page)
                 if base is None:
                     return False
-                body = _mixed(base, chunk, start, end)
+                body = laid_over(base, chunk, start, end)
             bodies.append((page, body))
         self._space.dirty.drop(ino)
         self._note_pages(inode, bodies)
@@ -146,15 +139,11 @@ class Flusher:
         if len(mibs) < len(dirty.chunks):
             stored_size = max(dirty.stored_size, min(size, (mibs[-1] + 1) * MIB_BYTES))
         chunks = space.dirty.detach(ino, mibs)
-        plan = _page_plan(size, chunks)
-        blobs: list[StoredRuns] = []
-        bodies: list[tuple[int, bytes]] = []
+        plan = plan_flush(size, chunks)
         done = False
         try:
-            if plan is None:
-                blobs = await self._writer.put(ino, size, _runs(size, chunks))
-            else:
-                bodies = [(part.page, await self._page_body(ino, chunks, part)) for part in plan]
+            bodies = await self._page_bodies(ino, chunks, plan.pages)
+            blobs = await self._writer.put(ino, size, plan.blobs)
             done = True
         finally:
             if not done:
@@ -190,36 +179,17 @@ class Flusher:
                 self.scattered.setdefault(ino, set()).add(page // PAGES_PER_MIB)
         space.touch(ino)
 
-    async def _page_body(self, ino: int, chunks: Mapping[int, Chunk], part: _PagePart) -> bytes:
-        mib, _page, start, end = part
-        body = chunks[mib].whole(start, end)
-        if body is None:
-            body = _mixed(await self._reads.stored(ino, mib, start, end), chunks[mib], start, end)
-        return body
+    async def _page_bodies(
+        self, ino: int, chunks: Mapping[int, Chunk], parts: Sequence[PagePart]
+    ) -> list[tuple[int, bytes]]:
+        async def body_of(part: PagePart) -> tuple[int, bytes]:
+            mib, page, start, end = part
+            base = await self._reads.stored(ino, mib, start, end)
+            return page, laid_over(base, chunks[mib], start, end)
 
-
-def _runs(size: int, chunks: Mapping[int, Chunk]) -> dict[int, tuple[Chunk, Sequence[tuple[int, int]]]]:
-    """Return each chunk with its runs of pages before the end of the file."""
-    return {mib: (chunk, chunk.page_runs(size - mib * MIB_BYTES)) for mib, chunk in chunks.items()}
-
-
-def _page_plan(size: int, chunks: Mapping[int, Chunk]) -> list[_PagePart] | None:
-    """Return the page parts to store, None if there are more than page records are for."""
-    plan: list[_PagePart] = []
-    for mib, chunk in chunks.items():
-        limit = min(size - mib * MIB_BYTES, MIB_BYTES)
-        for first, end in chunk.page_runs(limit):
-            if len(plan) + end - first > MASKED_PAGES:
-                return None
-            for page in range(first, end):
-                start = page * PAGE_BYTES
-                stop = min(start + PAGE_BYTES, limit)
-                plan.append(_PagePart(mib, mib * PAGES_PER_MIB + page, start, stop))
-    return plan
-
-
-def _mixed(base: bytes, chunk: Chunk, start: int, end: int) -> bytes:
-    mixed = bytearray(base[: end - start].ljust(end - start, b"\0"))
-    for at, part in chunk.slices(start, end):
-        mixed[at : at + len(part)] = part
-    return bytes(mixed)
+        whole = [(part.page, chunks[part.mib].whole(part.start, part.end)) for part in parts]
+        bodies = [(page, body) for page, body in whole if body is not None]
+        mixed = [part for part, (_page, body) in zip(parts, whole, strict=True) if body is None]
+        for at in range(0, len(mixed), READS_AT_ONCE):
+            bodies += await asyncio.gather(*map(body_of, mixed[at : at + READS_AT_ONCE]))
+        return bodies

@@ -47,6 +47,7 @@ class Journal:
         self._lacking: dict[tuple[int, int], set[int]] = {}
         self._slot_of_blob: dict[int, int] = {}
         self._freed: deque[tuple[int, list[int]]] = deque()
+        self._is_stalled = False
         self._sync_asked = False
         self._seal_asked = False
         self._last_entry_at = steady_s()
@@ -60,6 +61,11 @@ class Journal:
         await asyncio.gather(self._running, return_exceptions=True)
 
     # -- handing in
+
+    def check_writable(self) -> None:
+        """Raise NoMajority while changes handed in 2 s ago are not acknowledged."""
+        if self._is_stalled:
+            raise NoMajority("fewer than two banks take changes")
 
     def submit(self, changes: ChangeSet) -> Ticket:
         """Put `changes` whole into the next entry; never blocks."""
@@ -181,6 +187,11 @@ class Journal:
     # -- what others must know of the log
 
     @property
+    def head_slot(self) -> int:
+        """The last slot there is."""
+        return self._leader.reign.log.head
+
+    @property
     def durable_slot(self) -> int:
         """The last slot that two banks have synced."""
         return self._leader.reign.marks.durable
@@ -221,13 +232,13 @@ class Journal:
                 self._write_anchor(now)
 
     def _fail_overdue(self, now: float) -> None:
-        waiting = [batch.ticket for batch in self._under_way]
-        waiting += [ticket for ticket in self._unsynced if ticket.is_waited_for]
+        unacked = [batch.ticket for batch in self._under_way]
         if self._batch is not None:
-            waiting.append(self._batch.ticket)
-        for ticket in waiting:
-            if now - ticket.made_at > NO_MAJORITY_AFTER_S and ticket.is_waited_for:
-                ticket.fail(NoMajority("fewer than two banks take changes"))
+            unacked.append(self._batch.ticket)
+        self._is_stalled = bool(unacked) and now - unacked[0].made_at > NO_MAJORITY_AFTER_S
+        for ticket in (*unacked, *self._unsynced):
+            if ticket.is_waited_for and now - ticket.made_at > NO_MAJORITY_AFTER_S:
+                ticket.fail("fewer than two banks take changes")
 
     def _write_anchor(self, now: float) -> None:
         """Record marks and sums 1 s after the last entry, and every few thousand entries."""

@@ -14,7 +14,6 @@ from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_check import BlobCheck
 from trivet.keeper.blob_service import BlobService
-from trivet.keeper.findings import NamedBlobs
 from trivet.keeper.high_water import HighWater, read_high_water, write_high_water
 from trivet.keeper.journal import Journal
 from trivet.keeper.leader_shell import LeaderShell
@@ -108,7 +107,7 @@ class Keeper:
         history = RepairLog(self._folder.keeper_path / "repairs.sqlite")
         await history.open()
         row_check = RowCheck(journal, reign.log, self.key, shell.leader.on_compared)
-        blob_check = BlobCheck(blobs, lambda name: name in NamedBlobs(space), reign.epoch.number)
+        blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
         refresher = Refresher(queue, journal, self._refresh_s)
         self.loaded = Loaded(journal, blobs, volume, queue, refresher, history)

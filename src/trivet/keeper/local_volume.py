@@ -68,6 +68,7 @@ class LocalVolume(NameOperations):
 
     async def setattr(self, ino: int, changes: AttributeChanges, handle: int | None = None) -> Attributes:
         """Change attributes; a new size cuts or extends the file."""
+        self._submitter.check_writable()
         inode = self.space.inode(ino)
         if changes.size is not None:
             _check_resizable(inode, changes.size)
@@ -94,6 +95,7 @@ class LocalVolume(NameOperations):
 
     async def create(self, parent: int, name: bytes, mode: int, caller: Caller) -> tuple[Attributes, int]:
         """Make and open a file; it rides with its first close."""
+        self._submitter.check_writable()
         permissions = S_IMODE(mode) & ~caller.umask
         inode = self.space.make(parent, name, S_IFREG | permissions, caller.uid, caller.gid, self._clock_ns())
         handle = self.space.open_files.open(inode.ino, writing=True, sync=False)
@@ -106,9 +108,9 @@ class LocalVolume(NameOperations):
         inode = self.space.inode(ino)
         if not inode.is_regular:
             raise FileSystemError(EISDIR if inode.is_directory else ELOOP if inode.is_symlink else EOPNOTSUPP)
-        handle = self.space.open_files.open(ino, writing=writing, sync=sync)
         if truncate:
             await self.setattr(ino, AttributeChanges(size=0))
+        handle = self.space.open_files.open(self.space.inode(ino).ino, writing=writing, sync=sync)
         self._access.accessed(ino)
         return handle
 
@@ -118,6 +120,7 @@ class LocalVolume(NameOperations):
 
     async def write(self, handle: int, offset: int, data: bytes) -> int:
         """Take in `data` whole; return its length."""
+        self._submitter.check_writable()
         file = self.space.open_files.get(handle)
         await self._writes.write(file.ino, offset, data)
         if file.sync or self._submitter.always_durable:

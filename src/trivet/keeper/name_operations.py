@@ -79,6 +79,7 @@ class NameOperations:
 
     async def symlink(self, parent: int, name: bytes, target: bytes, caller: Caller) -> Attributes:
         """Make a symbolic link."""
+        self._submitter.check_writable()
         inode = self.space.symlink(parent, name, target, caller.uid, caller.gid, self._clock_ns())
         attributes = inode.attributes()
         await self._submitter.committed()
@@ -86,6 +87,7 @@ class NameOperations:
 
     async def link(self, ino: int, parent: int, name: bytes) -> Attributes:
         """Give a file one more name."""
+        self._submitter.check_writable()
         await self._writes.flush(ino)
         attributes = self.space.link(ino, parent, name, self._clock_ns()).attributes()
         await self._submitter.committed()
@@ -93,6 +95,7 @@ class NameOperations:
 
     async def unlink(self, parent: int, name: bytes) -> None:
         """Take a name away; the data of a file that keeps another name is stored first."""
+        self._submitter.check_writable()
         inode = self.space.lookup(parent, name)
         if inode.nlink > 1 and not inode.is_directory:
             await self._writes.flush(inode.ino)
@@ -101,6 +104,7 @@ class NameOperations:
 
     async def rmdir(self, parent: int, name: bytes) -> None:
         """Take an empty directory away."""
+        self._submitter.check_writable()
         self.space.rmdir(parent, name, self._clock_ns())
         await self._submitter.committed()
 
@@ -108,6 +112,7 @@ class NameOperations:
         self, parent: int, name: bytes, new_parent: int, new_name: bytes, *, replace: bool, exchange: bool
     ) -> None:
         """Move a name, or let two names change what they name; dirty data is stored first."""
+        self._submitter.check_writable()
         space = self.space
         await self._writes.flush(space.lookup(parent, name).ino)
         other = space.directory(new_parent).get(new_name)
@@ -132,6 +137,7 @@ class NameOperations:
 
     async def setxattr(self, ino: int, name: bytes, value: bytes, *, create: bool, replace: bool) -> None:
         """Set an extended attribute."""
+        self._submitter.check_writable()
         inode = self.space.inode(ino)
         self.space.xattrs.check(ino, name, value, create=create, replace=replace)
         self.space.xattrs.put(ino, name, value)
@@ -145,12 +151,14 @@ class NameOperations:
 
     async def removexattr(self, ino: int, name: bytes) -> None:
         """Take an extended attribute away, or raise ENODATA."""
+        self._submitter.check_writable()
         inode = self.space.inode(ino)
         self.space.xattrs.remove(ino, name)
         self.space.changes.records[xattr_key(ino, name)] = None
         await self._attribute_changed(inode)
 
     async def _make(self, parent: int, name: bytes, mode: int, caller: Caller, rdev: int = 0) -> Attributes:
+        self._submitter.check_writable()
         mode &= ~caller.umask
         inode = self.space.make(parent, name, mode, caller.uid, caller.gid, self._clock_ns(), rdev=rdev)
         attributes = inode.attributes()

@@ -71,6 +71,8 @@ class RowCheck:
     async def _mend_some(
         self, server: ServerLink, keys: Sequence[bytes], paths: PathFinder, *, apply: bool
     ) -> list[Finding]:
+        if server not in self._journal.acceptors_at(self._journal.head_slot):
+            return []  # it has not got everything yet; the next refresh looks again
         flaws = await self._flaws(server, keys)
         self.checked += len(keys)
         if not flaws:
@@ -92,24 +94,30 @@ class RowCheck:
         return findings
 
     async def _flaws(self, server: ServerLink, keys: Sequence[bytes]) -> dict[bytes, str]:
-        """Return what is wrong with the rows of `keys` on `server`, leaving out what is on its way."""
-        rows = await self._rows(server, keys)
+        """Return what is wrong with the rows of `keys` on `server`, leaving out what is on its way.
+
+        A key counts only if it stood still from before the rows were asked for until they came.
+        """
         journal = self._journal
-        flaws: dict[bytes, str] = {}
-        for key in keys:
-            if journal.is_fresh(key) or server not in journal.acceptors_at(journal.slot_of(key)):
-                continue
-            slot, row = journal.slot_of(key), rows.get(key)
-            if row is None:
-                if slot:
-                    flaws[key] = "missing"
-            elif not row_is_valid(self._key, row):
-                flaws[key] = "checksum differs"
-            elif row.slot < slot:
-                flaws[key] = f"outdated (slot {row.slot} instead of {slot})"
-            elif not slot:
-                flaws[key] = "should be gone"
-        return flaws
+        settled = {key: journal.slot_of(key) for key in keys if not journal.is_fresh(key)}
+        rows = await self._rows(server, list(settled))
+        return {
+            key: why
+            for key, slot in settled.items()
+            if not journal.is_fresh(key)
+            and journal.slot_of(key) == slot
+            and (why := self._flaw(slot, rows.get(key)))
+        }
+
+    def _flaw(self, slot: int, row: Row | None) -> str:
+        """Return what is wrong with `row` of a key that stands at `slot` (0: it does not exist)."""
+        if row is None:
+            return "missing" if slot else ""
+        if not row_is_valid(self._key, row):
+            return "checksum differs"
+        if row.slot < slot:
+            return f"outdated (slot {row.slot} instead of {slot})"
+        return "" if slot else "should be gone"
 
     async def _rows(self, server: ServerLink, keys: Sequence[bytes]) -> dict[bytes, Row]:
         reply, _ = await server.ask_journal(GetRecords(list(keys)), timeout_s=TIMEOUT_S)

@@ -36,6 +36,9 @@ class CommitPort(Protocol):
     def durability(self) -> Durability:
         """What operations wait for."""
 
+    def check_writable(self) -> None:
+        """Raise NoMajority while changes handed in earlier wait for banks: nothing may be changed then."""
+
     def submit(self, changes: ChangeSet) -> Ticket:
         """Put `changes` whole into the next entry, in the order of calls; never blocks."""
 

@@ -22,6 +22,10 @@ class Submitter:
         self._timer: asyncio.TimerHandle | None = None
         self.always_durable = commit.durability == "always"
 
+    def check_writable(self) -> None:
+        """Raise NoMajority, before anything is changed, while banks do not take changes."""
+        self._commit.check_writable()
+
     def submit(self) -> Ticket | None:
         """Hand over all that was noted; return the last ticket, None if there never was a change."""
         if self._space.has_changes:

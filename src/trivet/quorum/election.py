@@ -83,6 +83,7 @@ class Election:
         """Give up what may be missing, as a person asked with `trivet recover`, and elect again."""
         self._accept_rollback = self._accept_rollback or rollback
         self._accept_cut = self._accept_cut or cut
+        self._rolled_back = None
         return self.consider(now)
 
     def _is_new(self, everybody: Mapping[int, Identity]) -> bool:

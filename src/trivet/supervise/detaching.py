@@ -1,6 +1,7 @@
 """Lets `trivet up --detach` return once the drive is up: a process of its own session that reports back.
 
-Rule: the report is one JSON line on a pipe: {"ready": true, "notes": [...]} or the error that ended it.
+Rule: the report is one JSON line on a pipe: {"ready": true, "notes": [...]} or {"error": {...}, "running"}:
+what went wrong, and whether the drive runs all the same.
 """
 
 import json
@@ -40,7 +41,8 @@ def launch(arguments: Sequence[str], log_path: Path) -> list[str]:
         raise TrivetError(f"the drive ended with exit code {child.wait()}; why is in {log_path}")
     told = json.loads(line)
     if "error" in told:
-        child.wait()
+        if not told["running"]:
+            child.wait()
         raise Remote(**told["error"])
     return list(told["notes"])
 
@@ -63,10 +65,11 @@ class Reporter:
         """Say that the drive is up."""
         self._tell({"ready": True, "notes": list(notes)})
 
-    def failed(self, error: TrivetError) -> None:
-        """Say why it is not; nothing if it was ready before."""
+    def failed(self, error: TrivetError, *, running: bool = False) -> None:
+        """Say why it is not, and whether it stays `running`; nothing if it was ready before."""
         kind, code = type(error).__name__, error.exit_code
-        self._tell({"error": {"kind": kind, "message": str(error), "exit_code": code}})
+        told = {"kind": kind, "message": str(error), "exit_code": code}
+        self._tell({"error": told, "running": running})
 
     def _tell(self, line: dict[str, Any]) -> None:
         if self._pipe is not None:

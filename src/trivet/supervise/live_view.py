@@ -5,6 +5,7 @@ Rule: it shows what the keeper's status says and nothing it has worked out itsel
 
 import asyncio
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
@@ -140,13 +141,12 @@ def render(status: Status | None, children: Children, rates: Rates, problem: str
     return Group(*parts)
 
 
-async def show_live(folder: VolumeFolder, console: Console) -> None:
-    """Draw the view every EVERY_S until cancelled."""
+async def show_live(folder: VolumeFolder, children: Callable[[], Children], console: Console) -> None:
+    """Draw the view every EVERY_S until cancelled; `children` tells what the supervisor looks after."""
     before, before_s = Traffic(), 0.0
     with Live(console=console, auto_refresh=False, transient=False) as live:
         while True:
             status, problem = None, ""
-            children = msgspec.convert(await ask(folder.supervisor_socket, "children"), Children)
             try:
                 status = msgspec.convert(await ask(folder.keeper_socket, "status"), Status)
             except TrivetError as error:
@@ -154,5 +154,5 @@ async def show_live(folder: VolumeFolder, console: Console) -> None:
             now_s = time.monotonic()
             rates = rates_between(before, status.traffic, now_s - before_s) if status else Rates()
             before, before_s = status.traffic if status else Traffic(), now_s
-            live.update(render(status, children, rates, problem), refresh=True)
+            live.update(render(status, children(), rates, problem), refresh=True)
             await asyncio.sleep(EVERY_S)

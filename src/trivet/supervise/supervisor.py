@@ -2,11 +2,14 @@
 
 Rule: ready means every bank's servers answer the keeper and the folder is mounted; what is not ready in time
 is an error that names what is missing and where its log is.
+Rule: a drive whose processes all run but which may not serve (no majority) stays up, so that it can be seen
+to and recovered; only one whose processes end again and again is ended.
 """
 
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any
 
 import msgspec
 
-from trivet.errors import InputError, TrivetError
+from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.control_socket import Handler, NotRunning, Remote, Report, ask, serve_control
 from trivet.io.mount_table import find_mount
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
@@ -25,6 +28,8 @@ from trivet.wire.control_messages import Status
 
 READY_DEADLINE_S = 60.0
 READY_POLL_S = 0.1
+#: Longer than the wait before banks that lost their memory may elect, or for a lease to run out.
+STUCK_S = 12.0
 DEATHS_GIVE_UP = 3
 LOG_TAIL_LINES = 12
 _ANSWERING = {"up", "joining", "full"}
@@ -50,13 +55,15 @@ class DrivePlan:
         return ["serve", "keeper", "--state", str(self.folder.path), *mount, *options]
 
 
-async def run_drive(
-    plan: DrivePlan, on_ready: Callable[[ChildKeeper], Awaitable[None]], note: Callable[[str], None]
-) -> None:
+OnReady = Callable[[ChildKeeper, str], Awaitable[None]]
+
+
+async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], None]) -> None:
     """Run the drive until SIGINT, SIGTERM, SIGHUP or `down`; then end everything.
 
-    `on_ready` runs (as a task, cancelled at the end) once the drive answers; `note` is told one line of what
-    was done on the way. Raises ConfigError or TrivetError when the drive can't be brought up.
+    `on_ready` runs (as a task, cancelled at the end) once the drive answers; its text says why nothing is
+    served all the same, "" if all is well. `note` is told one line of what was done on the way.
+    Raises ConfigError or TrivetError when the drive can't be brought up.
     """
     by_hand = [
         port
@@ -88,51 +95,63 @@ async def run_drive(
             ended.set()
 
 
-async def _begin(
-    plan: DrivePlan, children: ChildKeeper, on_ready: Callable[[ChildKeeper], Awaitable[None]]
-) -> None:
-    await _wait_ready(plan, children)
-    await on_ready(children)
+async def _begin(plan: DrivePlan, children: ChildKeeper, on_ready: OnReady) -> None:
+    await on_ready(children, await _wait_ready(plan, children))
     await asyncio.Event().wait()
 
 
-async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> None:
-    """Return once the drive answers; TrivetError with the reason when it doesn't in time."""
-    missing = "the keeper"
-    try:
-        async with asyncio.timeout(READY_DEADLINE_S):
-            while missing:
-                for child in (*children.servers, children.keeper):
-                    if child.restarts >= DEATHS_GIVE_UP or child.left_alone:
-                        raise TrivetError(
-                            f"{child.name} ends again and again; the end of {child.log_path}:\n"
-                            + await asyncio.to_thread(_log_tail, child.log_path)
-                        )
-                missing = await _missing(plan)
-                await asyncio.sleep(READY_POLL_S if missing else 0)
-    except TimeoutError:
-        raise TrivetError(
-            f"the drive did not come up within {READY_DEADLINE_S:g} s: {missing}; the end of the keeper's "
-            f"log:\n{await asyncio.to_thread(_log_tail, children.keeper.log_path)}"
-        ) from None
+async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
+    """Return "" once the drive serves, or why it may not; TrivetError when it does not come up."""
+    began_s = stuck_since_s = time.monotonic()
+    while True:
+        for child in (*children.servers, children.keeper):
+            if child.restarts >= DEATHS_GIVE_UP or child.left_alone:
+                raise TrivetError(
+                    f"{child.name} ends again and again; the end of {child.log_path}:\n"
+                    + await asyncio.to_thread(_log_tail, child.log_path)
+                )
+        lack = await _lack(plan)
+        if lack is None:
+            return ""
+        now_s = time.monotonic()
+        if not lack.stuck:
+            stuck_since_s = now_s
+        if now_s - stuck_since_s > STUCK_S:
+            return lack.what
+        if now_s - began_s > READY_DEADLINE_S:
+            raise TrivetError(
+                f"the drive did not come up within {READY_DEADLINE_S:g} s: {lack.what}; the end of the "
+                f"keeper's log:\n{await asyncio.to_thread(_log_tail, children.keeper.log_path)}"
+            )
+        await asyncio.sleep(READY_POLL_S)
 
 
-async def _missing(plan: DrivePlan) -> str:
-    """Say what the drive still lacks, "" when it is ready."""
+@dataclass(frozen=True, slots=True)
+class _Lack:
+    """What a drive still lacks; `stuck` when all processes answer and yet nothing is served."""
+
+    what: str
+    stuck: bool = False
+
+
+async def _lack(plan: DrivePlan) -> _Lack | None:
+    """Say what the drive still lacks, None when it is ready."""
     try:
         status = msgspec.convert(await ask(plan.folder.keeper_socket, "status"), Status)
     except (NotRunning, Remote):
-        return "the keeper does not answer"
-    silent = [
-        str(server.port) for bank in status.banks for server in bank.servers if server.state not in _ANSWERING
-    ]
+        return _Lack("the keeper does not answer")
+    servers = [server for bank in status.banks for server in bank.servers]
+    silent = [str(server.port) for server in servers if server.state not in _ANSWERING]
     if silent:
-        return f"no answer from server {', '.join(silent)}"
+        return _Lack(f"no answer from server {', '.join(silent)}")
+    unserved = [note for note in status.notes if note.startswith(NoMajority.__name__)]
+    if unserved:
+        return _Lack("; ".join(unserved), stuck=True)
     if plan.mount_point is not None:
         entry = await asyncio.to_thread(find_mount, plan.mount_point)
         if entry is None or not entry.is_ours:
-            return f"{plan.mount_point} is not mounted"
-    return ""
+            return _Lack(f"{plan.mount_point} is not mounted")
+    return None
 
 
 def _log_tail(path: Path) -> str:

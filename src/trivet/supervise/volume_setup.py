@@ -7,6 +7,7 @@ cleaned away that is not known to be ours and dead.
 import asyncio
 import fcntl
 import os
+import shutil
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -196,6 +197,11 @@ def check_fuse() -> None:
     if not os.access(device, os.R_OK | os.W_OK):
         raise ConfigError(
             "this account may not use /dev/fuse; allow it, or run `trivet up --no-mount` without a folder"
+        )
+    if os.geteuid() != 0 and shutil.which("fusermount3") is None:
+        raise ConfigError(
+            "the program fusermount3 is missing (Debian: the package fuse3), by which this account would "
+            "mount; install it, or run `trivet up --no-mount` without a folder"
         )
 
 

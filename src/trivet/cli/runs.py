@@ -1,0 +1,190 @@
+"""`trivet runs`: where the time of test runs goes.
+
+Rule: heavy libraries are imported by the verb that needs them, so that `emit` starts fast.
+"""
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from cyclopts import App, Parameter
+
+from trivet.errors import InputError
+
+if TYPE_CHECKING:
+    from trivet.monitor.runs.analysis import Question
+
+app = App(name="runs", help="Where the time of test runs goes: chart, statistics, what changed.")
+
+for _name in ("emit", "import", "compact", "forget"):
+    app.command(f"trivet.cli.runs_store:{_name}_", name=_name)
+for _name in ("compare", "export"):
+    app.command(f"trivet.cli.runs_more:{_name}", name=_name)
+
+
+@Parameter(name="*")
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """How the input is read and cleaned."""
+
+    format: str = ""
+    "The format of all files, when their names do not tell it."
+    unit: Literal["s", "ms", "us", "ns", "min"] = "s"
+    "What the numbers of times count."
+    zone: str = "UTC"
+    "The time zone of dates that name none."
+    by: Literal["emit", "receive"] = "emit"
+    "Whose clock orders events and measures durations."
+    drop: str = "duplicates"
+    "Rules whose finds are left out: duplicates, late, future, negative-times; or none."
+    late_after_s: float = 60.0
+    "An event received this many seconds after it was emitted is late."
+    correct_clocks: bool = False
+    "Shift each source's clock by its estimated offset."
+    phase: tuple[str, ...] = ()
+    "Look at these phases instead: NAME=START_EVENT..END_EVENT; may be repeated."
+    where: tuple[str, ...] = ()
+    "Only runs with this DIMENSION=VALUE; may be repeated."
+    memory_mib: int = 0
+    "The most memory that events may take (half of what is free unless told)."
+
+    def question(self) -> "Question":
+        """The options as the analysis takes them."""
+        from trivet.insight.runs.cleaning import Rules
+        from trivet.insight.runs.phases import parse_phase
+        from trivet.monitor.runs.analysis import Question
+        from trivet.monitor.runs.time_columns import TimeFormat
+
+        drop = frozenset(name for name in self.drop.replace(" ", "").split(",") if name and name != "none")
+        where = [pair.partition("=") for pair in self.where]
+        if not all(equals for _, equals, _ in where):
+            raise InputError("--where wants DIMENSION=VALUE")
+        return Question(
+            TimeFormat(self.unit, self.zone),
+            self.format,
+            self.memory_mib,
+            Rules(self.by, drop, self.late_after_s, self.correct_clocks),
+            tuple(parse_phase(words) for words in self.phase),
+            tuple((name, value) for name, _, value in where),
+        )
+
+
+PLAIN_INPUT = InputOptions()
+
+
+def inputs(files: list[Path] | None) -> list[Path]:
+    """The `files` that were named, or the default store."""
+    if not files and not default_store().is_dir():
+        raise InputError(f"name files of events; there is no store at {default_store()} yet")
+    return files or [default_store()]
+
+
+def default_store() -> Path:
+    """Where events are kept when no store is named."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "trivet" / "runs"
+
+
+@app.default
+def show(files: list[Path] | None = None, /, *, page: int = 1, options: InputOptions = PLAIN_INPUT) -> None:
+    """Show the chart of the newest runs, statistics and what was odd, in the terminal.
+
+    Parameters
+    ----------
+    files
+        Files of events, or the folder of a store (the default store unless told).
+    page
+        The page of the chart: 20 runs each, newest first.
+    """
+    from rich.console import Console
+
+    from trivet.insight.runs.statistics import run_statistics
+    from trivet.monitor.runs.analysis import analyse
+    from trivet.monitor.runs.terminal import print_findings, print_page, print_statistics
+
+    analysis = analyse(inputs(files), options.question())
+    console = Console(highlight=False)
+    print_page(console, analysis, page)
+    print_statistics(console, run_statistics(analysis.events, analysis.phases))
+    print_findings(console, analysis.findings)
+
+
+@app.command
+def stats(
+    files: list[Path] | None = None,
+    /,
+    *,
+    json: bool = False,
+    details: bool = False,
+    dimension: str = "",
+    options: InputOptions = PLAIN_INPUT,
+) -> None:
+    """Tell count, extremes, mean, standard deviation and percentiles of every phase.
+
+    Parameters
+    ----------
+    files
+        Files of events, or the folder of a store (the default store unless told).
+    json
+        Print one JSON object.
+    details
+        With --json: also what was odd, open and repeated phases, outliers and queues.
+    dimension
+        Also for each value of this dimension.
+    """
+    from trivet.monitor.runs.analysis import analyse
+    from trivet.monitor.runs.statistics_output import print_json, print_text
+
+    analysis = analyse(inputs(files), options.question())
+    if json:
+        print_json(analysis, dimension=dimension, details=details)
+    else:
+        print_text(analysis, dimension=dimension)
+
+
+@app.command
+def chart(
+    files: list[Path] | None = None,
+    /,
+    *,
+    out: Path | None = None,
+    page: int = 1,
+    embed_runs: int = 1000,
+    options: InputOptions = PLAIN_INPUT,
+) -> None:
+    """Draw the runs as stacked bars: in the terminal, or as an HTML page, SVG or PNG.
+
+    Parameters
+    ----------
+    files
+        Files of events, or the folder of a store (the default store unless told).
+    out
+        X.html (all tabs), X.svg or X.png; with {page} in its name every page is written as it is made.
+    page
+        The page to draw: 20 runs each, newest first.
+    embed_runs
+        How many of the newest runs the HTML page holds.
+    """
+    from trivet.monitor.runs.analysis import analyse
+    from trivet.monitor.runs.chart_output import draw
+
+    draw(analyse(inputs(files), options.question()), inputs(files), out=out, page=page, embed_runs=embed_runs)
+
+
+@app.command
+def generate(runs: int, /, *, out: Path, seed: int = 1) -> None:
+    """Write made-up test runs of ten events each: numbers that the first analysis drew as minutes.
+
+    Parameters
+    ----------
+    runs
+        How many.
+    out
+        X.h5, X.csv or X.parquet.
+    seed
+        The same seed gives the same file.
+    """
+    from trivet.monitor.runs.generated_files import write_generated
+
+    write_generated(runs, seed, out)

@@ -1,0 +1,1 @@
+"""What an access log says: counting, alerts, and the two engines that read it."""

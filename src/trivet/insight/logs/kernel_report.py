@@ -1,0 +1,135 @@
+"""Reading the kernel's tables: names out of the arena, heaviest entries first.
+
+Rule: only names that are shown are taken out as bytes; everything else stays arrays.
+"""
+
+from collections.abc import Iterator
+from heapq import nsmallest
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trivet.insight.logs.kernel_tables import (
+    BYTES,
+    COUNT,
+    HITS,
+    LENGTH,
+    OFFSET,
+    TIMED,
+    TIMED_MAX_US,
+    TIMED_SUM_US,
+    Pairs,
+    Strings,
+)
+from trivet.insight.logs.summary import (
+    MOST_AGENTS,
+    MOST_SECTIONS,
+    TOP,
+    AccessSummary,
+    SlowUrl,
+    ranked,
+    ranked_ips,
+    ranked_sections,
+    ranked_slow,
+)
+
+Ints = NDArray[np.int64]
+
+
+def name_of(table: Strings, k: int) -> bytes:
+    """Return the string with id `k`."""
+    offset = int(table.figures[k, OFFSET])
+    return bytes(table.arena[offset : offset + int(table.figures[k, LENGTH])])
+
+
+def heaviest(table: Strings, top: int) -> Iterator[tuple[bytes, int]]:
+    """Yield the `top` strings by hits and those tied with the last of them, in no order."""
+    count = int(table.state[COUNT])
+    weights: Ints = table.figures[:count, HITS]
+    if count > top + 1:
+        # the empty name is left out by `ranked`: one more than asked for
+        edge = np.partition(weights, count - top - 1)[count - top - 1]
+        chosen = np.flatnonzero(weights >= edge)
+    else:
+        chosen = np.arange(count)
+    return ((name_of(table, k), int(weights[k])) for k in chosen.tolist())
+
+
+def pair_arrays(pairs: Pairs) -> tuple[Ints, Ints, Ints]:
+    """Return (ip ids, url ids, counts) of all pairs."""
+    cells = pairs.cells[pairs.cells[:, 0] != 0]
+    keys = (cells[:, 0] - np.uint64(1)).astype(np.int64)
+    return keys >> 32, keys & 0xFFFFFFFF, cells[:, 1].astype(np.int64)
+
+
+def heaviest_pairs(pairs: Pairs, ips: Strings, urls: Strings, top: int) -> list[tuple[bytes, bytes, int]]:
+    """Return the `top` pairs by count, ties by address and URL."""
+    ip_ids, url_ids, counts = pair_arrays(pairs)
+    chosen = np.arange(len(counts))
+    if len(counts) > top:
+        edge = np.partition(counts, len(counts) - top)[len(counts) - top]
+        above = np.flatnonzero(counts > edge)
+        ties = np.flatnonzero(counts == edge)
+        chosen = np.concatenate([above, _first_by_address(ties, ip_ids, ips, top)])
+    named = [
+        (name_of(ips, int(ip_ids[k])), name_of(urls, int(url_ids[k])), int(counts[k]))
+        for k in chosen.tolist()
+    ]
+    return sorted(named, key=lambda pair: (-pair[2], pair[0], pair[1]))[:top]
+
+
+def _first_by_address(ties: Ints, ip_ids: Ints, ips: Strings, top: int) -> Ints:
+    """Return those of `ties` that the first `top` by name can be among: a log may have millions of ties."""
+    if len(ties) <= 10_000:
+        return ties
+    addresses = np.unique(ip_ids[ties]).tolist()
+    first = nsmallest(top, addresses, key=lambda k: name_of(ips, k))
+    return ties[np.isin(ip_ids[ties], first)]
+
+
+def named_sections(table: Strings) -> dict[bytes, list[int]]:
+    """Return hits and bytes of the sections in `table`; of very many, the heavier ones."""
+    count = int(table.state[COUNT])
+    chosen = np.arange(count)
+    if count > MOST_SECTIONS:
+        hits = table.figures[:count, HITS]
+        chosen = np.flatnonzero(hits >= np.partition(hits, count - MOST_SECTIONS)[count - MOST_SECTIONS])
+    figures = table.figures[chosen][:, [HITS, BYTES]].tolist()
+    return {name_of(table, k): figure for k, figure in zip(chosen.tolist(), figures, strict=True)}
+
+
+def read_tables(tables: tuple[Strings, ...], pairs: Pairs, sections: dict[bytes, list[int]]) -> AccessSummary:
+    """Return what the tables say; `sections` were collected before."""
+    ips, urls, agents, referrers = tables
+    return AccessSummary(
+        distinct_ips=int(ips.state[COUNT]),
+        distinct_pairs=int(pairs.state[0]),
+        distinct_urls=int(urls.state[COUNT]),
+        sections=ranked_sections(sections),
+        top_ips=ranked_ips(heaviest(ips, TOP)),
+        top_pairs=heaviest_pairs(pairs, ips, urls, TOP),
+        top_urls=ranked(heaviest(urls, TOP), TOP),
+        slow_urls=_slowest(urls, int(urls.state[COUNT])),
+        agents=ranked(heaviest(agents, MOST_AGENTS), MOST_AGENTS),
+        referrers=ranked(heaviest(referrers, TOP), TOP),
+    )
+
+
+def _slowest(urls: Strings, count: int) -> list[SlowUrl]:
+    figures = urls.figures[:count]
+    timed = np.flatnonzero(figures[:, TIMED])
+    if not len(timed):
+        return []
+    means = figures[timed, TIMED_SUM_US] / figures[timed, TIMED]
+    if len(timed) > TOP:
+        edge = np.partition(means, len(timed) - TOP)[len(timed) - TOP]
+        timed = timed[means >= edge]
+    return ranked_slow(
+        SlowUrl(
+            name_of(urls, k),
+            int(figures[k, TIMED]),
+            int(figures[k, TIMED_SUM_US]) / int(figures[k, TIMED]) / 1e6,
+            int(figures[k, TIMED_MAX_US]) / 1e6,
+        )
+        for k in timed.tolist()
+    )

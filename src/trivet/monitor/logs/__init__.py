@@ -1,0 +1,1 @@
+"""Reading access logs, at once or live, and what is shown of them."""

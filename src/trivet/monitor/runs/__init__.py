@@ -1,0 +1,1 @@
+"""`trivet runs`: files and stores of events in, charts, statistics and comparisons out."""

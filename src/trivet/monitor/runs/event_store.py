@@ -1,0 +1,152 @@
+"""A store of events in a folder: a SQLite tail that takes them in, Parquet segments that keep them.
+
+Rule: `append` returns when the events are on the disk; whatever is killed at whatever moment, they stay,
+and each is read once. A segment is written and synced, then one transaction puts it in the place of its rows.
+Rule: readers never wait for writers, nor writers for readers.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trivet.errors import TrivetError
+from trivet.monitor.runs.event_log import Event
+from trivet.monitor.runs.run_index import may_hold
+from trivet.monitor.runs.tail import Segment, Tail
+
+if TYPE_CHECKING:
+    from trivet.insight.runs.event_table import EventTable
+
+#: A tail of more events is sealed by the append that finds it so; larger batches are sealed at once.
+SEAL_ROWS = 200_000
+#: Compaction leaves segments of this size alone.
+FULL_ROWS = 4_000_000
+_SCAN_TRIES = 10
+
+
+class EventStore:
+    """The store in `folder`, made when it is not there (unless `create` is false).
+
+    Safe to use from several threads and processes. Only appending does without loading Arrow.
+    """
+
+    def __init__(self, folder: Path, *, create: bool = True) -> None:
+        self._folder = folder
+        self._tail = Tail(folder, create=create)
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Let go of the store's files."""
+        with self._lock:
+            self._tail.close()
+
+    def append(self, batch: Sequence[Event]) -> int:
+        """Keep the events of `batch`; returns how many were new, after they are on the disk."""
+        with self._lock, self._tail.writing():
+            added = self._tail.add(self._not_sealed(batch))
+            if self._tail.row_count() > SEAL_ROWS:
+                self._seal_tail()
+        return added
+
+    def append_table(self, table: "EventTable") -> int:
+        """Keep the events of `table`, giving those without a sequence one; returns how many were new."""
+        from trivet.monitor.runs.sealing import new_events, rows_of, with_identity
+
+        table = with_identity(table)
+        if len(table) < SEAL_ROWS:
+            return self.append(rows_of(table))
+        with self._lock, self._tail.writing():
+            new = new_events(self._folder, table, self._tail.segments(), self._tail.events)
+            if len(new):
+                self._tail.replace_segments([], [self._write(new)])
+        return len(new)
+
+    def scan(self, memory_limit_bytes: int = 0, *, identities: bool = True) -> "EventTable":
+        """All events, each once, as they are at one moment; raises InputError beyond `memory_limit_bytes`.
+
+        Without `identities` the table takes less memory, and events can't be told by their numbers.
+        """
+        from trivet.monitor.runs.sealing import read_all
+
+        for _ in range(_SCAN_TRIES):
+            with self._lock, self._tail.reading():
+                segments, tail = self._tail.segments(), list(self._tail.events())
+            try:
+                return read_all(self._folder, segments, tail, memory_limit_bytes, identities=identities)
+            except FileNotFoundError:
+                continue  # compacted after we looked: the next look sees the new segments
+        raise TrivetError(f"{self._folder} was compacted {_SCAN_TRIES} times while it was read: try again")
+
+    def seal(self) -> int:
+        """Move the tail into a segment; returns how many events that were."""
+        with self._lock, self._tail.writing():
+            return self._seal_tail()
+
+    def compact(self) -> int:
+        """Merge the segments that are not full into one; returns how many were merged."""
+        from trivet.monitor.runs.sealing import read_all
+
+        with self._lock, self._tail.writing():
+            self._seal_tail()
+            small = [segment for segment in self._tail.segments() if segment.rows < FULL_ROWS]
+            if len(small) > 1:
+                merged = self._write(read_all(self._folder, small, [], 0))
+                self._tail.replace_segments(small, [merged])
+        self._remove_leftovers()
+        return len(small) if len(small) > 1 else 0
+
+    def retain(self, before_ns: int) -> int:
+        """Forget events older than `before_ns`; returns how many."""
+        from trivet.monitor.runs.sealing import newer_than, read_all
+
+        with self._lock, self._tail.writing():
+            gone = self._tail.clear(before_ns)
+            old = [segment for segment in self._tail.segments() if segment.first_ns < before_ns]
+            for segment in old:
+                kept = newer_than(read_all(self._folder, [segment], [], 0), before_ns)
+                gone += segment.rows - len(kept)
+                replacement = [self._write(kept)] if len(kept) else []
+                self._tail.replace_segments([segment], replacement)
+        self._remove_leftovers()
+        return gone
+
+    def segments(self) -> list[Segment]:
+        """The sealed segments, oldest first."""
+        with self._lock, self._tail.reading():
+            return self._tail.segments()
+
+    def _not_sealed(self, batch: Sequence[Event]) -> Sequence[Event]:
+        """Those of `batch` that no segment holds; mostly no segment knows their runs at all."""
+        runs = {event.run for event in batch}
+        segments = [
+            segment for segment in self._tail.segments() if may_hold(self._folder, segment.name, runs)
+        ]
+        if not segments:
+            return batch
+        from trivet.monitor.runs.sealing import sealed_ids
+
+        known = sealed_ids(self._folder, segments, runs)
+        return [event for event in batch if (event.run, event.source, event.sequence) not in known]
+
+    def _seal_tail(self) -> int:
+        from trivet.monitor.runs.sealing import read_all
+
+        table = read_all(self._folder, [], list(self._tail.events()), 0)
+        if len(table):
+            self._tail.replace_segments([], [self._write(table)])
+            self._tail.clear()
+        return len(table)
+
+    def _write(self, table: "EventTable") -> Segment:
+        """Write a segment under a new number; what a killed writer left under it is overwritten."""
+        from trivet.monitor.runs.segments import write_segment
+
+        return write_segment(self._folder, table, self._tail.next_segment())
+
+    def _remove_leftovers(self) -> None:
+        """Delete files that are no longer, or were never, part of the store."""
+        from trivet.monitor.runs.segments import remove_segment_files
+
+        with self._lock, self._tail.writing():
+            remove_segment_files(self._folder, self._tail.segments())

@@ -1,0 +1,170 @@
+"""What the store does with Arrow: tail and segments become one table, and known events are told from new.
+
+Rule: identity is compared exactly; hashes only tell where to look.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+
+from trivet.insight.runs.event_table import UNKNOWN, EventTable
+from trivet.insight.runs.repeats import repeated_events
+from trivet.monitor.runs.content_ids import CONTENT_SOURCE, content_sequences
+from trivet.monitor.runs.dimension_columns import dimension_columns
+from trivet.monitor.runs.event_log import Event
+from trivet.monitor.runs.segments import held_runs, read_segment, run_hashes
+from trivet.monitor.runs.table_builder import Chunk, TableBuilder
+from trivet.monitor.runs.tail import Segment
+
+
+def read_all(
+    folder: Path,
+    segments: Sequence[Segment],
+    tail: Sequence[Event],
+    limit_bytes: int,
+    *,
+    identities: bool = True,
+) -> EventTable:
+    """The events of `segments` and `tail` as one table; `limit_bytes` bounds it (0: nothing does)."""
+    builder = TableBuilder(limit_bytes or sys.maxsize, identities=identities)
+    for segment in segments:
+        read_segment(folder, segment, builder, identities=identities)
+    if tail:
+        builder.add(_tail_chunk(tail))
+    return replace(builder.finish(), ids_unique=True)
+
+
+def with_identity(table: EventTable) -> EventTable:
+    """`table` with sources and sequences, made up from content where it came without."""
+    if table.source is not None and table.sequence is not None:
+        return table
+    names = pa.DictionaryArray.from_arrays(
+        pa.array(table.name.astype(np.int32)), pa.array(list(table.names), pa.string())
+    )
+    return replace(
+        table,
+        sources=[CONTENT_SOURCE],
+        source=np.zeros(len(table), np.int16),
+        sequence=content_sequences(names, table.emit, table.receive),
+    )
+
+
+def new_events(
+    folder: Path, table: EventTable, segments: Sequence[Segment], tail: Callable[[], Iterable[Event]]
+) -> EventTable:
+    """The events of `table` that are neither in `segments` nor in the `tail`, each once."""
+    runs = pa.array(table.run_ids_list(), pa.string()).to_pylist()
+    builder = _events_of(folder, segments, runs)
+    wanted = set(runs)
+    of_tail = [event for event in tail() if event.run in wanted]
+    if of_tail:
+        builder.add(_tail_chunk(of_tail))
+    known = builder.event_count
+    if not known:
+        repeated = repeated_events(table)
+        return table if repeated is None else table.only(~repeated)
+    builder.add(_chunk_of(table))
+    repeated = repeated_events(builder.finish())
+    return table if repeated is None else table.only(~repeated[known:])
+
+
+def sealed_ids(folder: Path, segments: Sequence[Segment], runs: set[str]) -> set[tuple[str, str, int]]:
+    """The identities of all sealed events of `runs`."""
+    builder = _events_of(folder, segments, list(runs))
+    if not builder.event_count:
+        return set()
+    table = with_identity(builder.finish())
+    assert table.source is not None and table.sequence is not None  # noqa: PT018
+    return {
+        (table.run_id(run), table.sources[source], sequence)
+        for run, source, sequence in zip(
+            table.run.tolist(), table.source.tolist(), table.sequence.tolist(), strict=True
+        )
+    }
+
+
+def rows_of(table: EventTable) -> list[Event]:
+    """The events of a `table` with identities, one by one."""
+    if table.source is None or table.sequence is None:
+        raise AssertionError("an event without identity can't be kept")
+    columns = {name: column.to_pylist() for name, column in dimension_columns(table).items()}
+    tags = [
+        msgspec.json.encode(given).decode() if given else ""
+        for given in (
+            {name: column[code] for name, column in columns.items() if column[code] is not None}
+            for code in range(len(table.run_ids))
+        )
+    ]
+    rows = zip(
+        *(
+            c.tolist()
+            for c in (table.run, table.name, table.emit, table.receive, table.source, table.sequence)
+        ),
+        strict=True,
+    )
+    return [
+        Event(
+            table.run_id(run),
+            table.names[name],
+            None if emit == UNKNOWN else emit,
+            None if receive == UNKNOWN else receive,
+            table.sources[source],
+            sequence,
+            tags[run],
+        )
+        for run, name, emit, receive, source, sequence in rows
+    ]
+
+
+def _events_of(folder: Path, segments: Sequence[Segment], runs: Sequence[str]) -> TableBuilder:
+    """The sealed events of `runs`, in a builder that may take more."""
+    builder = TableBuilder(sys.maxsize)
+    hashes = run_hashes(runs) if segments else np.zeros(0, "<u8")
+    for segment in segments:
+        shared = held_runs(folder, segment, runs, hashes)
+        if shared:
+            read_segment(folder, segment, builder, pa.array(shared, pa.string()))
+    return builder
+
+
+def newer_than(table: EventTable, before_ns: int) -> EventTable:
+    """The events of `table` from `before_ns` on."""
+    time = np.where(table.emit == UNKNOWN, table.receive, table.emit)
+    return table.only(time >= before_ns)
+
+
+def _chunk_of(table: EventTable) -> Chunk:
+    """A whole table as one chunk of a builder, without its dimensions: only identities are compared."""
+    assert table.source is not None
+    return Chunk(
+        pa.array(table.run_ids_list()).take(pa.array(table.run)),
+        pa.array(list(table.names), pa.string()).take(pa.array(table.name)),
+        table.emit,
+        table.receive,
+        pa.array(list(table.sources), pa.string()).take(pa.array(table.source)),
+        table.sequence,
+    )
+
+
+def _tail_chunk(events: Sequence[Event]) -> Chunk:
+    runs, names, emits, receives, sources, sequences, dimensions = zip(*events, strict=True)
+    tags = {words: msgspec.json.decode(words, type=dict[str, str]) for words in set(dimensions) if words}
+    keys = dict.fromkeys(key for words in tags.values() for key in words)
+    none: dict[str, str] = {}
+    return Chunk(
+        pa.array(runs, pa.string()),
+        pa.array(names, pa.string()),
+        np.array([UNKNOWN if time is None else time for time in emits], np.int64),
+        np.array([UNKNOWN if time is None else time for time in receives], np.int64),
+        pa.array(sources, pa.string()),
+        np.array(sequences, np.int64),
+        {
+            key: pa.array([tags.get(words, none).get(key) for words in dimensions], pa.string())
+            for key in keys
+        },
+    )
