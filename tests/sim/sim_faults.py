@@ -8,6 +8,7 @@ Rule: processes die, hang and are cut off at any time; in the end everything com
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from sim_disk import Disk
 from trivet.wire.records import Row
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ FAULTS = (
     ("kill", 5), ("die", 4), ("hang", 3), ("partition", 4), ("slow", 2), ("keeper", 5), ("second", 3),
     ("clean", 2), ("power", 4), ("power_die", 2), ("wipe", 3), ("damage_rows", 3), ("damage_blobs", 2),
     ("sync_fails", 2), ("blackout", 1), ("away", 2), ("isolate", 4), ("duel", 4),
-    ("amnesia", 4), ("hide", 4), ("slow_disk", 2), ("brownout", 3), ("relapse", 5),
+    ("amnesia", 4), ("hide", 4), ("slow_disk", 2), ("brownout", 3), ("relapse", 5), ("full", 2),
+    ("damage_spread", 1),
 )  # fmt: skip
 
 
@@ -248,17 +250,39 @@ class Atlas:
         self.simulation.kill_keeper(every=True)
 
     def _damage_rows(self, bank: int) -> None:
-        rng = self.simulation.world.rng
         for server in self.simulation.banks[bank]:
             for key in sorted(server.disk.rows):
-                row, fate = server.disk.rows[key], rng.random()
-                if fate < 0.1:
-                    del server.disk.rows[key]
-                elif fate < 0.3:
-                    server.disk.rows[key] = Row(key, row.slot, row.value + b"!", row.mac)
-                elif fate < 0.4:
-                    server.disk.rows[key] = Row(key, row.slot + 3, row.value, row.mac)
+                if self.simulation.world.rng.random() < 0.4:
+                    self._damage_row(server.disk, key)
         self._over(bank)
+
+    def _damage_row(self, disk: Disk, key: bytes) -> None:
+        row, fate = disk.rows[key], self.simulation.world.rng.randrange(4)
+        if fate == 0:
+            del disk.rows[key]
+        else:
+            slot, value = row.slot + 3 * (fate == 1), row.value + b"!" * (fate != 1)
+            disk.rows[key] = Row(key, slot, value, row.mac)
+
+    def _damage_spread(self, _bank: int) -> None:
+        """Rows are damaged on every bank, but one copy of each stays right."""
+        if self.impaired:
+            return
+        rng, banks = self.simulation.world.rng, self.simulation.banks
+        for key in sorted(set().union(*(server.disk.rows for row in banks.values() for server in row))):
+            for bank in rng.sample(list(banks), rng.randrange(3)):
+                for server in banks[bank]:
+                    if key in server.disk.rows:
+                        self._damage_row(server.disk, key)
+        for bank in banks:
+            self._over(bank)
+        if rng.random() < 0.7:
+            self.simulation.kill_keeper(every=True)
+
+    def _full(self, bank: int) -> None:
+        """A disk has no room for a while."""
+        world = self.simulation.world
+        self.simulation.banks[bank][0].full_until = world.now + world.rng.uniform(0.5, 4.0)
 
     def _damage_blobs(self, bank: int) -> None:
         rng = self.simulation.world.rng

@@ -54,7 +54,7 @@ class Links:
         leader, world = self.keeper.leader, self.keeper.world
         ports = [server.port for server in seat.servers]
         if leader is None or leader.reign.log.config is None:
-            acceptors = [server.acceptor for server in seat.servers if server.acceptor is not None]
+            acceptors = [server.acceptor for server in seat.servers if server.acceptor and self._sees(server)]
             port = likely_acceptor([acceptor.identity() for acceptor in acceptors])
             seat.choice = seat.choice if port is None else ports.index(port)
             return
@@ -63,6 +63,10 @@ class Links:
             world.trace(f"{self.keeper.name} moves the acceptor of {bank} to {other.port}")
             leader.move(bank, other.port)
             seat.choice, seat.assign, seat.away_since = 1 - seat.choice, True, world.now
+
+    def _sees(self, server: SimServer) -> bool:
+        network, name = self.keeper.network, self.keeper.name
+        return all(network.is_open(name, server.port, direction) for direction in ("to", "from"))
 
     def _connect(self, bank: int, seat: Seat) -> None:
         network, store, server = self.keeper.network, seat.servers[0], seat.servers[seat.choice]
@@ -97,7 +101,9 @@ class Links:
     def _lost(self, bank: int, link: Connection) -> None:
         seat, keeper = self.seats[bank], self.keeper
         if seat.link is link:
-            seat.link, seat.away_since = None, keeper.world.now
+            seat.link = None
+            if seat.greeted:
+                seat.greeted, seat.away_since = False, keeper.world.now
             if keeper.is_alive and keeper.leader is not None:
                 keeper.do(keeper.leader.on_lost(bank, keeper.now()))
 

@@ -33,6 +33,10 @@ class Network:
         self.delay_s[keeper, port] = delay_s
         self.world.after(seconds, self.delay_s.pop, (keeper, port), None)
 
+    def is_open(self, keeper: str, port: int, direction: str) -> bool:
+        """Tell whether what is sent now passes."""
+        return all(self.blocked.get((who, port, direction), 0.0) <= self.world.now for who in ("", keeper))
+
     def wait(self, keeper: str, port: int, direction: str) -> float:
         """Return how long it takes until something sent now passes."""
         open_at = max(self.blocked.get((who, port, direction), 0.0) for who in ("", keeper))

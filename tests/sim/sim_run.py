@@ -9,15 +9,17 @@ from sim_network import Network
 from sim_oracle import Oracle, Violation, demand
 from sim_server import VOLUME_KEY, SimServer
 from sim_world import World
+from trivet.quorum import follower
 from trivet.wire.blobs import root_of, sub_hashes
-from trivet.wire.records import row_is_valid
+from trivet.wire.records import bucket_of, row_is_valid
 
 BASES = (7000, 8000, 9000)
-KEYS = [b"i/%d" % number for number in range(24)]
+KEYS = [key for number in range(5000) if bucket_of(key := b"i/%d" % number) % 85 == 0][:50]
 FAULTS_FROM_S, FAULTS_UNTIL_S = 1.0, 16.0
 HEAL_WITHIN_S = 60.0
 CLIENTS = 3
 THINK_S = 0.12
+follower.PART_BYTES = 700  # so that logs travel in several parts
 FAULT_EVERY_S = 1.0
 
 

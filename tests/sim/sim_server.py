@@ -41,7 +41,7 @@ class SimServer:
         self.hung_until = 0.0
         self.crash_in: str | None = None
         self.fail_sync = False
-        self.sync_s = 0.0
+        self.sync_s = self.full_until = 0.0
         self.acceptor: Acceptor | None = None
         self._minted = 0
         self._seat = seat
@@ -126,6 +126,10 @@ class SimServer:
 
     def _decide(self, acceptor: Acceptor, message: m.BankMessage, body: bytes) -> c.Decision | None:
         match message:
+            case m.Append() | m.AdoptPart() if body and self.world.now < self.full_until:
+                head, head_hash = acceptor.chain.head, acceptor.chain.head_hash
+                no_room = m.Refusal("space", "the disk is full", acceptor.meta.promised, head, head_hash)
+                return c.Decision((), no_room)
             case m.Append():
                 return acceptor.on_append(message, entries_in(body))
             case m.Prepare():

@@ -205,6 +205,9 @@ class Acceptor:
                 commands.append(SkipRecords(new.floor))
                 self.applied = new.floor
         self.synced = self.chain.head
+        allowed = min(self.durable, self.synced)
+        if allowed > self.applied:
+            commands.append(ApplyThrough(allowed))
         return Decision(tuple(commands), Appended(self.chain.head, self.chain.head_hash, self.synced))
 
     def on_reset(self, message: Reset, incarnation: str) -> Decision:

@@ -285,5 +285,5 @@ class Leader:
             if not follower.degraded and follower.is_overdue(now):
                 commands.append(reign.degrade(follower, "it does not keep up"))
             if now - follower.last_sent_at >= HEARTBEAT_S:
-                commands.append(follower.heartbeat(reign.log, reign.epoch, reign.marks.durable, now))
+                commands += reign.heartbeat(follower, now)
         return commands

@@ -23,7 +23,7 @@ from trivet.quorum.lease import Lease
 from trivet.quorum.marks import Marks
 from trivet.quorum.membership import CONFIG_KEY, BankSeat, Config, encode_config
 from trivet.wire.entries import Entry, EntryBody, Epoch, RecordOp, seal_entry
-from trivet.wire.journal_messages import Admit, Append, Identity
+from trivet.wire.journal_messages import Admit, Append, Identity, Prepare
 
 RETRY_S = 1.0
 
@@ -104,12 +104,21 @@ class Reign:
             if follower.state == "live" and (follower.want_sync < head or dirty):
                 self._want_sync(follower, commands)
                 if follower.wants_sync() and not follower.degraded:
-                    commands += follower.pump(self.log, self.epoch, self.marks.durable, now)
+                    commands += self.pump(follower, now)
         return commands
 
     def pump(self, follower: Follower, now: float) -> list[LeaderCommand]:
-        """Send a live bank what it lacks."""
+        """Send a live bank what it lacks; one that the floor has overtaken begins anew."""
+        if follower.sent < self.log.floor:
+            self.forget(follower, "preparing")
+            return [follower.send(Prepare(self.epoch), now)]
         return [*follower.pump(self.log, self.epoch, self.marks.durable, now)]
+
+    def heartbeat(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Send a live bank an append without entries."""
+        if follower.sent < self.log.floor:
+            return self.pump(follower, now)
+        return [follower.heartbeat(self.log, self.epoch, self.marks.durable, now)]
 
     def degrade(self, follower: Follower, reason: str) -> LeaderCommand:
         """Stop waiting for a bank; it is served one part at a time until it has caught up."""

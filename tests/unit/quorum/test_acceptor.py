@@ -173,6 +173,16 @@ def test_log_above_the_own_head_skips_records() -> None:
     assert (acceptor.chain.floor, acceptor.meta.floor, acceptor.applied) == (8, 8, 8)
 
 
+def test_what_was_durable_before_the_log_came_is_applied_after_it() -> None:
+    acceptor, entries = voter(3)
+    acceptor.on_append(append_of(acceptor, durable=9), [])
+    later = entries_of(E1, 7, entries[-1])
+    acceptor.on_adopt_begin(AdoptBegin(E1, 3, entries[-1].hash))
+    acceptor.on_adopt_part(later)
+    decision = acceptor.on_adopt_end(AdoptEnd(10, later[-1].hash))
+    assert decision.commands[-1] == ApplyThrough(9)
+
+
 def test_log_is_never_shortened_within_its_epoch() -> None:
     acceptor, entries = voter(5)
     acceptor.on_adopt_begin(AdoptBegin(E1, 4, entries[3].hash))
