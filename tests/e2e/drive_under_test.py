@@ -164,6 +164,8 @@ class Drive:
         assert done.returncode == 0 or "is not running" in done.stderr, done.stderr
         assert left == [], f"left running: {left}"
         assert mount is None, "left mounted"
+        hidden = os.listdir(self.folder) if self.folder.is_dir() else []
+        assert hidden == [], f"written beside the drive: {hidden}"
 
 
 def free_bases(servers: int) -> list[int]:

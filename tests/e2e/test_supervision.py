@@ -35,10 +35,31 @@ def test_what_dies_is_started_again(new_drive: Drive) -> None:
         os.read(opened, 10)
     with contextlib.suppress(OSError):
         os.close(opened)
+    written: list[Path] = []
+    until = time.monotonic() + 30
+    while len(written) < 5 and time.monotonic() < until:
+        path = new_drive.folder / f"new-{len(written)}"
+        with contextlib.suppress(OSError):
+            path.write_text("acknowledged")
+            written.append(path)
     new_drive.wait_healthy()
+    assert [path.read_text() for path in written] == ["acknowledged"] * 5
     assert (new_drive.folder / "file").read_text() == "kept"
     assert new_drive.keeper_pid() != keeper
     assert new_drive.server_pid(new_drive.bases[0]) != server
+
+
+def test_a_hung_keeper_is_replaced(new_drive: Drive) -> None:
+    """Who waits in the folder gets an error instead of waiting for ever."""
+    new_drive.up()
+    (new_drive.folder / "file").write_text("kept")
+    keeper = new_drive.keeper_pid()
+    new_drive.kill(keeper, signal.SIGSTOP)
+    with pytest.raises(OSError, match=r"not connected|abort"):
+        os.listdir(new_drive.folder)
+    new_drive.wait_healthy()
+    assert new_drive.keeper_pid() != keeper
+    assert (new_drive.folder / "file").read_text() == "kept"
 
 
 def test_a_hung_server_costs_nobody_a_stall(new_drive: Drive) -> None:
@@ -119,7 +140,7 @@ def test_unmounting_by_hand_is_made_good(new_drive: Drive) -> None:
     unmount = ["umount"] if os.geteuid() == 0 else ["fusermount3", "-u"]
     subprocess.run([*unmount, new_drive.folder], check=True)
     until = time.monotonic() + 30
-    while find_mount(new_drive.folder) is None:
+    while not (new_drive.folder / "file").exists():
         assert time.monotonic() < until
         time.sleep(0.05)
     assert (new_drive.folder / "file").read_text() == "kept"

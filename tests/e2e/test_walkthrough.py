@@ -5,7 +5,6 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-from pathlib import Path
 
 import pytest
 
@@ -133,25 +132,32 @@ def test_everything_is_there_after_down_and_up(drive: Drive) -> None:
     shell(READ_AND_WRITE, drive.folder, "again")
 
 
-def test_keeper_killed_while_a_tree_is_copied(drive: Drive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("durability", ["default", "always"])
+@pytest.mark.parametrize("victims", ["keeper", "bank", "both"])
+def test_killed_while_a_tree_is_copied(new_drive: Drive, victims: str, durability: str) -> None:
     """What a close has acknowledged is there; the tree is a prefix of what was done."""
-    names = [f"{n:04}" for n in range(3000)]
+    new_drive.up("--durability", durability)
     done: list[str] = []
-    killed = False
-    for name in names:
+    for number in range(400):
+        folder = new_drive.folder / f"{number // 50:02}"
         try:
-            (drive.folder / name).write_text(name * 50)
+            folder.mkdir(exist_ok=True)
+            (folder / f"{number:04}").write_text(f"{number}" * 500)
         except OSError:
-            assert killed, "an error before anything was killed"
+            assert number > 200
+            assert victims != "bank"
             break
-        done.append(name)
-        if len(done) == 200:
-            drive.kill(drive.keeper_pid())
-            killed = True
-    assert killed
-    drive.wait_healthy()
-    found = sorted(os.listdir(drive.folder))
+        done.append(f"{number:04}")
+        if number == 200:
+            if victims != "keeper":
+                new_drive.kill(new_drive.server_pid(new_drive.bases[1]))
+            if victims != "bank":
+                new_drive.kill(new_drive.keeper_pid())
+    assert len(done) < 400 or victims == "bank"
+    new_drive.wait_healthy()
+    found = sorted(path.name for path in new_drive.folder.glob("*/*"))
     assert found[: len(done)] == done
     assert len(found) <= len(done) + 1
     for name in done:
-        assert (drive.folder / name).read_text() == name * 50
+        body = (new_drive.folder / f"{int(name) // 50:02}" / name).read_text()
+        assert body == f"{int(name)}" * 500

@@ -20,7 +20,9 @@ from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
-from trivet.supervise.volume_setup import Durability, check_fuse
+from trivet.io.mount_table import find_mount, remove_guard
+from trivet.io.volume_folder import VolumeFolder
+from trivet.supervise.volume_setup import Durability, check_fuse, has_supervisor
 from trivet.volume.interface import Volume
 
 LOG_BYTES = 16 << 20
@@ -61,15 +63,18 @@ def keeper(
     if not no_mount:
         check_fuse()
         where = absolute_mount_point(mount)
-        where.mkdir(parents=True, exist_ok=True)
+        if find_mount(where) is None:
+            where.mkdir(parents=True, exist_ok=True)
     from trivet.keeper.service import keep
 
-    door = partial(_folder_door, where, f"trivet:{config.volume}")
+    door = partial(_folder_door, folder, where, f"trivet:{config.volume}")
     return uvloop.run(keep(folder.path, door, durability=durability, refresh_s=refresh))
 
 
 @asynccontextmanager
-async def _folder_door(where: Path | None, source: str, volume: Volume) -> AsyncIterator[None]:
+async def _folder_door(
+    folder: VolumeFolder, where: Path | None, source: str, volume: Volume
+) -> AsyncIterator[None]:
     """Serve `volume` in the folder `where` (None: nowhere); its unmounting by hand ends the process."""
     if where is None:
         yield
@@ -82,6 +87,8 @@ async def _folder_door(where: Path | None, source: str, volume: Volume) -> Async
             yield
         finally:
             watching.cancel()
+    if not has_supervisor(folder):  # it was killed, and can't tidy up itself
+        remove_guard(where)
 
 
 async def _end_when(unmounted: asyncio.Event, where: Path) -> None:

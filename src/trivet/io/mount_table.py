@@ -1,10 +1,13 @@
 """Mount points as the kernel sees them: found, probed, taken away, cut off.
 
 Rule: nothing here touches a mounted file system from this process: a dead or hung one would hold us.
+Rule: under a drive's mount lies a guard where we may (root): an empty read-only file system, so that what is
+written while the mount is renewed fails, instead of landing in the bare folder and being hidden later.
 """
 
 import asyncio
 import contextlib
+import ctypes
 import os
 import re
 from dataclasses import dataclass
@@ -18,6 +21,9 @@ FILE_SYSTEM = "trivet"
 READ_AHEAD_KIB = 1024
 PROBE_DEADLINE_S = 5.0
 UNMOUNT_DEADLINE_S = 20.0
+GUARD = "trivet-guard"
+_MNT_DETACH = 2
+_RDONLY_NOSUID_NODEV_NOEXEC = 1 | 2 | 4 | 8
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 Health = Literal["alive", "dead", "hung"]
@@ -36,6 +42,11 @@ class MountEntry:
     def is_ours(self) -> bool:
         """Whether a trivet made this mount."""
         return self.kind == f"fuse.{FILE_SYSTEM}"
+
+    @property
+    def is_guard(self) -> bool:
+        """Whether it is the guard that lies under a drive's mount."""
+        return self.source == GUARD
 
 
 def find_mount(mount_point: Path) -> MountEntry | None:
@@ -65,15 +76,15 @@ async def probe_mount(entry: MountEntry) -> Health:
 
 
 async def unmount(mount_point: Path, *, lazy: bool = False) -> bool:
-    """Take the mount away; False when it is still in use (never with `lazy`, which only hides it then)."""
-    if find_mount(mount_point) is None:
+    """Take the mount (no guard) away; False when it is in use (never with `lazy`, which only hides it)."""
+    if not _is_mounted(mount_point) or (lazy and _detached(mount_point)):
         return True
     if os.geteuid() == 0:
         command = ["umount", *(["--lazy"] if lazy else []), str(mount_point)]
     else:
         command = ["fusermount3", "-u", *(["-z"] if lazy else []), str(mount_point)]
     done = await run(command, env=_plain_language(), deadline_s=UNMOUNT_DEADLINE_S)
-    if done.exit_code == 0 or find_mount(mount_point) is None:
+    if done.exit_code == 0 or not _is_mounted(mount_point):
         return True
     if b"busy" in done.stderr and not lazy:
         return False
@@ -81,10 +92,34 @@ async def unmount(mount_point: Path, *, lazy: bool = False) -> bool:
     raise TrivetError(f"can't unmount {mount_point}: {told}")
 
 
+def _is_mounted(mount_point: Path) -> bool:
+    entry = find_mount(mount_point)
+    return entry is not None and not entry.is_guard
+
+
+def _detached(mount_point: Path) -> bool:
+    """Take a mount away without starting a process, where we may: somebody is about to mount there anew."""
+    return bool(ctypes.CDLL(None).umount2(os.fsencode(mount_point), _MNT_DETACH) == 0)
+
+
+def place_guard(mount_point: Path) -> None:
+    """Put the guard on the bare folder `mount_point`; does nothing where we may not, or over a mount."""
+    if find_mount(mount_point) is None:
+        where, options = os.fsencode(mount_point), b"size=4k,mode=555"
+        ctypes.CDLL(None).mount(GUARD.encode(), where, b"tmpfs", _RDONLY_NOSUID_NODEV_NOEXEC, options)
+
+
+def remove_guard(mount_point: Path) -> None:
+    """Take the guard away, if it lies bare."""
+    entry = find_mount(mount_point)
+    if entry is not None and entry.is_guard:
+        _detached(mount_point)
+
+
 async def clear_dead_mount(mount_point: Path) -> bool:
     """Take away a mount whose process is gone; False if there is none or somebody still serves it."""
     entry = find_mount(mount_point)
-    if entry is None or await probe_mount(entry) != "dead":
+    if entry is None or not entry.is_ours or await probe_mount(entry) != "dead":
         return False
     return await unmount(mount_point, lazy=True)
 

@@ -74,7 +74,9 @@ async def _serve(keeper: Keeper, door: Door) -> None:
         gc.collect()
         gc.freeze()
         gc.disable()  # what the hot paths make has no cycles; a collection would stall everybody
+        keeper.notes["door"] = "the folder is not mounted yet"
         async with door(keeper.loaded.volume):
+            del keeper.notes["door"]
             await ended
     finally:
         for task in (ended, taking_over):

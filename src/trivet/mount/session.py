@@ -3,6 +3,8 @@
 Rule: a process serves one mount at a time, because pyfuse3 keeps its session in its module.
 Rule: unmounting goes through the kernel while we still serve, so that what programs mapped and changed is
 written first; only a mount that stays busy is detached lazily, and then cut off.
+Rule: a dead mount stays until the moment it is renewed: what is written meanwhile must fail, not land in the
+bare folder and be hidden.
 """
 
 import asyncio
@@ -15,7 +17,7 @@ from pathlib import Path
 import pyfuse3
 
 from trivet.errors import TrivetError
-from trivet.io.mount_table import FILE_SYSTEM, find_mount, set_read_ahead, unmount
+from trivet.io.mount_table import FILE_SYSTEM, clear_dead_mount, find_mount, set_read_ahead, unmount
 from trivet.mount import event_loop
 from trivet.mount.operations import VolumeOperations
 from trivet.volume.interface import Volume
@@ -47,6 +49,7 @@ async def mounted(volume: Volume, mount_point: Path, source: str) -> AsyncIterat
     if os.geteuid() == 0:
         options.add("allow_other")
     operations = VolumeOperations(volume)
+    await clear_dead_mount(mount_point)
     try:
         pyfuse3.init(operations, str(mount_point), options)
     except RuntimeError as error:
@@ -71,7 +74,7 @@ async def mounted(volume: Volume, mount_point: Path, source: str) -> AsyncIterat
                     await _take_away(session)
                     await serving
     finally:
-        pyfuse3.close(unmount=find_mount(mount_point) is not None)
+        pyfuse3.close(unmount=not session.unmounted.is_set())
         await unmount(mount_point, lazy=True)  # libfuse leaves a mount that was cut off where it is
     if failure is not None:
         raise failure

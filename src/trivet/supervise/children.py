@@ -3,7 +3,7 @@
 Rule: a child that dies is started again after a pause that grows with each quick death; one that was stopped
 on purpose, or any with `supervise` off, is left alone until `start`.
 Rule: a port on which a server of this volume answers that we did not start counts as running (by hand).
-Rule: the keeper ends before the banks, so that what it still holds is written; its mount is renewed with it.
+Rule: the keeper ends before the banks, so that what it still holds is written.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from typing import Literal
 
 from trivet.errors import TrivetError
 from trivet.io import runner
-from trivet.io.mount_table import clear_dead_mount, unmount
+from trivet.io.mount_table import place_guard, remove_guard, unmount
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.probing import ask_server, keeper_is_hung
 from trivet.wire import control_messages
@@ -141,6 +141,8 @@ class ChildKeeper:
 
     async def run(self) -> None:
         """Start everything and keep it running until cancelled; then end all, the keeper first."""
+        if self.mount_point is not None:
+            place_guard(self.mount_point)
         async with asyncio.TaskGroup() as tasks:
             servers = [tasks.create_task(self._keep(server)) for server in self.servers]
             keeper = tasks.create_task(self._keep(self.keeper))
@@ -153,6 +155,7 @@ class ChildKeeper:
                 await asyncio.wait([keeper])
                 if self.mount_point is not None:
                     await unmount(self.mount_point, lazy=True)
+                    remove_guard(self.mount_point)
                 for task, server in zip(servers, self.servers, strict=True):
                     server.ask_by_hand_to_end()
                     task.cancel()
@@ -208,8 +211,6 @@ class ChildKeeper:
 
     async def _run_once(self, child: SupervisedChild) -> None:
         """Start a child, and wait until it has ended or is not wanted any more."""
-        if child is self.keeper and self.mount_point is not None:
-            await clear_dead_mount(self.mount_point)
         child.log_path.parent.mkdir(parents=True, exist_ok=True)
         words = [sys.executable, "-P", "-m", "trivet", *child.arguments]
         with child.log_path.open("ab") as output:

@@ -17,7 +17,7 @@ from typing import Literal
 import psutil
 
 from trivet.errors import ConfigError
-from trivet.io.mount_table import find_mount, probe_mount, unmount
+from trivet.io.mount_table import find_mount, probe_mount, remove_guard, unmount
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 
 DEFAULT_BASES = (7000, 8000, 9000)
@@ -89,6 +89,15 @@ def open_volume(
     return config
 
 
+def has_supervisor(folder: VolumeFolder) -> bool:
+    """Tell whether a `trivet up` is running for the drive in `folder`."""
+    try:
+        with only_supervisor(folder):
+            return False
+    except ConfigError:
+        return True
+
+
 @contextmanager
 def only_supervisor(folder: VolumeFolder) -> Iterator[None]:
     """Hold the drive in `folder` for this process; ConfigError that names the one who holds it."""
@@ -155,8 +164,9 @@ async def prepare_mount_point(mount_point: Path) -> str | None:
 
     Raises ConfigError when something else is mounted there or files would be hidden.
     """
-    entry = find_mount(mount_point)
     cleared = None
+    remove_guard(mount_point)
+    entry = find_mount(mount_point)
     if entry is not None:
         health = await probe_mount(entry)
         if not entry.is_ours or health == "alive":
@@ -170,6 +180,7 @@ async def prepare_mount_point(mount_point: Path) -> str | None:
                 "it), or choose another --mount"
             )
         await unmount(mount_point, lazy=True)
+        remove_guard(mount_point)
         cleared = f"cleared the stale mount that a drive had left on {mount_point}"
     await asyncio.to_thread(_make_empty_folder, mount_point)
     return cleared
