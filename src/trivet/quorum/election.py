@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from trivet.errors import CorruptReplica, NoMajority
-from trivet.quorum.follower import Follower
+from trivet.quorum.follower import RETRY_S, Follower
 from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, NotAcceptor, Stuck
 from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.membership import Config
@@ -60,7 +60,7 @@ class Election:
             self.phase = "form"
             return []
         replies = {b: i for b, i in everybody.items() if not self._followers[b].excluded}
-        all_answered = len(everybody) == len(self._followers)
+        all_answered = len(replies) == len(self._followers)
         suspects = all_answered or now >= self._deadline
         try:
             try:
@@ -161,9 +161,12 @@ class Election:
         config = self.log.config
         if config is None and self.log.head > 0:
             return self.disqualify(self._winner, now)
-        if config is not None and (commands := self._unseat(config)) is not None:
+        if config is not None and (commands := self._unseat(config, now)) is not None:
             self.phase = "prepare"
             return commands + self.consider(now)
+        if not self._is_still_highest():
+            self.phase = "prepare"
+            return self.consider(now)
         if self.log.entries:
             self.mark = max(self.mark, self.log.entries[-1].body.durable)
         if not self._accept_rollback:
@@ -176,8 +179,26 @@ class Election:
                 return self._stuck(str(reason))
         return self._check_blobs()
 
-    def _unseat(self, config: Config) -> list[LeaderCommand] | None:
-        """Take the vote from every server that `config` does not name; None if there was none to take."""
+    def _is_still_highest(self) -> bool:
+        """Tell whether the log just read is what the promises at hand, all of them true votes, ask for.
+
+        While it was read a voter may have been lost, or a server without a seat have given way to the one
+        that has it: then the choice rested on too few.
+        """
+        replies = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
+        try:
+            best = takeover(replies, len(self._followers), suspects_elect=self.by_suspects)
+        except NoMajority:
+            return False
+        highest = replies[best]
+        read = self._identity_of_winner()
+        return (highest.accepted_epoch, highest.head) == (read.accepted_epoch, read.head)
+
+    def _unseat(self, config: Config, now: float) -> list[LeaderCommand] | None:
+        """Take the vote from every server that `config` does not name; None if there was none to take.
+
+        They are asked again: one may have been given its seat by an earlier leader meanwhile.
+        """
         found: list[LeaderCommand] | None = None
         for bank, follower in self._followers.items():
             identity = follower.identity
@@ -185,7 +206,8 @@ class Election:
                 continue
             if not config.names(bank, identity.incarnation):
                 found = found or []
-                follower.excluded = True
+                follower.reset("parked")
+                follower.retry_at = now + RETRY_S
                 port = config.seats[bank].port if bank in config.seats else identity.port
                 if port != identity.port:
                     found.append(NotAcceptor(bank, port))
