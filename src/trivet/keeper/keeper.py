@@ -24,6 +24,7 @@ from trivet.keeper.refresh import Refresher
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.row_check import RowCheck
+from trivet.keeper.stalled_blobs import StalledBlobs
 from trivet.keeper.stores import Durability
 from trivet.keeper.takeover import begin_reign, load_volume, wait_for_banks
 from trivet.keeper.whole_check import find_path
@@ -48,6 +49,7 @@ class Loaded:
     queue: RepairQueue
     refresher: Refresher
     history: RepairLog
+    stalled: StalledBlobs
 
 
 class Keeper:
@@ -110,7 +112,8 @@ class Keeper:
         blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
         refresher = Refresher(queue, journal, self._refresh_s)
-        self.loaded = Loaded(journal, blobs, volume, queue, refresher, history)
+        stalled = StalledBlobs(shell, self.fleet, blobs)
+        self.loaded = Loaded(journal, blobs, volume, queue, refresher, history, stalled)
         self._keeping_mark = asyncio.create_task(self._keep_high_water())
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 
@@ -125,6 +128,7 @@ class Keeper:
             assert self._keeping_mark is not None
             self._keeping_mark.cancel()
             await asyncio.gather(self._keeping_mark, return_exceptions=True)
+            await loaded.stalled.close()
             await loaded.refresher.close()
             await loaded.queue.close()
             await loaded.history.close()
