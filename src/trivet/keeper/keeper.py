@@ -24,7 +24,7 @@ from trivet.keeper.refresh import Refresher
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.row_check import RowCheck
-from trivet.keeper.stalled_blobs import StalledBlobs
+from trivet.keeper.stalled_blobs import StalledBlobs, secure_blobs
 from trivet.keeper.stores import Durability
 from trivet.keeper.takeover import begin_reign, load_volume, wait_for_banks
 from trivet.keeper.whole_check import find_path
@@ -217,15 +217,10 @@ class Keeper:
         if self.loaded is not None:
             self.loaded.refresher.refresh_now()
 
-    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> int:
-        """Return the first slot that names a blob no bank has."""
+    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> tuple[int, bool]:
+        """Return the first slot that names a blob nobody has, and whether all servers were asked."""
         assert self._blobs is not None
-        for slot, name, size, root in blobs:
-            try:
-                await self._blobs.read(BlobRef(name, size, root), 0, size)
-            except (NoMajority, ReplicaError):
-                return slot
-        return 0
+        return await secure_blobs(self._blobs, len(self.fleet.banks), blobs)
 
     async def copy_records(self, base: int) -> None:
         """Fill the acceptor of a bank from another's."""

@@ -59,13 +59,36 @@ class StalledBlobs:
     async def _bank_has(self, bank: int, slot: int) -> bool:
         """Tell whether a bank has good copies of all blobs that the entry at `slot` names, given or had."""
         (entry, *_) = self._leader.reign.log.above(slot - 1)
-        for ref in (BlobRef(*new) for new in entry.body.new_blobs):
-            servers = self._blobs.servers_for(ref.name, bank)
-            if not servers:
-                return False
-            if any([await self._blobs.is_good(ref, server) for server in servers]):
-                continue
-            data, _ = await self._blobs.read_elsewhere(ref, servers[0])
-            if not await self._blobs.replace(ref, data, servers[0]):
-                return False
+        refs = [BlobRef(*new) for new in entry.body.new_blobs]
+        return all([await _has_or_gets(self._blobs, ref, bank) for ref in refs])
+
+
+async def secure_blobs(
+    blobs: BlobService, banks: int, doubtful: list[tuple[int, int, int, bytes]]
+) -> tuple[int, bool]:
+    """Give every bank that answers the `doubtful` blobs (slot, name, size, root) it lacks.
+
+    Returns the first slot whose blob nobody has (0: there is none), and whether all servers were asked.
+    """
+    for slot, *named in doubtful:
+        ref = BlobRef(*named)
+        try:
+            await blobs.read(ref, 0, ref.size)
+        except ReplicaError:
+            return slot, False
+        except NoMajority:
+            return slot, True
+        for bank in range(banks):
+            await _has_or_gets(blobs, ref, bank)
+    return 0, True
+
+
+async def _has_or_gets(blobs: BlobService, ref: BlobRef, bank: int) -> bool:
+    """Tell whether a bank has a good copy of a blob; one that lacks it is given it."""
+    servers = blobs.servers_for(ref.name, bank)
+    if not servers:
+        return False
+    if any([await blobs.is_good(ref, server) for server in servers]):
         return True
+    data, _ = await blobs.read_elsewhere(ref, servers[0])
+    return await blobs.replace(ref, data, servers[0])

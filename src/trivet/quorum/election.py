@@ -45,6 +45,7 @@ class Election:
         self._accept_cut = accept_cut
         self._deadline = now + SUSPECTS_ELECT_S
         self._settled_at = float("inf")
+        self._again_at = now
         self._winner = 0
         self._told = ""
         self._rolled_back: list[tuple[int, str, int]] | None = None
@@ -53,7 +54,7 @@ class Election:
         """Elect, if the promises at hand allow it; called whenever one came in and as time goes by."""
         if self.phase != "prepare":
             return []
-        if self._rolled_back is not None and self._rolled_back == self._heads():
+        if now < self._again_at or (self._rolled_back is not None and self._rolled_back == self._heads()):
             return []
         everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
         if self._fresh and self._is_new(everybody):
@@ -84,6 +85,7 @@ class Election:
         self._accept_rollback = self._accept_rollback or rollback
         self._accept_cut = self._accept_cut or cut
         self._rolled_back = None
+        self._again_at = now
         return self.consider(now)
 
     def _is_new(self, everybody: Mapping[int, Identity]) -> bool:
@@ -229,17 +231,19 @@ class Election:
         self.phase = "check" if doubtful else "done"
         return [CheckBlobs(doubtful)] if doubtful else []
 
-    def on_blobs_checked(self, lost_at: int, now: float) -> list[LeaderCommand]:
-        """Take in the first slot that names a blob without any good copy (0: there is none)."""
+    def on_blobs_checked(self, lost_at: int, now: float, *, all_asked: bool) -> list[LeaderCommand]:
+        """Take in the first slot that names a blob without any good copy (0: there is none).
+
+        Only when `all_asked` says that no server was left out it is really lost; else all is looked at again.
+        """
         if self.phase != "check":
             return []
-        answered = sum(follower.identity is not None for follower in self._followers.values())
-        if lost_at and answered < len(self._followers) and not self._accept_cut:
+        if lost_at and not all_asked and not self._accept_cut:
             self.phase = "prepare"
-            self._settled_at = now + SUSPECTS_ELECT_S
+            self._again_at = now + RETRY_S
             return self._stuck(
-                f"the blobs that slot {lost_at} names are not with the banks that answer; start the others, "
-                "or end history before it with `trivet recover --accept-cut`"
+                f"the servers that answer lack blobs that slot {lost_at} names; start the others, or "
+                "end history before it with `trivet recover --accept-cut`"
             )
         if lost_at:
             self.log.cut(lost_at - 1)
