@@ -70,8 +70,8 @@ async def secure_blobs(
 
     Returns the first slot whose blob nobody has (0: there is none), and whether all servers were asked.
     """
-    for slot, *named in doubtful:
-        ref = BlobRef(*named)
+    for slot, name, size, root in doubtful:
+        ref = BlobRef(name, size, root)
         try:
             await blobs.read(ref, 0, ref.size)
         except ReplicaError:
