@@ -35,6 +35,7 @@ class Blobs:
         self.keeper = keeper
         self.named: dict[int, list[Ref]] = {}
         self._next = keeper.epoch.number << 32
+        self.heard: set[int] = set()
         self._freed: list[tuple[int, list[int]]] = []
 
     def put(self, data: bytes, then: Callable[[Ref, set[int]], int]) -> None:
@@ -112,15 +113,14 @@ class Blobs:
             if not keeper.is_alive:
                 return
             lacking, lost = {}, []
+            self.heard = set(held)
             for name, ref in sorted(refs.items()):
                 plan = plan_blob(
                     {bank: self._state(ref, held.get(bank)) for bank in keeper.banks}, len(keeper.banks)
                 )
-                unheard = [bank for bank in keeper.banks if bank not in held]
                 if plan.targets and plan.source is not None:
                     self._copy(ref, plan.source, plan.targets)
-                if plan.targets or unheard:
-                    lacking[name] = plan.targets + unheard
+                    lacking[name] = plan.targets
                 if plan.source is None:
                     lost.append(name)
                     if plan.lost:

@@ -265,16 +265,17 @@ class Atlas:
             disk.rows[key] = Row(key, slot, value, row.mac)
 
     def _damage_spread(self, _bank: int) -> None:
-        """Rows are damaged on every bank, but one copy of each stays right."""
+        """Rows are damaged on every bank, but one newest copy of each stays right."""
         if self.impaired:
             return
-        rng, banks = self.simulation.world.rng, self.simulation.banks
-        for key in sorted(set().union(*(server.disk.rows for row in banks.values() for server in row))):
-            for bank in rng.sample(list(banks), rng.randrange(3)):
-                for server in banks[bank]:
-                    if key in server.disk.rows:
-                        self._damage_row(server.disk, key)
-        for bank in banks:
+        rng = self.simulation.world.rng
+        disks = [server.disk for row in self.simulation.banks.values() for server in row]
+        for key in sorted(set().union(*(disk.rows for disk in disks))):
+            newest = max(disk.rows[key].slot for disk in disks if key in disk.rows)
+            holders = [disk for disk in disks if key in disk.rows and disk.rows[key].slot == newest]
+            for disk in rng.sample(holders, rng.randrange(len(holders))):
+                self._damage_row(disk, key)
+        for bank in self.simulation.banks:
             self._over(bank)
         if rng.random() < 0.7:
             self.simulation.kill_keeper(every=True)

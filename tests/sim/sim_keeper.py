@@ -167,7 +167,9 @@ class SimKeeper:
                 self.world.trace(f"{self.name} copies blobs before it serves")
                 self.world.after(0.2, self._check_blobs, blobs)
             else:
-                self.do(self.leader.on_blobs_checked(lost_at, self.now()))
+                self.do(
+                    self.leader.on_blobs_checked(lost_at, self.now(), all_asked=len(self.blobs.heard) == 3)
+                )
 
         if self.is_alive and self.leader.election.phase == "check":
             self.blobs.compare(refs, judged)
@@ -280,6 +282,7 @@ class SimKeeper:
             self._comparing = False
             for bank, store in stores.items():
                 faulty = bool(lost) or any(bank in targets for targets in lacking.values())
+                faulty = faulty or bank not in self.blobs.heard
                 if faulty or store is None or self.links.seats[bank].blob_link is not store:
                     continue
                 for slot in holes[bank]:

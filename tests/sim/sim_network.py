@@ -103,7 +103,9 @@ class Connection:
         asked = self._asked
         while asked and asked[0][1][0]:
             asked.popleft()
-        if asked and self.network.world.now - asked[0][0] > TIMEOUT_S:
+        gone = self.server.acceptor is None or self.server.process != self._process
+        seen = all(self.network.is_open(self.keeper, self.server.port, way) for way in ("to", "from"))
+        if (gone and seen) or (asked and self.network.world.now - asked[0][0] > TIMEOUT_S):
             self.close()
             return
         self.network.world.after(0.2, self._watch)

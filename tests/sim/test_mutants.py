@@ -120,7 +120,7 @@ def admits_without_config(patch: pytest.MonkeyPatch) -> None:
         return real(self, now)
 
     patch.setattr(Reign, "admissions", admissions)
-    patch.setattr(election.Election, "_unseat", lambda self, config: None)
+    patch.setattr(election.Election, "_unseat", lambda self, config, now: None)
 
 
 def skips_the_lease(patch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,7 @@ from trivet.keeper.refresh import Refresher
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.row_check import RowCheck
+from trivet.keeper.stalled_blobs import StalledBlobs, secure_blobs
 from trivet.keeper.stores import Durability
 from trivet.keeper.takeover import begin_reign, load_volume, wait_for_banks
 from trivet.keeper.whole_check import find_path
@@ -48,6 +49,7 @@ class Loaded:
     queue: RepairQueue
     refresher: Refresher
     history: RepairLog
+    stalled: StalledBlobs
 
 
 class Keeper:
@@ -110,7 +112,8 @@ class Keeper:
         blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
         refresher = Refresher(queue, journal, self._refresh_s)
-        self.loaded = Loaded(journal, blobs, volume, queue, refresher, history)
+        stalled = StalledBlobs(shell, self.fleet, blobs)
+        self.loaded = Loaded(journal, blobs, volume, queue, refresher, history, stalled)
         self._keeping_mark = asyncio.create_task(self._keep_high_water())
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 
@@ -125,6 +128,7 @@ class Keeper:
             assert self._keeping_mark is not None
             self._keeping_mark.cancel()
             await asyncio.gather(self._keeping_mark, return_exceptions=True)
+            await loaded.stalled.close()
             await loaded.refresher.close()
             await loaded.queue.close()
             await loaded.history.close()
@@ -213,15 +217,10 @@ class Keeper:
         if self.loaded is not None:
             self.loaded.refresher.refresh_now()
 
-    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> int:
-        """Return the first slot that names a blob no bank has."""
+    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> tuple[int, bool]:
+        """Return the first slot that names a blob nobody has, and whether all servers were asked."""
         assert self._blobs is not None
-        for slot, name, size, root in blobs:
-            try:
-                await self._blobs.read(BlobRef(name, size, root), 0, size)
-            except (NoMajority, ReplicaError):
-                return slot
-        return 0
+        return await secure_blobs(self._blobs, len(self.fleet.banks), blobs)
 
     async def copy_records(self, base: int) -> None:
         """Fill the acceptor of a bank from another's."""

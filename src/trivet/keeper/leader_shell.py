@@ -67,8 +67,11 @@ class LeaderEvents(Protocol):
     def doubted(self, base: int, reason: str) -> None:
         """Records and blobs of the bank at `base` must be compared."""
 
-    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> int:
-        """Return the first slot of `blobs` (slot, name, size, root) whose blob no bank has (0: none)."""
+    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> tuple[int, bool]:
+        """Return the first slot of `blobs` (slot, name, size, root) whose blob nobody has (0: none).
+
+        And whether all servers that could have it were asked.
+        """
 
     async def copy_records(self, base: int) -> None:
         """Copy all records to the acceptor of the bank at `base`; raises ReplicaError when that fails."""
@@ -231,8 +234,8 @@ class LeaderShell:
         self.run(self.leader.on_transferred(base, steady_s()))
 
     async def _check_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> None:
-        slot = await self._events.find_lost_slot(blobs)
-        self.run(self.leader.on_blobs_checked(slot, steady_s()))
+        slot, all_asked = await self._events.find_lost_slot(blobs)
+        self.run(self.leader.on_blobs_checked(slot, steady_s(), all_asked=all_asked))
 
     async def _assign(self, server: ServerLink, *, acceptor: bool) -> None:
         """Tell a server its role; it connects anew with what it then is."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Literal
 
 from trivet.errors import CorruptReplica, NoMajority
-from trivet.quorum.follower import Follower
+from trivet.quorum.follower import RETRY_S, Follower
 from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, NotAcceptor, Stuck
 from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.membership import Config
@@ -45,6 +45,7 @@ class Election:
         self._accept_cut = accept_cut
         self._deadline = now + SUSPECTS_ELECT_S
         self._settled_at = float("inf")
+        self._again_at = now
         self._winner = 0
         self._told = ""
         self._rolled_back: list[tuple[int, str, int]] | None = None
@@ -53,14 +54,14 @@ class Election:
         """Elect, if the promises at hand allow it; called whenever one came in and as time goes by."""
         if self.phase != "prepare":
             return []
-        if self._rolled_back is not None and self._rolled_back == self._heads():
+        if now < self._again_at or (self._rolled_back is not None and self._rolled_back == self._heads()):
             return []
         everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
         if self._fresh and self._is_new(everybody):
             self.phase = "form"
             return []
         replies = {b: i for b, i in everybody.items() if not self._followers[b].excluded}
-        all_answered = len(everybody) == len(self._followers)
+        all_answered = len(replies) == len(self._followers)
         suspects = all_answered or now >= self._deadline
         try:
             try:
@@ -84,6 +85,7 @@ class Election:
         self._accept_rollback = self._accept_rollback or rollback
         self._accept_cut = self._accept_cut or cut
         self._rolled_back = None
+        self._again_at = now
         return self.consider(now)
 
     def _is_new(self, everybody: Mapping[int, Identity]) -> bool:
@@ -161,9 +163,12 @@ class Election:
         config = self.log.config
         if config is None and self.log.head > 0:
             return self.disqualify(self._winner, now)
-        if config is not None and (commands := self._unseat(config)) is not None:
+        if config is not None and (commands := self._unseat(config, now)) is not None:
             self.phase = "prepare"
             return commands + self.consider(now)
+        if not self._is_still_highest():
+            self.phase = "prepare"
+            return self.consider(now)
         if self.log.entries:
             self.mark = max(self.mark, self.log.entries[-1].body.durable)
         if not self._accept_rollback:
@@ -176,8 +181,26 @@ class Election:
                 return self._stuck(str(reason))
         return self._check_blobs()
 
-    def _unseat(self, config: Config) -> list[LeaderCommand] | None:
-        """Take the vote from every server that `config` does not name; None if there was none to take."""
+    def _is_still_highest(self) -> bool:
+        """Tell whether the log just read is what the promises at hand, all of them true votes, ask for.
+
+        While it was read a voter may have been lost, or a server without a seat have given way to the one
+        that has it: then the choice rested on too few.
+        """
+        replies = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
+        try:
+            best = takeover(replies, len(self._followers), suspects_elect=self.by_suspects)
+        except NoMajority:
+            return False
+        highest = replies[best]
+        read = self._identity_of_winner()
+        return (highest.accepted_epoch, highest.head) == (read.accepted_epoch, read.head)
+
+    def _unseat(self, config: Config, now: float) -> list[LeaderCommand] | None:
+        """Take the vote from every server that `config` does not name; None if there was none to take.
+
+        They are asked again: one may have been given its seat by an earlier leader meanwhile.
+        """
         found: list[LeaderCommand] | None = None
         for bank, follower in self._followers.items():
             identity = follower.identity
@@ -185,7 +208,8 @@ class Election:
                 continue
             if not config.names(bank, identity.incarnation):
                 found = found or []
-                follower.excluded = True
+                follower.reset("parked")
+                follower.retry_at = now + RETRY_S
                 port = config.seats[bank].port if bank in config.seats else identity.port
                 if port != identity.port:
                     found.append(NotAcceptor(bank, port))
@@ -207,17 +231,19 @@ class Election:
         self.phase = "check" if doubtful else "done"
         return [CheckBlobs(doubtful)] if doubtful else []
 
-    def on_blobs_checked(self, lost_at: int, now: float) -> list[LeaderCommand]:
-        """Take in the first slot that names a blob without any good copy (0: there is none)."""
+    def on_blobs_checked(self, lost_at: int, now: float, *, all_asked: bool) -> list[LeaderCommand]:
+        """Take in the first slot that names a blob without any good copy (0: there is none).
+
+        Only when `all_asked` says that no server was left out it is really lost; else all is looked at again.
+        """
         if self.phase != "check":
             return []
-        answered = sum(follower.identity is not None for follower in self._followers.values())
-        if lost_at and answered < len(self._followers) and not self._accept_cut:
+        if lost_at and not all_asked and not self._accept_cut:
             self.phase = "prepare"
-            self._settled_at = now + SUSPECTS_ELECT_S
+            self._again_at = now + RETRY_S
             return self._stuck(
-                f"the blobs that slot {lost_at} names are not with the banks that answer; start the others, "
-                "or end history before it with `trivet recover --accept-cut`"
+                f"the servers that answer lack blobs that slot {lost_at} names; start the others, or "
+                "end history before it with `trivet recover --accept-cut`"
             )
         if lost_at:
             self.log.cut(lost_at - 1)

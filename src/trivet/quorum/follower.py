@@ -22,6 +22,7 @@ from trivet.wire.journal_messages import (
 PART_BYTES = 1 << 20
 BACKLOG_BYTES = 32 << 20
 BACKLOG_S = 0.1
+RETRY_S = 1.0
 State = Literal[
     "away", "preparing", "prepared", "resetting", "transferring", "adopting", "admitting", "live", "parked"
 ]

@@ -174,9 +174,12 @@ class Leader:
         """Go on with a takeover that is stuck, giving up what may be missing (`trivet recover`)."""
         return self._elect(self.election.accept(rollback=rollback, cut=cut, now=now), now)
 
-    def on_blobs_checked(self, lost_at: int, now: float) -> list[LeaderCommand]:
-        """Take in the answer to CheckBlobs: the first slot that names a blob nobody has (0: none)."""
-        return self._elect(self.election.on_blobs_checked(lost_at, now), now)
+    def on_blobs_checked(self, lost_at: int, now: float, *, all_asked: bool) -> list[LeaderCommand]:
+        """Take in the answer to CheckBlobs: the first slot that names a blob nobody has (0: none).
+
+        `all_asked`: every server that could have it was asked and answered.
+        """
+        return self._elect(self.election.on_blobs_checked(lost_at, now, all_asked=all_asked), now)
 
     # entries
 

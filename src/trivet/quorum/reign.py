@@ -25,8 +25,6 @@ from trivet.quorum.membership import CONFIG_KEY, BankSeat, Config, encode_config
 from trivet.wire.entries import Entry, EntryBody, Epoch, RecordOp, seal_entry
 from trivet.wire.journal_messages import Admit, Append, Identity, Prepare
 
-RETRY_S = 1.0
-
 
 class Reign:
     """The shared state of one keeper's reign under `epoch`."""

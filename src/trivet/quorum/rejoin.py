@@ -5,9 +5,9 @@ Rule: an empty server, or one that CONFIG does not name, is reset and filled bef
 Rule: a suspect one is cured by the whole log, then admitted.
 """
 
-from trivet.quorum.follower import Follower
+from trivet.quorum.follower import RETRY_S, Follower
 from trivet.quorum.leader_commands import Compare, Degraded, LeaderCommand, NotAcceptor, Transfer
-from trivet.quorum.reign import RETRY_S, Reign
+from trivet.quorum.reign import Reign
 from trivet.wire.journal_messages import Admit, Appended, Identity, Prepare, Reset
 
 

@@ -98,6 +98,8 @@ class Rig:
         self.told: list[LeaderCommand] = []
         self.epoch = Epoch(epoch, 7)
         self.leader = Leader("v", KEY, BANKS, self.epoch, 0.0, fresh=fresh_volume)
+        self.hold: type[m.BankMessage] | None = None
+        self.held: list[LeaderCommand] = []
         self._queue: deque[LeaderCommand] = deque()
 
     def connect(self, *banks: int) -> None:
@@ -110,6 +112,8 @@ class Rig:
         while self._queue:
             command = self._queue.popleft()
             match command:
+                case Send() if self.hold is not None and isinstance(command.message, self.hold):
+                    self.held.append(command)
                 case Send():
                     if command.bank in self.up:
                         reply, body = self.banks[command.bank].handle(command.message, command.body)

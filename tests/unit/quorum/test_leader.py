@@ -1,9 +1,12 @@
 """The leader together with real acceptors, link by link and fault by fault."""
 
+from copy import deepcopy
+
 from leader_rig import BANKS, Rig, RigBank
 
 from trivet.quorum.leader_commands import Acked, CaughtUp, Compare, Deposed, Durable, Serving, Stuck
 from trivet.wire.entries import Epoch, RecordOp
+from trivet.wire.journal_messages import ReadLog
 
 A, B, C = BANKS
 
@@ -134,6 +137,32 @@ def test_power_loss_makes_suspect_and_the_tail_cures() -> None:
     assert rig.banks[A].acceptor.meta.standing == "voter"
     assert len(set(rig.heads())) == 1
     assert Compare(A, "its power was cut") in rig.told
+
+
+def test_log_read_on_the_word_of_a_server_without_its_seat_is_not_taken() -> None:
+    """The vote that chose the log came from a server that CONFIG had replaced; its successor knows more."""
+    rig = formed()
+    old = deepcopy(rig.banks[C])
+    rig.do(rig.leader.on_lost(C, rig.now))
+    rig.banks[C] = RigBank(C)
+    rig.connect(C)
+    put(rig)
+    other = Rig(fresh_volume=False, epoch=2, banks={A: rig.banks[A], B: rig.banks[B], C: old})
+    other.hold = ReadLog
+    other.connect(A, C)
+    other.pass_time(0.5)
+    assert len(other.held) == 1
+    rig.up = {B, C}
+    slot = put(rig)
+    assert rig.of(Acked)[-1] == Acked(slot)
+    other.hold = None
+    other.banks[C] = rig.banks[C]
+    other.do(other.leader.on_lost(C, other.now))
+    other.connect(B, C)
+    other.do(other.held)
+    other.pass_time(1.5)
+    assert other.leader.is_serving
+    assert other.banks[A].acceptor.chain.joins(slot, rig.leader.reign.log.hash_at(slot))
 
 
 def test_suspect_does_not_vote_while_voters_may_come() -> None:
