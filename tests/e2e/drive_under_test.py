@@ -101,6 +101,15 @@ class Drive:
 
         self.wait_status(is_newer)
 
+    def wait_scrubbed(self, since: float = 0.0) -> None:
+        """Wait until this keeper ended a scrub after the time `since`; only that finds rot nobody reads."""
+
+        def is_newer(told: dict[str, Any]) -> bool:
+            age = told["scrub"]["finished_age_s"]
+            return age is not None and age < time.monotonic() - since
+
+        self.wait_status(is_newer)
+
     def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
         """Send a signal to one process of this drive."""
         assert str(self.state) in " ".join(psutil.Process(pid).cmdline())

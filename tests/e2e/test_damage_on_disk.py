@@ -106,6 +106,7 @@ def read_three_times(drive: Drive, content: Content, spoil_all: Callable[[], Non
     drive.kill(drive.keeper_pid())
     assert_right(drive, content)
     drive.wait_healthy(60)
+    drive.wait_scrubbed()
     drive.trivet("verify", "--deep")
 
 
@@ -206,6 +207,7 @@ def test_damage_while_a_bank_stays_away(damaged_drive: Drive, content: Content) 
     finally:
         damaged_drive.trivet("start", str(second))
     damaged_drive.wait_healthy(60)
+    damaged_drive.wait_scrubbed(since=time.monotonic())
     damaged_drive.trivet("verify", "--deep")
 
 

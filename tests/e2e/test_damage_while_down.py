@@ -113,7 +113,8 @@ def filled(tmp_path: Path) -> Iterator[tuple[Drive, dict[str, bytes]]]:
 
 
 def verify(drive: Drive) -> None:
-    """Have every copy read; the report must say that copies were read at all, and that all are whole."""
+    """Let the scrub come round; then every copy is read, and the report must say so and find all whole."""
+    drive.wait_scrubbed()
     report = json.loads(drive.trivet("verify", "--deep", "--json").stdout)
     assert report["checked_records"] > 100
     assert report["checked_blobs"] > 15
@@ -131,7 +132,7 @@ def test_damage_while_everything_is_down(
     drive, contents = filled
     drive.trivet("down")
     damage(drive, banks, kind, how)
-    drive.up(expect=None)
+    print(drive.up(expect=None).stderr)
     come_back(drive)
     check(drive.folder, contents)
     verify(drive)

@@ -161,6 +161,7 @@ class Journal:
                 if fresh.get(key, b"") is value:
                     del fresh[key]
             batch.ticket.mark_acked()
+        self._is_stalled = self._is_stalled and bool(self._under_way)
         self._seal_if_due()
 
     def durable(self, slot: int) -> None:

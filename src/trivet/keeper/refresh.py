@@ -109,15 +109,17 @@ class Refresher:
         self._scrubbing = True
         try:
             async with asyncio.timeout(at_most_s):
-                await asyncio.gather(*(self._scrub_server(server) for server in self._queue.fleet.servers))
-            self._positions.clear()
-            self._scrub_finished_at = steady_s()
+                whole = await asyncio.gather(*map(self._scrub_server, self._queue.fleet.servers))
+            if all(whole):
+                self._positions.clear()
+                self._scrub_finished_at = steady_s()
         except TimeoutError:
             pass  # goes on from its positions after the next refresh
         finally:
             self._scrubbing = False
 
-    async def _scrub_server(self, server: ServerLink) -> None:
+    async def _scrub_server(self, server: ServerLink) -> bool:
+        """Read on behind the position kept for `server`; tell whether its last blob was reached."""
         queue = self._queue
         position = self._positions.setdefault(server.port, _Position())
         while server.is_up and not self.is_paused:
@@ -130,7 +132,8 @@ class Refresher:
             if flaws:
                 await queue.note(await queue.blobs.mend(flaws, named, PathFinder(queue.space), apply=True))
             if not position.after:
-                return
+                return True
+        return False
 
     def scrub_state(self) -> ScrubState:
         """Return where the scrub stands."""
