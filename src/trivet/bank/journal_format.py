@@ -87,9 +87,8 @@ def pack_mark(volume_key: bytes, mark: Mark) -> bytes:
 
 def read_mark(volume_key: bytes, data: bytes) -> Mark | None:
     """Return the stored mark, None if it is damaged or missing."""
-    if len(data) != MARK_BYTES or _mac(volume_key, data[: _MARK.size]) != data[_MARK.size :]:
-        return None
-    return Mark(*_MARK.unpack_from(data))
+    said, mac = data[: _MARK.size], data[_MARK.size : MARK_BYTES]
+    return Mark(*_MARK.unpack(said)) if len(said) == _MARK.size and _mac(volume_key, said) == mac else None
 
 
 def _mac(volume_key: bytes, said: bytes) -> bytes:

@@ -9,14 +9,13 @@ far as that reaches, and the digests tell the keeper the rest.
 import asyncio
 import contextlib
 import logging
-import sqlite3
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from trivet.bank.overlay import Overlay
-from trivet.bank.record_table import RecordTable, is_damage, is_full
+from trivet.bank.record_table import TABLE_ERRORS, RecordTable, is_damage, is_full
 from trivet.bank.store_thread import Steps, StoreThread
 from trivet.errors import NoSpace
 from trivet.wire.bank_messages import Digests, Rows
@@ -76,6 +75,15 @@ class RecordStore:
         show `floor`: its digests will not add up, which is how the keeper finds what it lacks.
         """
         self._table.open()
+        try:
+            self._bring_to(floor, durable)
+        except TABLE_ERRORS as error:
+            if not is_damage(error):
+                raise
+            self._table.rebuild(str(error))
+            self._bring_to(floor, durable)
+
+    def _bring_to(self, floor: int, durable: int) -> None:
         if self._table.applied < floor:
             if floor or self._table.count:
                 log.error("the records show slot %s, the journal begins behind %s", self.applied, floor)
@@ -94,7 +102,7 @@ class RecordStore:
         try:
             for _ in self._table.apply(last, changes):
                 pass
-        except sqlite3.Error as error:
+        except TABLE_ERRORS as error:
             if not is_full(error):
                 raise
             self.full = True  # the journal holds them, the overlay answers for them
@@ -251,7 +259,7 @@ class RecordStore:
             digesting = self._owned.write_steps(RecordTable.digest)
         try:
             sums, count, damaged = await digesting
-        except sqlite3.Error as error:
+        except TABLE_ERRORS as error:
             await self._rebuild(error)
             return Digests(-1, b"", 0, [])
         return Digests(stands_at, sums, count, damaged)
@@ -276,11 +284,11 @@ class RecordStore:
         """Await what `ask` returns; if the table is damaged, make it anew and ask once more."""
         try:
             return await ask()
-        except sqlite3.Error as error:
+        except TABLE_ERRORS as error:
             await self._rebuild(error)
         return await ask()
 
-    async def _rebuild(self, error: sqlite3.Error) -> None:
+    async def _rebuild(self, error: Exception) -> None:
         if is_full(error):
             raise NoSpace("the disk of the records is full") from error
         if not is_damage(error):

@@ -32,7 +32,14 @@ _PUT = """INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT(key) DO UPDATE
 SET slot = excluded.slot, value = excluded.value, mac = excluded.mac WHERE excluded.slot > records.slot"""
 _DELETE = "DELETE FROM records WHERE key = ? AND slot < ?"
 _COLUMNS = "SELECT key, slot, value, mac FROM records"
-_DAMAGE = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY}
+#: What a statement may raise: Python can't always decode what SQLite says of a damaged file.
+TABLE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
+#: Codes that speak of other programs, of the folder or of room. Any other, "no such column" too, means that
+#: the file is damaged: the statements are ours and always the same.
+_NO_DAMAGE = {
+    sqlite3.SQLITE_AUTH, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL,
+}  # fmt: skip
 
 
 class RecordTable:
@@ -51,7 +58,7 @@ class RecordTable:
         try:
             self._connect()
             self.applied = self._read_applied()
-        except sqlite3.DatabaseError as error:
+        except TABLE_ERRORS as error:
             if not is_damage(error):
                 raise ConfigError(f"{self._path} can't be opened: {error}; end what else uses it") from error
             self.rebuild(str(error))
@@ -75,7 +82,7 @@ class RecordTable:
 
     def _read_applied(self) -> int:
         row = self._sql.execute("SELECT slot, mac FROM shown").fetchone()
-        if row is None or not isinstance(row[0], int) or row[1] != self._applied_mac(row[0]):
+        if row is None or not isinstance(row[0], int) or row[0] < 0 or row[1] != self._applied_mac(row[0]):
             return -1
         return int(row[0])
 
@@ -122,15 +129,17 @@ class RecordTable:
         """Return up to `limit` rows behind `after` (of one `bucket`, or -1: all), and if more follow."""
         cursor = self._sql.execute(_COLUMNS + " WHERE key > ? ORDER BY key", (after,))
         rows: list[Row] = []
-        size = 0
+        size, last = 0, after
         try:
             while batch := cursor.fetchmany(_STEP_ROWS):
                 for found in batch:
-                    if bucket < 0 or bucket_of(found[0]) == bucket:
+                    row = _row(found)
+                    last = _next_key(row, last)
+                    if bucket < 0 or bucket_of(row.key) == bucket:
                         if len(rows) == limit or size > _LISTING_BYTES:
                             return rows, True
-                        rows.append(_row(found))
-                        size += len(rows[-1].value)
+                        rows.append(row)
+                        size += len(row.value)
                 yield
         finally:
             cursor.close()
@@ -139,7 +148,7 @@ class RecordTable:
     def keys_between(self, first: bytes, end: bytes, limit: int) -> list[bytes]:
         """Return up to `limit` keys in [`first`, `end`), in order."""
         query = "SELECT key FROM records WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
-        return [key for (key,) in self._sql.execute(query, (first, end, limit))]
+        return [key for (key,) in self._sql.execute(query, (first, end, limit)) if isinstance(key, bytes)]
 
     def put_rows(self, rows: Iterable[Row]) -> None:
         """Put valid `rows` over what stands there, unless that is valid and newer."""
@@ -184,9 +193,7 @@ class RecordTable:
                     else:
                         bucket = bucket_of(row.key)
                         totals[bucket] = add_terms(totals[bucket], digest_term(row.key, row.slot))
-                    if row.key <= last:
-                        raise sqlite3.DatabaseError("rows are out of order")
-                    last = row.key
+                    last = _next_key(row, last)
                 count += len(batch)
                 yield
         finally:
@@ -238,7 +245,7 @@ class RecordTable:
                     elif row.key <= last:
                         return
                     yield row.key, row.slot, row.value, row.mac
-            except sqlite3.DatabaseError as error:
+            except TABLE_ERRORS as error:
                 log.debug("%s can't be read further (%s): %s", self._path, order, error)
 
     def _remove(self) -> None:
@@ -264,15 +271,22 @@ class RecordTable:
             raise
 
 
-def is_damage(error: sqlite3.Error) -> bool:
+def is_damage(error: Exception) -> bool:
     """Tell whether `error` says that the file is not a sound database, cut off, or no longer ours."""
     code = getattr(error, "sqlite_errorcode", None)
-    return code is None or code & 0xFF in _DAMAGE
+    return code is None or code & 0xFF not in _NO_DAMAGE
 
 
-def is_full(error: sqlite3.Error) -> bool:
+def is_full(error: Exception) -> bool:
     """Tell whether `error` says that the disk is full."""
     return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+
+
+def _next_key(row: Row, last: bytes) -> bytes:
+    """Return the key of `row`; who goes on behind the `last` one relies on their order."""
+    if row.key <= last:
+        raise sqlite3.DatabaseError("rows are out of order")
+    return row.key
 
 
 def _row(found: tuple[object, object, object, object]) -> Row:

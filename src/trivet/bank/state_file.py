@@ -70,7 +70,7 @@ def load_state(path: Path, volume_key: bytes, volume: str, port: int) -> ServerS
     except FileNotFoundError:
         return None
     said_at = len(_MAGIC) + _MAC_BYTES
-    content = stored[said_at:]
+    content = stored[said_at : said_at + _LENGTH.size + _CONTENT_BYTES]
     if stored[:said_at] != _MAGIC + _mac(volume_key, content):
         log.error("%s is damaged: this server starts as an empty one", path)
         return None

@@ -1,9 +1,11 @@
 """What was repaired, kept on disk so that people can ask later.
 
 Rule: a repair is written down after it was read back and verified, never before.
+Rule: a history that can't be read is put aside, one that has no room left is not written; healing goes on.
 """
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +15,8 @@ from typing import TypeVar
 import msgspec
 
 from trivet.wire.control_messages import FINDINGS_MAX, Finding, RepairHistory
+
+log = logging.getLogger(__name__)
 
 KEPT_ROWS = 200_000
 Result = TypeVar("Result")
@@ -43,7 +47,7 @@ class RepairLog:
 
     async def since(self, at_s: float) -> RepairHistory:
         """Return the repairs made at or after `at_s` (seconds since the epoch), oldest first."""
-        return await self._run(self._since, at_s)
+        return await self._run(self._healing, self._since, at_s)
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
@@ -51,10 +55,15 @@ class RepairLog:
     def _open(self) -> int:
         try:
             return self._connect()
-        except sqlite3.DatabaseError:
-            self._close()
-            self._path.replace(self._path.with_suffix(".damaged"))
-            return self._connect()
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            return self._put_aside(error)
+
+    def _put_aside(self, error: Exception) -> int:
+        aside = self._path.with_suffix(".damaged")
+        log.error("%s can't be read (%s): moved to %s", self._path, error, aside.name)
+        self._close()
+        self._path.replace(aside)
+        return self._connect()
 
     def _connect(self) -> int:
         self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None)
@@ -71,14 +80,30 @@ class RepairLog:
             self._database = None
 
     def _add(self, findings: list[Finding]) -> None:
+        try:
+            self._healing(self._insert, findings)
+        except sqlite3.OperationalError as error:
+            log.warning("%s repairs could not be written down: %s", len(findings), error)
+
+    def _healing(self, ask: Callable[..., Result], *arguments: object) -> Result:
+        """Return what `ask` does; if the file is damaged, put it aside and ask once more."""
+        try:
+            return ask(*arguments)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if getattr(error, "sqlite_errorcode", None) in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY):
+                raise
+            self._put_aside(error)
+        return ask(*arguments)
+
+    def _insert(self, findings: list[Finding]) -> None:
         assert self._database is not None
         rows = [(finding.at_s, msgspec.json.encode(finding)) for finding in findings]
-        self._database.execute("BEGIN")
-        self._database.executemany("INSERT INTO repairs (at_s, finding) VALUES (?, ?)", rows)
-        self._database.execute(
-            "DELETE FROM repairs WHERE id <= (SELECT max(id) FROM repairs) - ?", (KEPT_ROWS,)
-        )
-        self._database.execute("COMMIT")
+        with self._database:  # commits, or rolls back
+            self._database.execute("BEGIN")
+            self._database.executemany("INSERT INTO repairs (at_s, finding) VALUES (?, ?)", rows)
+            self._database.execute(
+                "DELETE FROM repairs WHERE id <= (SELECT max(id) FROM repairs) - ?", (KEPT_ROWS,)
+            )
 
     def _since(self, at_s: float) -> RepairHistory:
         assert self._database is not None
