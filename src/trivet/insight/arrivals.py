@@ -42,8 +42,8 @@ class Arrivals:
         """Hours since 1970 on the log's own wall clock, one a row."""
         return ((self.t + self.offset_s) // HOUR_S).astype(np.int64)
 
-    def select(self, rows: Ints | NDArray[np.bool_]) -> "Arrivals":
-        """Return only `rows` (a mask or indexes in time order); the name lists are shared."""
+    def select(self, rows: Ints | NDArray[np.bool_] | slice) -> "Arrivals":
+        """Return only `rows` (a mask, a slice or indexes in time order); the name lists are shared."""
         return replace(
             self,
             t=self.t[rows],

@@ -15,7 +15,7 @@ _THREADS = 2
 #: blocks being read or waiting for a thread
 _BLOCKS_AHEAD = 4
 #: enough that handing on costs little beside reading
-_MOST_ROUND_BYTES = 192 << 20
+_MOST_ROUND_BYTES = 256 << 20
 
 
 class _Pool:
