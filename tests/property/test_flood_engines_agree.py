@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from trivet.insight.arrivals import ArrivalBuilder
+from trivet.insight.arrival_builder import COLUMNS, ArrivalBuilder
 from trivet.monitor.flood_reading import Reading, read_files
 
 REQUESTS = [
@@ -36,7 +36,13 @@ def rows(path: Path, engine: str, pair_by: str) -> tuple[list[tuple[object, ...]
     reading = read_files(
         [(str(path), "shown")], builder, pair_by=pair_by, format_name="combined", engine=engine
     )
-    return list(builder.rows()), reading
+    table = builder.table()
+    found = zip(*(table.columns[name].tolist() for name in COLUMNS), strict=True)
+    named = [
+        (table.ips[ip], table.urls[url], t, offset_s, table.files[file], line)
+        for t, offset_s, ip, url, file, line in found
+    ]
+    return named, reading
 
 
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -1,14 +1,15 @@
-"""Requests out of a block of log lines by the compiled kernel: the same rows as line by line, much sooner.
+"""Requests out of blocks of log lines by the compiled kernel: the same rows as line by line, much sooner.
 
-Rule: a block stands alone: it brings its own distinct names, and whoever collects blocks joins them.
+Rule: one scan a thread, and it runs without the GIL; who owns the scans joins what they read.
+Rule: it stops before a batch of lines for which a table has no room, and goes on there when it has.
 """
 
 from typing import Any
 
 import numpy as np
 
-from trivet.insight.arrivals import Batch
-from trivet.insight.logs.kernel_bytes import compiled, find_byte, hash_bytes
+from trivet.insight.arrival_builder import Batch
+from trivet.insight.logs.kernel_bytes import compiled, find_byte
 from trivet.insight.logs.kernel_lines import (
     IP,
     IP_END,
@@ -20,64 +21,172 @@ from trivet.insight.logs.kernel_lines import (
     parse_line,
     two,
 )
-from trivet.insight.logs.kernel_tables import COUNT, LENGTH, OFFSET, Strings, find_or_add, new_strings
+from trivet.insight.logs.kernel_tables import (
+    ARENA_USED,
+    COUNT,
+    LENGTH,
+    OFFSET,
+    Strings,
+    find_or_add_all,
+    grown_strings,
+    new_strings,
+)
 
-#: columns of the rows that the scan gives out
-ROW_IP, ROW_URL, ROW_TIME, ROW_ZONE, ROW_LINE = range(5)
-_ROW = 5
+#: no record is shorter: `a b c [03/Jun/2024:00:00:00 +0000] "" 200 -`
+SHORTEST_RECORD = 43
+#: lines looked up together
+BATCH = 64
+# what a scan counts
+ROWS, LINES = range(2)
 #: the zone's sign stands this far before the request: `+0200] "`
 _ZONE_BEFORE_REQUEST = 8
 _MINUS = 45
+_FIRST_STRINGS = 1 << 14
 _SEED = np.uint64(hash(b"trivet floods") & 0xFFFFFFFFFFFFFFFF)
 
 
 @compiled
-def scan_arrivals(data: Any, dialect: Any, ips: Any, urls: Any, seed: Any, rows: Any) -> tuple[int, int]:
-    """Put the requests of the block `data` into `rows`; return (how many, lines seen).
+def _room(tables: Any) -> tuple[int, int]:
+    """Return how many strings, and of how many bytes together, both tables have room for."""
+    count, size = 1 << 62, 1 << 62
+    for table in tables:
+        count = min(count, len(table[1]) - table[4][COUNT])
+        size = min(size, len(table[3]) - table[4][ARENA_USED])
+    return count, size
 
-    `rows`, `ips` and `urls` have room for every line of the block.
+
+@compiled
+def scan_arrivals(
+    data: Any, start: int, dialect: Any, tables: Any, columns: Any, counts: Any, seed: Any
+) -> int:
+    """Put the requests of the lines of `data` from `start` into `columns`; return where it stopped.
+
+    That is the end, or the beginning of a line for which `tables` (addresses, URLs) have no room.
     """
+    times, offsets, ips, urls, numbers = columns
     parts = np.zeros(PARTS, np.int64)
-    place, lines, count, end = 0, 0, 0, len(data)
+    starts, ends = np.zeros((2, BATCH), np.int64), np.zeros((2, BATCH), np.int64)
+    hashes, ids = np.zeros(BATCH, np.uint64), np.zeros((2, BATCH), np.int64)
+    place, end = start, len(data)
     while place < end:
-        newline = find_byte(data, place, end, 10)
-        lines += 1
-        if parse_line(data, place, newline, dialect, parts):
-            zone = parts[REQUEST] - _ZONE_BEFORE_REQUEST
-            offset = two(data, zone + 1) * 3600 + two(data, zone + 3) * 60
-            ip = hash_bytes(data, parts[IP], parts[IP_END], seed)
-            url = hash_bytes(data, parts[TARGET], parts[TARGET_END], seed)
-            rows[count, ROW_IP] = find_or_add(ips, data, parts[IP], parts[IP_END], ip)
-            rows[count, ROW_URL] = find_or_add(urls, data, parts[TARGET], parts[TARGET_END], url)
-            rows[count, ROW_TIME] = parts[TIME]
-            rows[count, ROW_ZONE] = -offset if data[zone] == _MINUS else offset
-            rows[count, ROW_LINE] = lines
-            count += 1
-        place = newline + 1
-    return count, lines
+        string_room, byte_room = _room(tables)
+        if string_room < BATCH:
+            return place
+        first, count, lines = counts[ROWS], 0, 0
+        while place < end and lines < BATCH:
+            newline = find_byte(data, place, end, 10)
+            byte_room -= newline - place
+            if byte_room < 0:
+                break
+            lines += 1
+            if parse_line(data, place, newline, dialect, parts):
+                zone = parts[REQUEST] - _ZONE_BEFORE_REQUEST
+                offset = two(data, zone + 1) * 3600 + two(data, zone + 3) * 60
+                starts[0, count], ends[0, count] = parts[IP], parts[IP_END]
+                starts[1, count], ends[1, count] = parts[TARGET], parts[TARGET_END]
+                times[first + count] = parts[TIME]
+                offsets[first + count] = -offset if data[zone] == _MINUS else offset
+                numbers[first + count] = counts[LINES] + lines
+                count += 1
+            place = newline + 1
+        find_or_add_all(tables[0], data, starts[0], ends[0], count, seed, hashes, ids[0])
+        find_or_add_all(tables[1], data, starts[1], ends[1], count, seed, hashes, ids[1])
+        for k in range(count):
+            ips[first + k], urls[first + k] = ids[0, k], ids[1, k]
+        counts[ROWS] += count
+        counts[LINES] += lines
+        if lines == 0:
+            return place
+    return place
 
 
-def read_block(block: bytes, dialect: int) -> tuple[Batch, int]:
-    """Return the requests of a `block` of lines in `dialect`, their lines counted from 1, and its lines."""
-    data = np.frombuffer(block, np.uint8)
-    most = block.count(b"\n") + 1
-    rows = np.empty((most, _ROW), np.int64)
-    ips, urls = new_strings(most, len(block)), new_strings(most, len(block))
-    count, lines = scan_arrivals(data, dialect, ips, urls, _SEED, rows)
-    kept = rows[:count]
-    return Batch(
-        ips=names_of(ips),
-        urls=names_of(urls),
-        t=kept[:, ROW_TIME].astype(np.float64),
-        offset_s=kept[:, ROW_ZONE],
-        ip=kept[:, ROW_IP],
-        url=kept[:, ROW_URL],
-        line=kept[:, ROW_LINE],
-    ), lines
+class ArrivalScan:
+    """Reads up to `most_bytes` of blocks in one thread; `joined` gives out what scans have read."""
+
+    def __init__(self, most_bytes: int) -> None:
+        rows = most_bytes // SHORTEST_RECORD + 1
+        # memory that no row was written to is not taken from the machine
+        self.columns: tuple[Any, ...] = (
+            np.empty(rows, np.float64), np.empty(rows, np.int32), np.empty(rows, np.int32),
+            np.empty(rows, np.int32), np.empty(rows, np.int64),
+        )  # fmt: skip
+        self.tables = self._new_tables()
+        self.counts = np.zeros(2, np.int64)
+        #: of each block: its number, its rows in `columns`, its lines
+        self.blocks: list[tuple[int, slice, int]] = []
+
+    @staticmethod
+    def _new_tables() -> tuple[Strings, Strings]:
+        arena_bytes = 32 * _FIRST_STRINGS
+        return new_strings(_FIRST_STRINGS, arena_bytes), new_strings(_FIRST_STRINGS, arena_bytes)
+
+    def feed(self, number: int, block: bytes, dialect: int) -> None:
+        """Read the `block` of lines in `dialect` that has this `number` in its file."""
+        data = np.frombuffer(block, np.uint8)
+        first = int(self.counts[ROWS])
+        self.counts[LINES] = 0
+        place = 0
+        while True:
+            place = scan_arrivals(data, place, dialect, self.tables, self.columns, self.counts, _SEED)
+            if place >= len(data):
+                break
+            self._make_room(len(data) - place)
+        self.blocks.append((number, slice(first, int(self.counts[ROWS])), int(self.counts[LINES])))
+
+    def _make_room(self, block_left: int) -> None:
+        """Grow the tables that are full; `block_left` bytes are still to be read."""
+        tables = []
+        for table in self.tables:
+            count, capacity = int(table.state[COUNT]), len(table.hashes)
+            used, size = int(table.state[ARENA_USED]), len(table.arena)
+            if capacity - count < BATCH:
+                capacity *= 2
+            if size - used < max(size // 8, 1 << 16):
+                size = max(2 * size, used + min(block_left, 1 << 22))
+            tables.append(grown_strings(table, capacity, size))
+        if all(len(new.arena) == len(old.arena) and len(new.hashes) == len(old.hashes)
+               for new, old in zip(tables, self.tables, strict=True)):  # fmt: skip
+            # one line is longer than all the room that is left
+            tables = [
+                grown_strings(table, len(table.hashes), int(table.state[ARENA_USED]) + block_left)
+                for table in self.tables
+            ]
+        self.tables = (tables[0], tables[1])
+
+    def clear(self) -> None:
+        """Forget what was read."""
+        self.tables = self._new_tables()
+        self.counts[ROWS] = 0
+        self.blocks.clear()
+
+
+def joined(scans: list[ArrivalScan], first_line: int) -> tuple[Batch, int]:
+    """Return what `scans` read, in the file's order, as one batch, and how many lines that was.
+
+    Lines are counted from `first_line`. The scans are cleared.
+    """
+    ips: list[bytes] = []
+    urls: list[bytes] = []
+    pieces = []
+    for scan in scans:
+        pieces += [(number, rows, lines, scan, len(ips), len(urls)) for number, rows, lines in scan.blocks]
+        ips += names_of(scan.tables[0])
+        urls += names_of(scan.tables[1])
+    pieces.sort(key=lambda piece: piece[0])
+    columns: list[list[Any]] = [[], [], [], [], []]
+    line = first_line - 1
+    for _, rows, lines, scan, ip_base, url_base in pieces:
+        for taken, column, base in zip(columns, scan.columns, (0, 0, ip_base, url_base, line), strict=True):
+            taken.append(column[rows] + base if base else column[rows].copy())
+        line += lines
+    for scan in scans:
+        scan.clear()
+    t, offset_s, ip, url, number = (np.concatenate(taken) for taken in columns)
+    return Batch(ips, urls, t, offset_s, ip, url, number), line - first_line + 1
 
 
 def names_of(table: Strings) -> list[bytes]:
     """Return the strings of `table` in the order of their ids."""
-    arena = table.arena.tobytes()
+    arena = table.arena[: table.state[ARENA_USED]].tobytes()
     figures = table.figures[: table.state[COUNT]]
     return [arena[at : at + size] for at, size in figures[:, [OFFSET, LENGTH]].tolist()]

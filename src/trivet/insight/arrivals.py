@@ -5,8 +5,6 @@ Rule: names are text as reports show it (`escape`), made once for each distinct 
 Rule: hours are labelled as the log writes them (wall clock of its own zone), intervals use true time.
 """
 
-from array import array
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -14,18 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivet.wire.access_log import escape
-
 HOUR_S = 3600
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
-
-#: a rough price of one distinct string in an interning table: the text, its object and its dict slot
-STRING_BYTES = 150
-#: the builder's columns beside `t` and their array type codes
-COLUMN_TYPES = {"offset_s": "i", "ip": "i", "url": "i", "file": "i", "line": "q"}
-#: what one row costs while it is collected and sorted
-ROW_BYTES = 2 * (8 + 4 * 4 + 8)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +42,8 @@ class Arrivals:
         """Hours since 1970 on the log's own wall clock, one a row."""
         return ((self.t + self.offset_s) // HOUR_S).astype(np.int64)
 
-    def select(self, rows: Ints | NDArray[np.bool_]) -> "Arrivals":
-        """Return only `rows` (a mask or indexes in time order); the name lists are shared."""
+    def select(self, rows: Ints | NDArray[np.bool_] | slice) -> "Arrivals":
+        """Return only `rows` (a mask, a slice or indexes in time order); the name lists are shared."""
         return replace(
             self,
             t=self.t[rows],
@@ -77,104 +66,6 @@ class Arrivals:
         names: dict[str, int] = {}
         moved = np.array([names.setdefault(name, len(names)) for name in urls], dtype=np.int64)
         return replace(self, url=moved[self.url] if len(self) else self.url, urls=list(names))
-
-
-@dataclass(frozen=True, slots=True)
-class Batch:
-    """Requests of one stretch of a log, in its order, as columns with their own lists of distinct names."""
-
-    ips: list[bytes]
-    urls: list[bytes]
-    t: Floats
-    offset_s: Ints
-    ip: Ints
-    url: Ints
-    line: Ints
-
-    def rows(self) -> Iterator[tuple[bytes, bytes, float, int, int]]:
-        """Yield (ip, url, t, offset_s, line) of each request."""
-        columns = (self.ip, self.url, self.t, self.offset_s, self.line)
-        for ip, url, t, offset_s, line in zip(*(column.tolist() for column in columns), strict=True):
-            yield self.ips[ip], self.urls[url], t, offset_s, line
-
-
-class ArrivalBuilder:
-    """Collects rows, one at a time or in batches, interning names; `build` sorts them by time."""
-
-    def __init__(self) -> None:
-        self._t = array("d")
-        self._columns = {name: array(code) for name, code in COLUMN_TYPES.items()}
-        self._ips: dict[bytes, int] = {}
-        self._urls: dict[bytes, int] = {}
-        self._files: dict[str, int] = {}
-        self._name_bytes = 0
-
-    def add(self, ip: bytes, url: bytes, t: float, offset_s: int, file: str, line: int) -> None:
-        """Take in one request of client `ip` for `url` at true time `t`, written in `file` as `line`."""
-        ips, urls = len(self._ips), len(self._urls)
-        columns = self._columns
-        columns["ip"].append(self._ips.setdefault(ip, ips))
-        columns["url"].append(self._urls.setdefault(url, urls))
-        columns["file"].append(self._files.setdefault(file, len(self._files)))
-        columns["offset_s"].append(offset_s)
-        columns["line"].append(line)
-        self._t.append(t)
-        if len(self._ips) > ips:
-            self._name_bytes += STRING_BYTES + len(ip)
-        if len(self._urls) > urls:
-            self._name_bytes += STRING_BYTES + len(url)
-
-    def add_batch(self, batch: Batch, file: str) -> None:
-        """Take in all requests of `batch`, which stand in `file`."""
-        ips, self._name_bytes = interned(self._ips, batch.ips, self._name_bytes)
-        urls, self._name_bytes = interned(self._urls, batch.urls, self._name_bytes)
-        number = self._files.setdefault(file, len(self._files))
-        self._t.frombytes(batch.t.tobytes())
-        for name, values in (
-            ("ip", ips[batch.ip]),
-            ("url", urls[batch.url]),
-            ("file", np.full(len(batch.t), number)),
-            ("offset_s", batch.offset_s),
-            ("line", batch.line),
-        ):
-            self._columns[name].frombytes(values.astype(COLUMN_TYPES[name]).tobytes())
-
-    def __len__(self) -> int:
-        return len(self._t)
-
-    @property
-    def size_bytes(self) -> int:
-        """About what the rows and names held so far cost in memory."""
-        return self._name_bytes + ROW_BYTES * len(self._t)
-
-    def rows(self) -> Iterator[tuple[bytes, bytes, float, int, str, int]]:
-        """Yield the rows as they were added."""
-        ips, urls, files = list(self._ips), list(self._urls), list(self._files)
-        columns = self._columns
-        for k, t in enumerate(self._t):
-            ip, url, file = ips[columns["ip"][k]], urls[columns["url"][k]], files[columns["file"][k]]
-            yield ip, url, t, columns["offset_s"][k], file, columns["line"][k]
-
-    def build(self) -> Arrivals:
-        """Return the rows in order of time; rows of the same second keep the log's order."""
-        t = np.array(self._t, dtype=np.float64)
-        order = np.argsort(t, kind="stable")
-        columns = {name: np.array(values)[order] for name, values in self._columns.items()}
-        return Arrivals(
-            t=t[order],
-            **columns,
-            ips=[escape(ip) for ip in self._ips],
-            urls=[escape(url) for url in self._urls],
-            files=list(self._files),
-        )
-
-
-def interned(table: dict[bytes, int], names: list[bytes], size_bytes: int) -> tuple[Ints, int]:
-    """Return the ids in `table` of `names`, adding new ones, and `size_bytes` with what those cost."""
-    known = len(table)
-    ids = np.array([table.setdefault(name, len(table)) for name in names], dtype=np.int64)
-    new = [name for name, k in zip(names, ids.tolist(), strict=True) if k >= known]
-    return ids, size_bytes + STRING_BYTES * len(new) + sum(map(len, new))
 
 
 def concatenate(a: Arrivals, b: Arrivals) -> Arrivals:

@@ -6,13 +6,13 @@ Rule: two scales: windows of 2 hours every hour for beats up to 10 minutes, of a
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from trivet.insight.arrivals import HOUR_S, Arrivals, Ints
 from trivet.insight.lockstep import MIN_DEVICES, SAME_PERIOD, Fleet, Series, find_fleets
-from trivet.insight.periods import STEPS_A_PERIOD, stamp_step_s
+from trivet.insight.periods import STEPS_A_PERIOD, gap_figures, stamp_step_s
 
 #: (window, step, shortest beat) in seconds; the day scale leaves the fast beats to the other
 SCALES = ((7_200, 3_600, 0), (86_400, 43_200, 600))
@@ -50,24 +50,49 @@ def windows(first: float, last: float, length_s: float, step_s: float) -> Iterat
             return
 
 
-def series_by_url(window: Arrivals) -> Iterator[tuple[int, list[Series]]]:
-    """Yield each URL that enough clients ask for often enough, with those clients' series."""
-    key = window.url.astype(np.int64) * len(window.ips) + window.ip
+def grouped(key: Ints) -> tuple[Ints, Ints, Ints]:
+    """Return (rows ordered by `key` and, alike, by place; where each group starts; its size)."""
     order = np.argsort(key, kind="stable")
     ordered = key[order]
     starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    counts = np.diff(np.append(starts, len(ordered)))
+    return order, starts, np.diff(np.append(starts, len(ordered)))
+
+
+def candidates(arrivals: Arrivals) -> Ints:
+    """Return the rows of pairs that ask often enough, at URLs that enough clients ask for."""
+    clients = len(arrivals.ips)
+    key = arrivals.url.astype(np.int64) * clients + arrivals.ip
+    order, starts, counts = grouped(key)
+    often = counts >= FEWEST_ARRIVALS
+    asking = np.bincount(key[order[starts[often]]] // clients, minlength=len(arrivals.urls))
+    rows = np.repeat(often, counts) & (asking >= MIN_DEVICES)[arrivals.url[order]]
+    return np.sort(order[rows])
+
+
+def series_by_url(window: Arrivals) -> Iterator[tuple[int, list[Series]]]:
+    """Yield each URL that enough clients ask for often enough, with those clients' series."""
+    if not len(window):
+        return
+    order, starts, counts = grouped(window.url.astype(np.int64) * len(window.ips) + window.ip)
     wanted = counts >= FEWEST_ARRIVALS
     starts, counts = starts[wanted], counts[wanted]
     if not len(starts):
         return
-    urls = ordered[starts] // len(window.ips)
+    t, ips, urls = window.t[order], window.ip[order[starts]].tolist(), window.url[order[starts]]
+    gaps = gap_figures(t, starts, counts)
+    middles, promising = gaps.middle.tolist(), gaps.promising.tolist()
     cuts = np.flatnonzero(np.concatenate([[True], urls[1:] != urls[:-1]]))
-    for begin, end in zip(cuts, np.append(cuts[1:], len(urls)), strict=True):
+    bounds = list(zip(starts.tolist(), (starts + counts).tolist(), strict=True))
+    for begin, end in zip(cuts.tolist(), [*cuts[1:].tolist(), len(urls)], strict=True):
         if end - begin < MIN_DEVICES:
             continue
-        rows = [order[starts[k] : starts[k] + counts[k]] for k in range(begin, end)]
-        yield int(urls[begin]), [Series(int(window.ip[r[0]]), window.t[r], r) for r in rows]
+        yield (
+            int(urls[begin]),
+            [
+                Series(ips[k], t[slice(*bounds[k])], order[slice(*bounds[k])], middles[k], promising[k])
+                for k in range(begin, end)
+            ],
+        )
 
 
 def find_lockstep(arrivals: Arrivals) -> list[LockstepFinding]:
@@ -76,15 +101,20 @@ def find_lockstep(arrivals: Arrivals) -> list[LockstepFinding]:
         return []
     tracks: list[Track] = []
     step = stamp_step_s(arrivals.t)
-    start_hour = float(arrivals.t[0]) // HOUR_S * HOUR_S
+    start_hour, last = float(arrivals.t[0]) // HOUR_S * HOUR_S, float(arrivals.t[-1])
+    kept = candidates(arrivals)
+    asking = arrivals.select(kept)
     for length, every, shortest in SCALES:
-        for start, end in windows(start_hour, float(arrivals.t[-1]), length, every):
-            low, high = np.searchsorted(arrivals.t, (start, end))
-            window = arrivals.select(np.arange(low, high))
-            for url, series in series_by_url(window):
+        for start, end in windows(start_hour, last, length, every):
+            low, high = np.searchsorted(asking.t, (start, end))
+            for url, series in series_by_url(asking.select(slice(low, high))):
                 for fleet in find_fleets(url, series, length, max(shortest, step * STEPS_A_PERIOD)):
                     follow(tracks, fleet, int(low))
-    return sorted((track.finding(arrivals) for track in tracks), key=lambda found: found.since)
+    findings = [track.finding(asking) for track in tracks]
+    return sorted(
+        (replace(found, rows=kept[found.rows]) for found in findings),
+        key=lambda found: (found.since, found.url, found.period_s),
+    )
 
 
 @dataclass(slots=True)

@@ -55,7 +55,7 @@ def analyse(arrivals: Arrivals, now: float) -> FloodReport:
     """Return the report on a log held in memory; `now` (epoch seconds) ends the hours shown."""
     if not len(arrivals):
         return FloodReport()
-    time = log_time(tick_counts(arrivals), now)
+    time = log_time(tick_counts(arrivals.t, arrivals.offset_s), now)
     return analyse_parts([arrivals], [arrivals], time)
 
 
@@ -84,7 +84,7 @@ def analyse_parts(by_url: Iterable[Arrivals], by_ip: Iterable[Arrivals], time: L
         report.busiest = busiest(top, time.shown)
         believed = time.believed(top)
         tell(report, believed, "steady", find_steady(believed, time.hours, devices))
-    report.findings["lockstep"].sort(key=itemgetter("since"))
+    report.findings["lockstep"].sort(key=itemgetter("since", "url", "period_s"))
     for kind in ("storms", "pace"):
         report.findings[kind].sort(key=itemgetter("requests"), reverse=True)
     return report

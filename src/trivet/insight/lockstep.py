@@ -21,6 +21,7 @@ from trivet.insight.periods import (
     frequencies,
     middle,
     peak,
+    turns,
     wheel,
 )
 from trivet.insight.poisson import densest_arc, resultant
@@ -36,17 +37,24 @@ POOLED_Z = 30.0
 POOLED_PHASE_Z = 10.0
 POOLED_ARRIVALS = 6
 STRETCH_CYCLES = 200
+#: of the table of all arrivals by all frequencies; beyond that devices are summed one by one
+MOST_CELLS = 1 << 20
 #: a device joins a found fleet when its phase agrees at this share of what a member shows on average
 JOIN_SHARE = 0.4
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """All arrivals of one client at one URL inside a window (`rows` index the window's table)."""
+    """All arrivals of one client at one URL inside a window (`rows` index the window's table).
+
+    `gap_s` is the middle of its gaps; where a beat is not `promising` there is none.
+    """
 
     ip: int
     t: Floats
     rows: Ints
+    gap_s: float
+    promising: bool
 
     def within(self, start: float, end: float) -> Floats:
         """Return the arrivals in [`start`, `end`)."""
@@ -66,7 +74,8 @@ class Fleet:
 
 def find_fleets(url: int, series: Sequence[Series], span_s: float, shortest_s: float) -> list[Fleet]:
     """Return the fleets among the clients of one `url` in a window of `span_s`; beats from `shortest_s`."""
-    beats = [(s, beat) for s in series if (beat := find_beat(s.t, shortest_s)) and beat.steady]
+    looked_at = (s for s in series if s.promising)
+    beats = [(s, beat) for s in looked_at if (beat := find_beat(s.t, shortest_s)) and beat.steady]
     fleets: list[Fleet] = []
     for group, period in groups_by_period(beats):
         fleets += fleets_of_one_period(url, group, period, series)
@@ -88,7 +97,12 @@ def groups_by_period(beats: Sequence[tuple[Series, Beat]]) -> Iterator[tuple[lis
 
 def device_sums(times: Sequence[Floats], trials: Floats, origin: float) -> NDArray[np.complex128]:
     """Return each device's sum of exp(2 pi i (t - origin) f): a row a device, a column a frequency."""
-    return np.array([wheel(t - origin, trials) for t in times])
+    sizes = [len(t) for t in times]
+    if len(trials) * sum(sizes) > MOST_CELLS:
+        return np.array([wheel(t - origin, trials) for t in times])
+    sums = np.add.reduceat(turns(np.concatenate(times) - origin, trials), np.cumsum([0, *sizes[:-1]]), axis=1)
+    transposed: NDArray[np.complex128] = sums.T
+    return transposed
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,13 +155,13 @@ def fleets_of_one_period(
 
 def pooled_fleet(url: int, series: Sequence[Series], span_s: float, shortest_s: float) -> list[Fleet]:
     """Look for one fleet in the sum of all devices' beats, where each beat alone is too weak."""
-    polls = [(s, middle(np.sort(np.diff(s.t)))) for s in series if len(s.t) >= POOLED_ARRIVALS]
+    polls = [s for s in series if len(s.t) >= POOLED_ARRIVALS]
     if len(polls) < MIN_DEVICES:
         return []
-    proposed = middle(np.sort([gap for _, gap in polls]))
+    proposed = middle(np.sort([s.gap_s for s in polls]))
     if proposed < shortest_s or proposed * MIN_CYCLES > span_s:
         return []
-    stretch = beatings([s for s, gap in polls if 0.6 < gap / proposed < 1.6], proposed)
+    stretch = beatings([s for s in polls if 0.6 < s.gap_s / proposed < 1.6], proposed)
     if len(stretch.devices) < MIN_DEVICES:
         return []
     trials = frequencies(proposed, min(span_s, stretch.end - stretch.start), slack=0.15)

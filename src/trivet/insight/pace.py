@@ -5,6 +5,7 @@ Rule: a rise of the whole site excuses a client or a URL; it never accuses one.
 Rule: a client without a past is measured by the other clients, a URL without a past is new.
 """
 
+from bisect import insort
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -89,9 +90,13 @@ def bin_name(bin_s: int) -> str:
     return "an hour" if bin_s == HOUR_S else f"in {bin_s // 60} minutes"
 
 
-def table_by(items: Ints, bins: Ints, bin_count: int, floor: int) -> Iterator[tuple[int, Ints]]:
-    """Yield (item, its requests in every bin) for items with at least `floor` requests in one bin."""
-    cells, counts = np.unique(items.astype(np.int64) * bin_count + bins, return_counts=True)
+def counted_cells(items: Ints, bins: Ints, bin_count: int) -> tuple[Ints, Ints]:
+    """Return the cells item * `bin_count` + bin that had requests, ascending, and how many each."""
+    return np.unique(items.astype(np.int64) * bin_count + bins, return_counts=True)
+
+
+def table_by(cells: Ints, counts: Ints, bin_count: int, floor: int) -> Iterator[tuple[int, Ints]]:
+    """Yield (item, its requests in every bin) for items with at least `floor` requests in one cell."""
     for item in np.unique(cells[counts >= floor] // bin_count):
         low, high = np.searchsorted(cells, (item * bin_count, (item + 1) * bin_count))
         row = np.zeros(bin_count, dtype=np.int64)
@@ -109,16 +114,26 @@ def outbreak(
     others = total - row
     above: list[int] = []
     best = Outbreak(item, row[:0], 0.0, 0, 0.0)
-    for k in np.flatnonzero(row >= floor):
-        past = [j for j in range(k) if j not in above and (row[j] or not active_only)]
-        if len(past) < MIN_PAST_BINS:
-            continue
-        z, usual = robust_z(int(row[k]), row[past], others[past], int(others[k]))
-        if z > MIN_Z and row[k] > ratio * usual:
-            above.append(int(k))
-            if row[k] > best.peak:
-                best = Outbreak(item, row[:0], usual, int(row[k]), z)
+    past: list[int] = []
+    ordered: list[int] = []
+    for k, value in enumerate(row.tolist()):
+        if value >= floor and len(past) >= MIN_PAST_BINS and may_be_out(value, ordered, ratio):
+            z, usual = robust_z(value, row[past], others[past], int(others[k]))
+            if z > MIN_Z and value > ratio * usual:
+                above.append(k)
+                if value > best.peak:
+                    best = Outbreak(item, row[:0], usual, value, z)
+                continue
+        if value or not active_only:
+            past.append(k)
+            insort(ordered, value)
     return Outbreak(item, np.array(above), best.usual, best.peak, best.z) if above else None
+
+
+def may_be_out(value: int, ordered: list[int], ratio: float) -> bool:
+    """Say whether `value` could be judged out by its `ordered` past if that had no spread and no rise."""
+    low = ordered[(len(ordered) - 1) // 2]
+    return value > ratio * low and value - low > MIN_Z * max(low**0.5, 1.0)
 
 
 def robust_z(value: int, past: Ints, others_past: Ints, others_now: int) -> tuple[float, float]:
@@ -138,10 +153,10 @@ def find_pace_changes(arrivals: Arrivals, time: LogTime, except_ips: set[str]) -
     if not len(arrivals):
         return []
     numbers, total = time.bins(arrivals.t), time.totals
-    _, everyone = np.unique(arrivals.ip.astype(np.int64) * len(total) + numbers, return_counts=True)
+    cells, everyone = counted_cells(arrivals.ip, numbers, len(total))
     newcomer_floor = max(NEWCOMER_REQUESTS, NEWCOMER_RATIO * float(np.percentile(everyone, 99)))
     findings = []
-    for ip, row in table_by(arrivals.ip, numbers, len(total), MIN_CLIENT_REQUESTS):
+    for ip, row in table_by(cells, everyone, len(total), MIN_CLIENT_REQUESTS):
         if arrivals.ips[ip] in except_ips:
             continue
         found = outbreak(ip, row, total, MIN_CLIENT_REQUESTS, MIN_RATIO, active_only=True)
@@ -167,7 +182,8 @@ def find_storms(arrivals: Arrivals, time: LogTime, except_urls: set[str]) -> lis
         return []
     numbers, total = time.bins(arrivals.t), time.totals
     findings = []
-    for url, row in table_by(arrivals.url, numbers, len(total), MIN_URL_REQUESTS):
+    cells, counts = counted_cells(arrivals.url, numbers, len(total))
+    for url, row in table_by(cells, counts, len(total), MIN_URL_REQUESTS):
         if arrivals.urls[url] in except_urls:
             continue
         found = outbreak(url, row, total, MIN_URL_REQUESTS, MIN_URL_RATIO, active_only=False)

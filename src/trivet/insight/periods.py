@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trivet.insight.arrivals import Floats
+from trivet.insight.arrivals import Floats, Ints
 
 MIN_Z = 12.0
 MIN_Z_SHARE = 0.6
@@ -58,16 +58,22 @@ def frequencies(period_s: float, span_s: float, slack: float) -> Floats:
 
 
 def wheel(t: Floats, trials: Floats) -> NDArray[np.complex128]:
-    """Return sum over arrivals of exp(2 pi i t f), one for each of the equidistant frequencies `trials`.
+    """Return sum over arrivals of exp(2 pi i t f), one for each of the equidistant frequencies `trials`."""
+    sums: NDArray[np.complex128] = turns(t, trials).sum(axis=1)
+    return sums
+
+
+def turns(t: Floats, trials: Floats) -> NDArray[np.complex128]:
+    """Return exp(2 pi i t f): a row a frequency of the equidistant `trials`, a column an arrival.
 
     Each row is the row before, turned by one step: an exponential per arrival instead of one per cell.
     """
-    turns = np.empty((len(trials), len(t)), dtype=np.complex128)
-    turns[0] = np.exp(2j * np.pi * trials[0] * t)
+    cells = np.empty((len(trials), len(t)), dtype=np.complex128)
+    cells[0] = np.exp(2j * np.pi * trials[0] * t)
     if len(trials) > 1:
-        turns[1:] = np.exp(2j * np.pi * (trials[1] - trials[0]) * t)
-    sums: NDArray[np.complex128] = np.multiply.accumulate(turns, axis=0).sum(axis=1)
-    return sums
+        cells[1:] = np.exp(2j * np.pi * (trials[1] - trials[0]) * t)
+    turned: NDArray[np.complex128] = np.multiply.accumulate(cells, axis=0)
+    return turned
 
 
 def peak(trials: Floats, power: Floats) -> float:
@@ -102,6 +108,35 @@ def alike(ordered: Floats) -> bool:
     near = middle(ordered) * np.array([1 - NEAR_GAP, 1 + NEAR_GAP])
     low, high = np.searchsorted(ordered, near)
     return bool(high - low >= NEAR_SHARE * len(ordered))
+
+
+@dataclass(frozen=True, slots=True)
+class GapFigures:
+    """Of each of many series: the `middle` (upper median) of its gaps, and whether a beat is `promising`."""
+
+    middle: Floats
+    promising: NDArray[np.bool_]
+
+
+def gap_figures(t: Floats, starts: Ints, counts: Ints) -> GapFigures:
+    """Return the figures of the series t[start : start + count], each ascending and of 2 arrivals or more.
+
+    What is not promising has no beat: `find_beat` would look at it and say so, one series at a time.
+    """
+    sizes = counts - 1
+    ends = np.cumsum(sizes)
+    firsts = ends - sizes
+    owner = np.repeat(np.arange(len(sizes)), sizes)
+    place = np.arange(int(ends[-1])) - firsts[owner] + starts[owner]
+    gaps = t[place + 1] - t[place]
+    ordered = gaps[np.lexsort((gaps, owner))]
+    middle = ordered[firsts + sizes // 2]
+    near = (ordered >= middle[owner] * (1 - NEAR_GAP)) & (ordered < middle[owner] * (1 + NEAR_GAP))
+    crowded = np.add.reduceat(near, firsts, dtype=np.int64) >= NEAR_SHARE * sizes
+    bursts = middle < 0.5 * np.add.reduceat(ordered, firsts) / sizes
+    # of a longer series `find_beat` looks at the beginning only, whose gaps may be others
+    promising = (counts >= MIN_ARRIVALS) & (crowded | bursts | (counts > MOST_ARRIVALS))
+    return GapFigures(middle, promising)
 
 
 def find_beat(t: Floats, shortest_s: float) -> Beat | None:

@@ -6,73 +6,139 @@ counts and findings stay exact; only one part is in memory at a time.
 """
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from tempfile import TemporaryFile
+from typing import Any
 from zlib import crc32
 
+import numpy as np
+from numpy.typing import NDArray
+
 from trivet.errors import TrivetError
-from trivet.insight.arrivals import ArrivalBuilder, Arrivals
+from trivet.insight.arrival_builder import COLUMNS, ArrivalBuilder, Table
+from trivet.insight.arrivals import Arrivals
 
-PARTS = 64
-BUFFER_BYTES = 1 << 16
-_ROW = struct.Struct("<dqiHII")
+PARTS = 256
+#: rows, addresses and their bytes, URLs and their bytes
+_HEAD = struct.Struct("<5Q")
 
 
-class ArrivalSpill:
-    """Writes rows to PARTS files by URL path and as many by IP, in a `folder` that the caller removes."""
+def _path(url: bytes) -> bytes:
+    return url.partition(b"?")[0]
 
-    def __init__(self, folder: Path) -> None:
-        self._sets = {
-            name: [TemporaryFile(dir=folder, buffering=BUFFER_BYTES) for _ in range(PARTS)]  # noqa: SIM115
-            for name in ("url", "ip")
-        }
-        self._folder = folder
-        self._files: dict[str, int] = {}
-        self.rows = 0
 
-    def add(self, ip: bytes, url: bytes, t: float, offset_s: int, file: str, line: int) -> None:
-        """Take in one request."""
-        number = self._files.setdefault(file, len(self._files))
-        row = _ROW.pack(t, line, offset_s, number, len(ip), len(url)) + ip + url
-        try:
-            self._sets["url"][crc32(url.partition(b"?")[0]) % PARTS].write(row)
-            self._sets["ip"][crc32(ip) % PARTS].write(row)
-        except OSError as error:
-            raise self._no_room(error) from error
-        self.rows += 1
+def _whole(ip: bytes) -> bytes:
+    return ip
 
-    def _no_room(self, error: OSError) -> TrivetError:
-        return TrivetError(
-            f"temporary files in {self._folder} can't grow ({error.strerror}); "
-            "give more --memory-mb, or point TMPDIR to a disk with room"
-        )
 
-    def by_url(self) -> Iterator[Arrivals]:
-        """Yield the parts cut by URL path."""
-        return self._parts("url")
+class _PartFile:
+    """One file of chunks, each a stretch of rows of one part with the names they use."""
 
-    def by_ip(self) -> Iterator[Arrivals]:
-        """Yield the parts cut by IP."""
-        return self._parts("ip")
+    def __init__(self, folder: Path, column: str, name_of: Callable[[bytes], bytes]) -> None:
+        self._file = TemporaryFile(dir=folder, buffering=1 << 20)  # noqa: SIM115
+        self._column = column
+        self._name_of = name_of
+        self._places: list[list[int]] = [[] for _ in range(PARTS)]
+        self._size = 0
 
-    def _parts(self, name: str) -> Iterator[Arrivals]:
-        files = list(self._files)
-        for part in self._sets[name]:
-            try:
-                part.seek(0)  # writes what is still buffered
-            except OSError as error:
-                raise self._no_room(error) from error
+    def write(self, table: Table) -> None:
+        """Append the rows of `table`, cut by the part that its names put them in."""
+        names = table.ips if self._column == "ip" else table.urls
+        part_of = np.array([crc32(self._name_of(name)) % PARTS for name in names], np.int16)
+        part = part_of[table.columns[self._column]]
+        order = np.argsort(part, kind="stable")
+        bounds = np.searchsorted(part[order], np.arange(PARTS + 1))
+        for number, (low, high) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+            if low < high:
+                chunk = _chunk(table, order[low:high])
+                self._file.write(chunk)
+                self._places[number].append(self._size)
+                self._size += len(chunk)
+
+    def parts(self, files: list[str]) -> Iterator[Arrivals]:
+        """Yield each part that has rows; `files` are the names of all files."""
+        self._file.flush()
+        for places in self._places:
             builder = ArrivalBuilder()
-            while head := part.read(_ROW.size):
-                t, line, offset_s, number, ip_size, url_size = _ROW.unpack(head)
-                names = part.read(ip_size + url_size)
-                builder.add(names[:ip_size], names[ip_size:], t, offset_s, files[number], line)
+            for place in places:
+                self._file.seek(place)
+                builder.add_table(self._read(files))
             if len(builder):
                 yield builder.build()
 
+    def _read(self, files: list[str]) -> Table:
+        rows, ips, ip_bytes, urls, url_bytes = _HEAD.unpack(self._file.read(_HEAD.size))
+        columns = {}
+        for name, code in COLUMNS.items():
+            dtype = np.dtype(code)
+            columns[name] = np.frombuffer(self._file.read(rows * dtype.itemsize), dtype)
+        return Table(columns, self._names(ips, ip_bytes), self._names(urls, url_bytes), files)
+
+    def _names(self, count: int, size_bytes: int) -> list[bytes]:
+        ends = np.cumsum(np.frombuffer(self._file.read(4 * count), np.uint32)).tolist()
+        text = self._file.read(size_bytes)
+        return [text[start:end] for start, end in zip([0, *ends], ends, strict=False)]
+
+    def close(self) -> None:
+        """Close the file, which removes it."""
+        self._file.close()
+
+
+def _chunk(table: Table, rows: NDArray[Any]) -> bytes:
+    """Return `rows` of `table` and the names they use as bytes."""
+    ips, ip = np.unique(table.columns["ip"][rows], return_inverse=True)
+    urls, url = np.unique(table.columns["url"][rows], return_inverse=True)
+    columns = {name: table.columns[name][rows] for name in COLUMNS} | {"ip": ip, "url": url}
+    ip_names = [table.ips[k] for k in ips.tolist()]
+    url_names = [table.urls[k] for k in urls.tolist()]
+    ip_text, url_text = b"".join(ip_names), b"".join(url_names)
+    return b"".join(
+        [
+            _HEAD.pack(len(rows), len(ips), len(ip_text), len(urls), len(url_text)),
+            *(columns[name].astype(code, copy=False).tobytes() for name, code in COLUMNS.items()),
+            np.array([len(name) for name in ip_names], np.uint32).tobytes(),
+            ip_text,
+            np.array([len(name) for name in url_names], np.uint32).tobytes(),
+            url_text,
+        ]
+    )
+
+
+class ArrivalSpill:
+    """Keeps rows in two files, by URL path and by IP, in a `folder` that the caller removes."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._by_url = _PartFile(folder, "url", _path)
+        self._by_ip = _PartFile(folder, "ip", _whole)
+        self._files: dict[str, int] = {}
+        self.rows = 0
+
+    def add(self, table: Table) -> None:
+        """Take in the rows of `table`; raises TrivetError when the disk is full."""
+        numbers = np.array([self._files.setdefault(name, len(self._files)) for name in table.files], np.int64)
+        columns = table.columns | {"file": numbers[table.columns["file"]]}
+        table = Table(columns, table.ips, table.urls, table.files)
+        try:
+            self._by_url.write(table)
+            self._by_ip.write(table)
+        except OSError as error:
+            raise TrivetError(
+                f"temporary files in {self._folder} can't grow ({error.strerror}); "
+                "give more --memory-mb, or point TMPDIR to a disk with room"
+            ) from error
+        self.rows += len(columns["t"])
+
+    def by_url(self) -> Iterator[Arrivals]:
+        """Yield the parts cut by URL path."""
+        return self._by_url.parts(list(self._files))
+
+    def by_ip(self) -> Iterator[Arrivals]:
+        """Yield the parts cut by IP."""
+        return self._by_ip.parts(list(self._files))
+
     def close(self) -> None:
         """Close the files."""
-        for parts in self._sets.values():
-            for part in parts:
-                part.close()
+        self._by_url.close()
+        self._by_ip.close()

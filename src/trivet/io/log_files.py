@@ -26,6 +26,7 @@ BLOCK_BYTES = 4 << 20
 STDIN = "-"
 _CUT_BYTES = 40
 _PIECE_BYTES = 128 << 10
+_PACKED_HEADS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _IsalError: Any = isal_zlib.error
 _DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, _IsalError)
 
@@ -172,6 +173,9 @@ def _unpacked(raw: BinaryIO) -> tuple[BinaryIO, str]:
     head = b""
     while len(head) < 6 and (part := raw.read(6 - len(head))):
         head += part
+    if not head.startswith(_PACKED_HEADS) and raw.seekable():
+        raw.seek(-len(head), 1)
+        return raw, "plain"
     stream = cast(BinaryIO, BufferedReader(_Prefixed(head, raw), 1 << 20))
     if head.startswith(b"\x1f\x8b"):
         return cast(BinaryIO, igzip.open(stream, "rb")), "gzip"  # type: ignore[no-untyped-call]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from trivet.insight.arrivals import ArrivalBuilder, Batch
+from trivet.insight.arrival_builder import ArrivalBuilder, Batch
 from trivet.insight.flood_report import FloodReport, analyse, analyse_parts
-from trivet.insight.log_time import TICK_S, log_time
+from trivet.insight.log_time import log_time, tick_counts
 from trivet.io.arrival_spill import ArrivalSpill
 
 #: rows between two looks at the memory in use
@@ -33,13 +33,9 @@ class Collector:
         """Take in one request; a stamp older than the one before is counted in `backwards`."""
         self.backwards += t < self._last
         self._last = t
-        if self._spill is not None:
-            self._spill.add(ip, url, t, offset_s, file, line)
-            self._ticks[int(t // TICK_S), offset_s] += 1
-            return
         self._builder.add(ip, url, t, offset_s, file, line)
         if len(self._builder) % CHECK_EVERY == 0 and self._builder.size_bytes > self._cap_bytes:
-            self._start_spilling()
+            self._to_disk()
 
     def add_batch(self, batch: Batch, file: str) -> None:
         """Take in the requests of `batch`, which stand in `file`."""
@@ -47,21 +43,18 @@ class Collector:
             return
         self.backwards += int((np.diff(batch.t, prepend=self._last) < 0).sum())
         self._last = float(batch.t[-1])
-        if self._spill is None:
-            self._builder.add_batch(batch, file)
-            if self._builder.size_bytes > self._cap_bytes:
-                self._start_spilling()
-            return
-        for ip, url, t, offset_s, line in batch.rows():
-            self._spill.add(ip, url, t, offset_s, file, line)
-            self._ticks[int(t // TICK_S), offset_s] += 1
+        self._builder.add_batch(batch, file)
+        if self._builder.size_bytes > self._cap_bytes:
+            self._to_disk()
 
-    def _start_spilling(self) -> None:
-        self._folder.mkdir(parents=True)
-        self._spill = ArrivalSpill(self._folder)
-        for row in self._builder.rows():
-            self._spill.add(*row)
-            self._ticks[int(row[2] // TICK_S), row[3]] += 1
+    def _to_disk(self) -> None:
+        """Move what memory holds to disk."""
+        if self._spill is None:
+            self._folder.mkdir(parents=True)
+            self._spill = ArrivalSpill(self._folder)
+        table = self._builder.table()
+        self._ticks.update(tick_counts(table.columns["t"], table.columns["offset_s"]))
+        self._spill.add(table)
         self._builder = ArrivalBuilder()
 
     @property
@@ -75,6 +68,7 @@ class Collector:
             arrivals = self._builder.build()
             self._builder = ArrivalBuilder()
             return analyse(arrivals, now)
+        self._to_disk()
         report = analyse_parts(self._spill.by_url(), self._spill.by_ip(), log_time(self._ticks, now))
         self._spill.close()
         return report

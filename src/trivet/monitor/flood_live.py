@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from trivet.errors import InputError
-from trivet.insight.arrivals import ArrivalBuilder, Arrivals, Batch
+from trivet.insight.arrival_builder import ArrivalBuilder, Batch
+from trivet.insight.arrivals import Arrivals
 from trivet.insight.flood import pairing
 from trivet.insight.flood_report import KINDS, analyse
 from trivet.insight.pair_table import PairTable

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from trivet.errors import InputError, NotFound
-from trivet.insight.arrivals import Batch
+from trivet.insight.arrival_builder import Batch
 from trivet.insight.flood import pairing
 from trivet.io.log_files import LogFile
 from trivet.wire.access_formats import LogFormat, detect_format, named_format
@@ -34,10 +34,11 @@ class Taker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """How a file is named in reports and what of a target counts as its URL."""
+    """How a file is named in reports, what of a target is its URL, how much is read in one round."""
 
     shown: str
     url_of: Callable[[bytes], bytes]
+    round_bytes: int
 
 
 @dataclass(slots=True)
@@ -70,6 +71,7 @@ def read_files(
     pair_by: str,
     format_name: str | None = None,
     engine: str = "auto",
+    memory_bytes: int = 512 << 20,
 ) -> Reading:
     """Read all files of one server into `taker`; `paths` are (path, name shown).
 
@@ -90,7 +92,7 @@ def read_files(
             by_kernel = wants_kernel(form, log.size_bytes, engine)
             reading.engines[shown] = "kernel" if by_kernel else "regex"
             read = read_blocks if by_kernel else read_lines
-            read(log, form, Source(shown, url_of), taker, reading)
+            read(log, form, Source(shown, url_of, memory_bytes // 2), taker, reading)
         except InputError as error:
             refused.append(error)
         finally:
@@ -129,15 +131,14 @@ def read_lines(log: LogFile, form: LogFormat, source: Source, taker: Taker, read
 
 
 def read_blocks(log: LogFile, form: LogFormat, source: Source, taker: Taker, reading: Reading) -> None:
-    """Do what `read_lines` does with the compiled kernel."""
-    from trivet.insight.arrival_kernel import read_block
+    """Do what `read_lines` does with the compiled kernel, in parallel."""
     from trivet.insight.logs.engine_kernel import DIALECTS
+    from trivet.monitor.flood_rounds import rounds
 
     number = 0
-    for block in log.blocks():
-        batch, lines = read_block(block, DIALECTS[form.name])
+    for batch, lines in rounds(log.blocks(), DIALECTS[form.name], source.round_bytes):
         urls = [source.url_of(url) for url in batch.urls]
-        taker.add_batch(replace(batch, urls=urls, line=batch.line + number), source.shown)
+        taker.add_batch(replace(batch, urls=urls), source.shown)
         number += lines
         reading.records += len(batch.t)
         reading.malformed += lines - len(batch.t)

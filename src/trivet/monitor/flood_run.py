@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.errors import InputError, NotFound, TrivetError
-from trivet.insight.arrivals import Batch
+from trivet.insight.arrival_builder import Batch
 from trivet.insight.flood_report import FloodReport
 from trivet.io.log_files import expand_paths
 from trivet.io.log_sources import LogSource, fetch_all
@@ -83,8 +83,9 @@ def run(plan: Plan, folder: Path) -> Outcome:
         try:
             paths = local_paths([(s, fetched.get(s)) for s in plan.sources if s.server == server])
             reading = read_files(
-                paths, taker, pair_by=plan.pair_by, format_name=plan.format_name, engine=plan.engine
-            )
+                paths, taker, pair_by=plan.pair_by, format_name=plan.format_name, engine=plan.engine,
+                memory_bytes=cap,
+            )  # fmt: skip
         except TrivetError as error:
             errors.append(error)
             outcome.failed[server] = str(error)

@@ -5,7 +5,7 @@ import pytest
 from made_arrivals import HOUR, START, crowd, fleet, poisson, table
 
 from trivet.errors import InputError
-from trivet.insight.arrivals import ArrivalBuilder
+from trivet.insight.arrival_builder import ArrivalBuilder
 from trivet.insight.flood import busiest, pairing, top_pairs
 from trivet.insight.flood_report import analyse
 from trivet.insight.log_time import log_time, tick_counts
@@ -54,7 +54,7 @@ def test_pairs_are_counted_and_ties_ordered_by_name() -> None:
 
 def test_hours_are_the_logs_own_and_the_silent_ones_are_shown() -> None:
     arrivals = table([(np.array([START + 0.0, START + 3 * HOUR]), "a", "/")], offset_s=-5 * HOUR)
-    found = busiest(arrivals, log_time(tick_counts(arrivals), LATE).shown)
+    found = busiest(arrivals, log_time(tick_counts(arrivals.t, arrivals.offset_s), LATE).shown)
     assert found is not None
     assert next(iter(found.hours)) == "2024-06-02T00"
     assert list(found.hours)[-1] == "2024-06-02T23"
@@ -63,7 +63,7 @@ def test_hours_are_the_logs_own_and_the_silent_ones_are_shown() -> None:
 
 def test_hours_after_now_are_not_called_silent() -> None:
     arrivals = table([(np.array([START + 9.5 * HOUR]), "a", "/")])
-    found = busiest(arrivals, log_time(tick_counts(arrivals), START + 11.2 * HOUR).shown)
+    found = busiest(arrivals, log_time(tick_counts(arrivals.t, arrivals.offset_s), START + 11.2 * HOUR).shown)
     assert found is not None
     assert list(found.hours)[-1] == "2024-06-03T11"
 

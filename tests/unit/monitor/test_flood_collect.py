@@ -36,7 +36,7 @@ def fill(collector: Collector, seed: int) -> None:
 
 
 def report_with(cap_bytes: int, folder: Path, seed: int) -> tuple[FloodReport, int]:
-    """Return the report and how many rows went to disk."""
+    """Return the report and how many rows had gone to disk before it was asked for."""
     collector = Collector(cap_bytes, folder)
     fill(collector, seed)
     spilled = collector.spilled_rows
@@ -46,9 +46,9 @@ def report_with(cap_bytes: int, folder: Path, seed: int) -> tuple[FloodReport, i
 @pytest.mark.parametrize("seed", [1, 2])
 def test_the_report_is_the_same_from_disk(tmp_path: Path, seed: int) -> None:
     in_memory, none = report_with(1 << 30, tmp_path / "a", seed)
-    from_disk, all_rows = report_with(1 << 18, tmp_path / "b", seed)
+    from_disk, some_rows = report_with(1 << 18, tmp_path / "b", seed)
     assert none == 0
-    assert all_rows > 12_000
+    assert some_rows > 8_000
     assert from_disk.as_json() == in_memory.as_json()
     assert {kind for kind, found in in_memory.findings.items() if found} == {
         "lockstep",

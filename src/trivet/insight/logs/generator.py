@@ -4,10 +4,12 @@ Rule: `rng` and the time are handed in; the same draws give the same lines.
 Rule: lines are made in batches from prepared pieces, so that half a million a second can be written.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
+from numpy.typing import NDArray
 
 from trivet.errors import InputError
 
@@ -20,7 +22,13 @@ _AGENTS = (
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)",
     "curl/8.5.0",
 )
-_POOL = 1 << 16
+#: lines that are prepared; their clients, sections, sizes and agents come round, their pages do not
+_TEMPLATES = 1 << 16
+#: how long a stamp is: dd/Mon/yyyy:HH:MM:SS +zzzz
+STAMP_SIZE = 26
+RARE_SHARE = 0.25
+Bytes = NDArray[np.uint8]
+Places = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,53 +65,78 @@ class Site:
 
 
 class LineMaker:
-    """Makes Combined lines of a `site`; the stamp is put in when a batch is asked for."""
+    """Makes Combined lines of a `site` out of prepared text; stamps and pages are put in batch by batch.
+
+    Popular pages come Zipf-like; RARE_SHARE of the lines ask for any page, so that in time all come up.
+    """
 
     def __init__(self, site: Site, rng: np.random.Generator) -> None:
         self._site = site
-        self._rng = rng
-        count = max(1, round(site.factor * 1000))
-        sections = rng.integers(0, len(_SECTIONS), count)
-        urls = [f"/{_SECTIONS[s]}/page-{k}" for k, s in enumerate(sections.tolist())]
-        heads = [
-            f"{a}.{b}.{c}.{d} - - [" for a, b, c, d in rng.integers(1, 224, (site.addresses, 4)).tolist()
-        ]
-        self._heads = [heads[k] for k in self._zipf(site.addresses, _POOL)]
-        sizes = np.minimum(rng.lognormal(8.3, 1.4, _POOL), 1e9).astype(np.int64).tolist()
-        statuses = rng.choice([200, 304, 404, 500], _POOL, p=[0.9, 0.05, 0.04, 0.01]).tolist()
-        agents = [_AGENTS[k] for k in rng.integers(0, len(_AGENTS), _POOL).tolist()]
-        # every URL comes up at least once in a round of the pool, the popular ones far more often
-        chosen = [*range(count), *self._zipf(count, max(_POOL, 2 * count) - count)]
-        rng.shuffle(chosen)
-        self._tails = [
-            f'] "GET {urls[u]} HTTP/1.1" {statuses[k % _POOL]} {sizes[k % _POOL]} "-" "{agents[k % _POOL]}"\n'
-            for k, u in enumerate(chosen)
-        ]
+        # a generator of its own for each, so that the split into batches does not change the requests
+        self._page_rng, self._share_rng = rng.spawn(2)
+        distinct = max(1, round(site.factor * 1000))
+        sections = _SECTIONS[: min(len(_SECTIONS), distinct)]
+        self._pages = distinct // len(sections)
+        self._digits = len(str(self._pages - 1))
+        lines, stamp_at, page_at = self._templates(sections, rng)
+        self._starts = np.cumsum([0, *map(len, lines)])
+        self._text = np.frombuffer(b"".join(lines), np.uint8)
+        self._stamp_at = self._starts[:-1] + stamp_at
+        self._page_at = self._starts[:-1] + page_at
         self._place = 0
 
-    def _zipf(self, distinct: int, size: int) -> list[int]:
-        share = np.cumsum(1.0 / np.arange(1, distinct + 1))
-        chosen: list[int] = np.searchsorted(share / share[-1], self._rng.random(size)).tolist()
-        return chosen
+    def _templates(
+        self, sections: Sequence[str], rng: np.random.Generator
+    ) -> tuple[list[bytes], list[int], list[int]]:
+        """Return lines with room for stamp and page, and where in each line these two stand."""
+        share = np.cumsum(1.0 / np.arange(1, self._site.addresses + 1))
+        asking = np.searchsorted(share / share[-1], rng.random(_TEMPLATES))
+        addresses = rng.integers(1, 224, (self._site.addresses, 4), np.uint8)[asking].tolist()
+        chosen = rng.integers(0, len(sections), _TEMPLATES).tolist()
+        sizes = np.minimum(rng.lognormal(8.3, 1.4, _TEMPLATES), 1e9).astype(np.int64).tolist()
+        statuses = rng.choice([200, 304, 404, 500], _TEMPLATES, p=[0.9, 0.05, 0.04, 0.01]).tolist()
+        agents = rng.integers(0, len(_AGENTS), _TEMPLATES).tolist()
+        lines, stamp_at, page_at = [], [], []
+        for address, section, status, size, agent in zip(
+            addresses, chosen, statuses, sizes, agents, strict=True
+        ):
+            head = "{}.{}.{}.{} - - [".format(*address)
+            asked = f'{head}{" " * STAMP_SIZE}] "GET /{sections[section]}/page-'
+            stamp_at.append(len(head))
+            page_at.append(len(asked))
+            rest = f'{"0" * self._digits} HTTP/1.1" {status} {size} "-" "{_AGENTS[agent]}"\n'
+            lines.append((asked + rest).encode())
+        return lines, stamp_at, page_at
 
     def batch(self, count: int, stamp: str) -> bytes:
         """Return `count` lines stamped `stamp` (dd/Mon/yyyy:HH:MM:SS +zzzz)."""
         site = self._site
-        flood = int(self._rng.binomial(count, site.flood_share)) if site.flood_share else 0
-        malformed = int(self._rng.binomial(count, site.malformed_share)) if site.malformed_share else 0
+        flood = int(self._share_rng.binomial(count, site.flood_share)) if site.flood_share else 0
+        malformed = int(self._share_rng.binomial(count, site.malformed_share)) if site.malformed_share else 0
         malformed = min(malformed, count - flood)
-        lines = [
-            f"{head}{stamp}{tail}"
-            for head, tail in zip(*self._pieces(count - flood - malformed), strict=True)
-        ]
         flooding = f'{FLOOD_IP} - - [{stamp}] "POST {FLOOD_URL} HTTP/1.1" 401 17 "-" "python-requests/2.32"\n'
-        lines += [flooding] * flood + [f'10.0.0.9 - - [{stamp}] "GET /cut\n'] * malformed
-        return "".join(lines).encode()
+        cut = f'10.0.0.9 - - [{stamp}] "GET /cut\n'
+        parts = []
+        left = count - flood - malformed
+        while left:
+            size = min(left, _TEMPLATES - self._place)
+            parts.append(self._filled(slice(self._place, self._place + size), stamp.encode()))
+            self._place = (self._place + size) % _TEMPLATES
+            left -= size
+        return b"".join([*parts, flooding.encode() * flood, cut.encode() * malformed])
 
-    def _pieces(self, count: int) -> tuple[list[str], list[str]]:
-        """Return the next `count` line beginnings and endings of the prepared pools."""
-        place, self._place = self._place, self._place + count
-        return _circular(self._heads, place, count), _circular(self._tails, place, count)
+    def _filled(self, lines: slice, stamp: bytes) -> bytes:
+        """Return the prepared `lines` with `stamp` and freshly drawn pages in their places."""
+        begin, end = self._starts[lines.start], self._starts[lines.stop]
+        text = self._text[begin:end].copy()
+        _write_at(text, self._stamp_at[lines] - begin, np.frombuffer(stamp, np.uint8))
+        drawn = self._page_rng.random(lines.stop - lines.start)
+        popular = np.exp((drawn - RARE_SHARE) / (1 - RARE_SHARE) * np.log(self._pages)) - 1
+        pages = np.where(drawn < RARE_SHARE, drawn / RARE_SHARE * self._pages, popular).astype(np.int64)
+        powers = 10 ** np.arange(self._digits - 1, -1, -1)
+        digits = (pages[:, None] // powers % 10 + ord("0")).astype(np.uint8)
+        _write_at(text, self._page_at[lines] - begin, digits)
+        return text.tobytes()
 
     def fleet(self, stamp: str) -> bytes:
         """Return one line of every device of the fleet, all with the same `stamp`."""
@@ -114,13 +147,9 @@ class LineMaker:
         ).encode()
 
 
-def _circular(items: list[str], place: int, count: int) -> list[str]:
-    """Return `count` items from `place` on, beginning again at the end."""
-    place %= len(items)
-    part = items[place : place + count]
-    while len(part) < count:
-        part += items[: count - len(part)]
-    return part
+def _write_at(text: Bytes, places: Places, values: Bytes) -> None:
+    """Write `values` (one row for all places, or a row each) into `text` at every one of `places`."""
+    sliding_window_view(text, values.shape[-1], writeable=True)[places] = values
 
 
 def stamps_of(lines: Iterator[bytes]) -> Iterator[tuple[bytes, int, int]]:
