@@ -17,6 +17,7 @@ from typing import Annotated, Literal
 
 from cyclopts import App, Parameter
 
+from trivet.cli.wrong_use import no_option
 from trivet.errors import InputError
 from trivet.insight.flood import pairing
 from trivet.insight.flood_report import KINDS
@@ -64,7 +65,7 @@ class FollowOptions:
 
 @app.default
 def floods(
-    *sources: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *sources: Annotated[str, Parameter(allow_leading_hyphen=True, validator=no_option)],
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     html: Path | None = None,
     fail_on: str = ",".join(KINDS),
@@ -108,9 +109,6 @@ def floods(
 
 def check(sources: Sequence[str], reading: ReadingOptions) -> None:
     """Raise InputError for options that make no sense."""
-    for name in sources:
-        if name.startswith("-") and name != "-":
-            raise InputError(f"there is no option {name}; trivet floods --help lists them")
     if not sources:
         raise InputError("name at least one log file, for example: trivet floods /var/log/nginx/access.log")
     pairing(reading.pair_by)

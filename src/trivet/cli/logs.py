@@ -12,6 +12,7 @@ from typing import Annotated, TextIO
 
 from cyclopts import App, Parameter
 
+from trivet.cli.wrong_use import no_option
 from trivet.errors import InputError
 from trivet.insight.logs.alert import AlertRule, Watched
 
@@ -91,7 +92,7 @@ def tell(line: str) -> None:
 
 @app.default
 def logs(
-    *files: Annotated[str, Parameter(allow_leading_hyphen=True)],
+    *files: Annotated[str, Parameter(allow_leading_hyphen=True, validator=no_option)],
     json_: Annotated[bool, Parameter(name="--json", negative="")] = False,
     html: Path | None = None,
     live: FollowOptions = FollowOptions(),
@@ -110,9 +111,6 @@ def logs(
         Write the report as one self-contained page to this file.
     """
     rule = alert.rule()
-    for name in files:
-        if name.startswith("-") and name != "-":
-            raise InputError(f"there is no option {name}; trivet logs --help lists them")
     if not files:
         raise InputError("name at least one log file, for example: trivet logs /var/log/nginx/access.log")
     if reading.memory_mb < 16:

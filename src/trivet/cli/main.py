@@ -10,6 +10,7 @@ from cyclopts import App
 from cyclopts.exceptions import CycloptsError
 
 from trivet import __version__
+from trivet.cli.wrong_use import explained
 from trivet.errors import TrivetError
 
 app = App(name="trivet", help="A self-healing drive that watches itself.", version=__version__)
@@ -43,8 +44,9 @@ for _name, (_place, _help) in VERBS.items():
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code: 0 well, 1 found something, 2 wrong use, 3 could not."""
     try:
-        result = app(list(arguments), result_action="return_value", exit_on_error=False)
-    except CycloptsError:
+        result = app(list(arguments), result_action="return_value", exit_on_error=False, print_error=False)
+    except CycloptsError as error:
+        print(f"trivet: {explained(error)}", file=sys.stderr)
         return 2
     except TrivetError as error:
         print(f"trivet: {error}", file=sys.stderr)

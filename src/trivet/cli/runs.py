@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from cyclopts import App, Parameter
 
+from trivet.cli.wrong_use import nearest
 from trivet.errors import InputError
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ def inputs(files: list[Path] | None) -> list[Path]:
     """The `files` that were named, or the default store."""
     if not files and not default_store().is_dir():
         raise InputError(f"name files of events; there is no store at {default_store()} yet")
+    if files and not files[0].exists() and (verb := nearest(str(files[0]), [*app])):
+        raise InputError(f"there is no file or store {files[0]}; did you mean `trivet runs {verb}`?")
     return files or [default_store()]
 
 

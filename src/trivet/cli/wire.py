@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from trivet import __version__
+from trivet.cli.wrong_use import no_option
 from trivet.errors import InputError
 from trivet.insight.capture_notes import notes
 from trivet.insight.capture_summary import CaptureView, connection_row, exchange_row
@@ -62,7 +63,7 @@ def wire(
     capture: Annotated[
         Path,
         _help("A pcap or pcapng file, plain or gzipped, or - for stdin; with --live: where to write it."),
-        Parameter(allow_leading_hyphen=True),
+        Parameter(allow_leading_hyphen=True, validator=no_option),
     ],
     *,
     server: Annotated[str | None, _help("Only connections opened to this address, or address:port.")] = None,

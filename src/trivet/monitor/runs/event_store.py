@@ -51,11 +51,11 @@ class EventStore:
 
     def append_table(self, table: "EventTable") -> int:
         """Keep the events of `table`, giving those without a sequence one; returns how many were new."""
-        from trivet.monitor.runs.sealing import new_events, rows_of, with_identity
+        from trivet.monitor.runs.sealing import new_events, row_batches, with_identity
 
         table = with_identity(table)
         if len(table) < SEAL_ROWS:
-            return self.append(rows_of(table))
+            return sum(self.append(batch) for batch in row_batches(table))
         with self._lock, self._tail.writing():
             new = new_events(self._folder, table, self._tail.segments(), self._tail.events)
             if len(new):
@@ -67,11 +67,11 @@ class EventStore:
 
         Without `identities` the table takes less memory, and events can't be told by their numbers.
         """
-        from trivet.monitor.runs.sealing import read_all
+        from trivet.monitor.runs.sealing import read_all, tail_chunks
 
         for _ in range(_SCAN_TRIES):
             with self._lock, self._tail.reading():
-                segments, tail = self._tail.segments(), list(self._tail.events())
+                segments, tail = self._tail.segments(), list(tail_chunks(self._tail.events()))
             try:
                 return read_all(self._folder, segments, tail, memory_limit_bytes, identities=identities)
             except FileNotFoundError:
@@ -84,30 +84,27 @@ class EventStore:
             return self._seal_tail()
 
     def compact(self) -> int:
-        """Merge the segments that are not full into one; returns how many were merged."""
-        from trivet.monitor.runs.sealing import read_all
-
+        """Merge neighbours that are not full, group by group; returns how many segments were merged."""
         with self._lock, self._tail.writing():
             self._seal_tail()
-            small = [segment for segment in self._tail.segments() if segment.rows < FULL_ROWS]
-            if len(small) > 1:
-                merged = self._write(read_all(self._folder, small, [], 0))
-                self._tail.replace_segments(small, [merged])
+        merged: set[str] = set()
+        before = {segment.name for segment in self.segments()}
+        while group := self._merge_one_group():
+            merged |= group
         self._remove_leftovers()
-        return len(small) if len(small) > 1 else 0
+        return len(merged & before)
 
     def retain(self, before_ns: int) -> int:
         """Forget events older than `before_ns`; returns how many."""
-        from trivet.monitor.runs.sealing import newer_than, read_all
+        from trivet.monitor.runs.segment_merging import newer_segment
 
         with self._lock, self._tail.writing():
             gone = self._tail.clear(before_ns)
             old = [segment for segment in self._tail.segments() if segment.first_ns < before_ns]
             for segment in old:
-                kept = newer_than(read_all(self._folder, [segment], [], 0), before_ns)
-                gone += segment.rows - len(kept)
-                replacement = [self._write(kept)] if len(kept) else []
-                self._tail.replace_segments([segment], replacement)
+                kept = newer_segment(self._folder, segment, before_ns, self._tail.next_segment())
+                gone += segment.rows - (kept.rows if kept else 0)
+                self._tail.replace_segments([segment], [kept] if kept else [])
         self._remove_leftovers()
         return gone
 
@@ -129,10 +126,28 @@ class EventStore:
         known = sealed_ids(self._folder, segments, runs)
         return [event for event in batch if (event.run, event.source, event.sequence) not in known]
 
-    def _seal_tail(self) -> int:
-        from trivet.monitor.runs.sealing import read_all
+    def _merge_one_group(self) -> set[str]:
+        """Merge the oldest segments that should be one; their names. Writers wait no longer than for that."""
+        from trivet.monitor.runs.segment_merging import MOST_AT_ONCE, merge_segments
 
-        table = read_all(self._folder, [], list(self._tail.events()), 0)
+        with self._lock, self._tail.writing():
+            group: list[Segment] = []
+            for segment in self._tail.segments():
+                if segment.rows >= FULL_ROWS:
+                    continue
+                group.append(segment)
+                if len(group) == MOST_AT_ONCE or sum(one.rows for one in group) >= FULL_ROWS:
+                    break
+            if len(group) < 2:
+                return set()
+            merged = merge_segments(self._folder, group, self._tail.next_segment())
+            self._tail.replace_segments(group, [merged])
+        return {segment.name for segment in group}
+
+    def _seal_tail(self) -> int:
+        from trivet.monitor.runs.sealing import read_all, tail_chunks
+
+        table = read_all(self._folder, [], tail_chunks(self._tail.events()), 0)
         if len(table):
             self._tail.replace_segments([], [self._write(table)])
             self._tail.clear()

@@ -4,8 +4,9 @@ Rule: identity is compared exactly; hashes only tell where to look.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 
 import msgspec
@@ -17,15 +18,18 @@ from trivet.insight.runs.repeats import repeated_events
 from trivet.monitor.runs.content_ids import CONTENT_SOURCE, content_sequences
 from trivet.monitor.runs.dimension_columns import dimension_columns
 from trivet.monitor.runs.event_log import Event
-from trivet.monitor.runs.segments import held_runs, read_segment, run_hashes
+from trivet.monitor.runs.segments import held_runs, read_runs, read_segment, run_hashes
 from trivet.monitor.runs.table_builder import Chunk, TableBuilder
 from trivet.monitor.runs.tail import Segment
+
+#: Events that are objects at a time.
+_BATCH_EVENTS = 20_000
 
 
 def read_all(
     folder: Path,
     segments: Sequence[Segment],
-    tail: Sequence[Event],
+    tail: Iterable[Chunk],
     limit_bytes: int,
     *,
     identities: bool = True,
@@ -34,8 +38,8 @@ def read_all(
     builder = TableBuilder(limit_bytes or sys.maxsize, identities=identities)
     for segment in segments:
         read_segment(folder, segment, builder, identities=identities)
-    if tail:
-        builder.add(_tail_chunk(tail))
+    for chunk in tail:
+        builder.add(chunk)
     return replace(builder.finish(), ids_unique=True)
 
 
@@ -61,9 +65,8 @@ def new_events(
     runs = pa.array(table.run_ids_list(), pa.string()).to_pylist()
     builder = _events_of(folder, segments, runs)
     wanted = set(runs)
-    of_tail = [event for event in tail() if event.run in wanted]
-    if of_tail:
-        builder.add(_tail_chunk(of_tail))
+    for chunk in tail_chunks(event for event in tail() if event.run in wanted):
+        builder.add(chunk)
     known = builder.event_count
     if not known:
         repeated = repeated_events(table)
@@ -88,27 +91,35 @@ def sealed_ids(folder: Path, segments: Sequence[Segment], runs: set[str]) -> set
     }
 
 
-def rows_of(table: EventTable) -> list[Event]:
-    """The events of a `table` with identities, one by one."""
+def row_batches(table: EventTable) -> Iterator[list[Event]]:
+    """The events of a `table` with identities one by one, in batches: as objects they take much memory."""
     if table.source is None or table.sequence is None:
         raise AssertionError("an event without identity can't be kept")
-    columns = {name: column.to_pylist() for name, column in dimension_columns(table).items()}
-    tags = [
-        msgspec.json.encode(given).decode() if given else ""
-        for given in (
-            {name: column[code] for name, column in columns.items() if column[code] is not None}
-            for code in range(len(table.run_ids))
-        )
-    ]
-    rows = zip(
-        *(
-            c.tolist()
-            for c in (table.run, table.name, table.emit, table.receive, table.source, table.sequence)
-        ),
-        strict=True,
-    )
-    return [
-        Event(
+    columns = dimension_columns(table)
+    for first in range(0, len(table), _BATCH_EVENTS):
+        yield list(_rows_of(table.only(np.arange(first, min(first + _BATCH_EVENTS, len(table)))), columns))
+
+
+def tail_chunks(events: Iterable[Event]) -> Iterator[Chunk]:
+    """The `events` of a tail as columns, a batch at a time."""
+    left = iter(events)
+    while batch := list(islice(left, _BATCH_EVENTS)):
+        yield _tail_chunk(batch)
+
+
+def _rows_of(table: EventTable, columns: dict[str, pa.Array]) -> Iterator[Event]:
+    used = np.unique(table.run)
+    texts = {name: column.take(pa.array(used)).to_pylist() for name, column in columns.items()}
+    tags = {
+        run: msgspec.json.encode(given).decode() if given else ""
+        for number, run in enumerate(used.tolist())
+        for given in ({name: of[number] for name, of in texts.items() if of[number] is not None},)
+    }
+    assert table.source is not None
+    assert table.sequence is not None
+    rows = (table.run, table.name, table.emit, table.receive, table.source, table.sequence)
+    for run, name, emit, receive, source, sequence in zip(*(c.tolist() for c in rows), strict=True):
+        yield Event(
             table.run_id(run),
             table.names[name],
             None if emit == UNKNOWN else emit,
@@ -117,8 +128,6 @@ def rows_of(table: EventTable) -> list[Event]:
             sequence,
             tags[run],
         )
-        for run, name, emit, receive, source, sequence in rows
-    ]
 
 
 def _events_of(folder: Path, segments: Sequence[Segment], runs: Sequence[str]) -> TableBuilder:
@@ -128,14 +137,8 @@ def _events_of(folder: Path, segments: Sequence[Segment], runs: Sequence[str]) -
     for segment in segments:
         shared = held_runs(folder, segment, runs, hashes)
         if shared:
-            read_segment(folder, segment, builder, pa.array(shared, pa.string()))
+            read_runs(folder, segment, builder, pa.array(shared, pa.string()))
     return builder
-
-
-def newer_than(table: EventTable, before_ns: int) -> EventTable:
-    """The events of `table` from `before_ns` on."""
-    time = np.where(table.emit == UNKNOWN, table.receive, table.emit)
-    return table.only(time >= before_ns)
 
 
 def _chunk_of(table: EventTable) -> Chunk:

@@ -1,12 +1,11 @@
 """Sealed segments of a store of events: Parquet files that never change, each with the runs it holds.
 
-Rule: a segment is complete and on the disk before its name is told to anybody.
 Rule: any Parquet reader can read one: columns testrun_id, event_name, event_emit, event_receive, source,
 sequence, then dimensions. A sequence that is made up from the event's own content is left empty.
 """
 
-import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -19,56 +18,60 @@ from trivet.insight.runs.event_table import UNKNOWN, EventTable, Ints
 from trivet.monitor.runs.content_ids import CONTENT_SOURCE, content_sequences
 from trivet.monitor.runs.dimension_columns import dimension_columns
 from trivet.monitor.runs.run_index import index_name, run_hash
+from trivet.monitor.runs.segment_writer import FIXED, ROW_GROUP, TIME, SegmentWriter
 from trivet.monitor.runs.table_builder import Chunk, TableBuilder
 from trivet.monitor.runs.tail import Segment
 
-_ROW_GROUP = 1 << 20
-_FIXED = ("testrun_id", "event_name", "event_emit", "event_receive", "source", "sequence")
 _IDENTITY = ("source", "sequence")
-_TIME = pa.timestamp("ns", "UTC")
+_BATCH_ROWS = 1 << 16
+_BUFFER_BYTES = 1 << 16
 
 
 def write_segment(folder: Path, table: EventTable, number: int) -> Segment:
     """Write `table` as segment `number`, ordered by receipt, and its list of runs; both are synced."""
     seen = np.where(table.receive == UNKNOWN, table.emit, table.receive)
     order = np.argsort(seen, kind="stable")
-    name = f"segment-{number:08d}.parquet"
+    source, sequence = _identity(table)
+    tags = dimension_columns(table)
+    writer = SegmentWriter(folder, number, list(tags))
+    for first in range(0, len(order), ROW_GROUP):
+        rows = order[first : first + ROW_GROUP]
+        columns = _columns(table, rows, source, sequence, tags)
+        writer.write(pa.Table.from_arrays(columns, schema=writer.schema), seen[rows])
     runs = pa.array(table.run_ids_list(), pa.string()).take(pa.array(np.unique(table.run))).to_pylist()
-    _sync_write(folder / index_name(name), np.sort(run_hashes(runs)).tobytes())
-    part = folder / f"{name}.part"
-    _write_parquet(part, table, order)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.rename(folder / name)
-    _sync_folder(folder)
-    return Segment(name, len(table), int(seen[order[0]]), int(seen[order[-1]]))
+    segment = writer.finish(np.sort(run_hashes(runs)))
+    assert segment is not None, "a table without events can't be sealed"
+    return segment
 
 
-def read_segment(
-    folder: Path,
-    segment: Segment,
-    builder: TableBuilder,
-    runs: pa.Array | None = None,
-    *,
-    identities: bool = True,
-) -> None:
-    """Add the events of `segment` (only those of `runs` when given) to `builder`."""
-    path = folder / segment.name
+@contextmanager
+def opened(path: Path) -> Iterator[pq.ParquetFile]:
+    """The file of a segment, read as a stream; raises InputError where it is damaged."""
     try:
-        with pq.ParquetFile(path) as file:
-            columns = [name for name in file.schema_arrow.names if identities or name not in _IDENTITY]
-            for group in range(file.num_row_groups):
-                rows = file.read_row_group(group, columns=columns, use_threads=False)
-                if runs is not None:
-                    rows = rows.filter(pc.is_in(rows["testrun_id"].cast(pa.string()), value_set=runs))
-                for batch in rows.to_batches(max_chunksize=1 << 18):
-                    builder.add(_chunk(batch))
-                del rows
+        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+            yield file
     except FileNotFoundError:
         raise
     except (pa.ArrowInvalid, OSError) as error:
         words = str(error).splitlines()[0][:200]
         raise InputError(f"{path} is damaged: {words}. The other segments can be read without it") from None
+
+
+def read_segment(folder: Path, segment: Segment, builder: TableBuilder, *, identities: bool = True) -> None:
+    """Add the events of `segment` to `builder`."""
+    with opened(folder / segment.name) as file:
+        columns = [name for name in file.schema_arrow.names if identities or name not in _IDENTITY]
+        for batch in file.iter_batches(batch_size=ROW_GROUP, columns=columns, use_threads=False):
+            builder.add(_chunk(batch))
+
+
+def read_runs(folder: Path, segment: Segment, builder: TableBuilder, runs: pa.Array) -> None:
+    """Add the events of `runs` in `segment` to `builder`, without their dimensions."""
+    with opened(folder / segment.name) as file:
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(FIXED), use_threads=False):
+            mine = batch.filter(pc.is_in(batch["testrun_id"].cast(pa.string()), value_set=runs))
+            if len(mine):
+                builder.add(_chunk(mine))
 
 
 def held_runs(folder: Path, segment: Segment, runs: Sequence[str], hashes: np.ndarray) -> list[str]:
@@ -91,46 +94,22 @@ def remove_segment_files(folder: Path, keep: Iterable[Segment]) -> None:
             path.unlink(missing_ok=True)
 
 
-def _write_parquet(path: Path, table: EventTable, order: np.ndarray) -> None:
-    source, sequence = _identity(table)
-    schema = pa.schema(
-        [
-            ("testrun_id", pa.dictionary(pa.int32(), pa.string())),
-            ("event_name", pa.dictionary(pa.int32(), pa.string())),
-            ("event_emit", _TIME),
-            ("event_receive", _TIME),
-            ("source", pa.dictionary(pa.int32(), pa.string())),
-            ("sequence", pa.int64()),
-            *((name, pa.string()) for name in table.dimensions),
-        ]
-    )
+def _columns(
+    table: EventTable, rows: Ints, source: np.ndarray, sequence: pa.Array, tags: Mapping[str, pa.Array]
+) -> list[pa.Array]:
+    """The columns of some `rows` of `table`, with dictionaries of what occurs in them only."""
     ids, names = pa.array(table.run_ids_list()), pa.array(list(table.names), pa.string())
-    tags = dimension_columns(table)
-    plain = ["event_emit", "event_receive", "sequence"]
-    with pq.ParquetWriter(
-        path,
-        schema,
-        compression="zstd",
-        use_dictionary=[name for name in schema.names if name not in plain],
-        column_encoding=dict.fromkeys(plain, "DELTA_BINARY_PACKED"),
-        store_schema=False,
-    ) as writer:
-        for first in range(0, len(order), _ROW_GROUP):
-            rows = order[first : first + _ROW_GROUP]
-            run = table.run[rows]
-            used, codes = np.unique(run, return_inverse=True)
-            columns = [
-                pa.DictionaryArray.from_arrays(pa.array(codes.astype(np.int32)), ids.take(pa.array(used))),
-                pa.DictionaryArray.from_arrays(pa.array(table.name[rows].astype(np.int32)), names),
-                _times(table.emit[rows]),
-                _times(table.receive[rows]),
-                pa.DictionaryArray.from_arrays(
-                    pa.array(source[rows]), pa.array(list(table.sources), pa.string())
-                ),
-                sequence.take(pa.array(rows)),
-                *(column.take(pa.array(run)) for column in tags.values()),
-            ]
-            writer.write_table(pa.Table.from_arrays(columns, schema=schema))
+    used, codes = np.unique(table.run[rows], return_inverse=True)
+    codes = pa.array(codes.astype(np.int32))
+    return [
+        pa.DictionaryArray.from_arrays(codes, ids.take(pa.array(used))),
+        pa.DictionaryArray.from_arrays(pa.array(table.name[rows].astype(np.int32)), names),
+        _times(table.emit[rows]),
+        _times(table.receive[rows]),
+        pa.DictionaryArray.from_arrays(pa.array(source[rows]), pa.array(list(table.sources), pa.string())),
+        sequence.take(pa.array(rows)),
+        *(column.take(pa.array(used)).dictionary_encode().take(codes) for column in tags.values()),
+    ]
 
 
 def _identity(table: EventTable) -> tuple[np.ndarray, pa.Array]:
@@ -143,11 +122,11 @@ def _identity(table: EventTable) -> tuple[np.ndarray, pa.Array]:
 
 def _chunk(batch: pa.RecordBatch) -> Chunk:
     columns = {
-        name: column.cast(pa.string()) if name in _FIXED[:2] or name == "source" else column
+        name: column.cast(pa.string()) if name in FIXED[:2] or name == "source" else column
         for name, column in zip(batch.schema.names, batch.columns, strict=True)
     }
     emit, receive = (_from_times(columns[name]) for name in ("event_emit", "event_receive"))
-    dimensions = {name: column.cast(pa.string()) for name, column in columns.items() if name not in _FIXED}
+    dimensions = {name: column.cast(pa.string()) for name, column in columns.items() if name not in FIXED}
     chunk = Chunk(columns["testrun_id"], columns["event_name"], emit, receive, dimensions=dimensions)
     if "sequence" in columns:
         chunk.source, chunk.sequence = columns["source"], _sequences(columns, emit, receive)
@@ -165,24 +144,9 @@ def _sequences(columns: dict[str, pa.Array], emit: Ints, receive: Ints) -> Ints:
 
 
 def _times(times: Ints) -> pa.Array:
-    return pa.array(times, pa.int64(), mask=times == UNKNOWN).cast(_TIME)
+    return pa.array(times, pa.int64(), mask=times == UNKNOWN).cast(TIME)
 
 
 def _from_times(column: pa.Array) -> Ints:
     times: Ints = column.cast(pa.int64()).fill_null(UNKNOWN).to_numpy(zero_copy_only=False)
     return times
-
-
-def _sync_write(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
