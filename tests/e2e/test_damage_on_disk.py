@@ -155,10 +155,13 @@ def test_spoiled_while_stopped(damaged_drive: Drive, content: Content, case: tup
     read_three_times(damaged_drive, content, spoil_all)
 
 
-def test_files_of_two_banks_change_places(damaged_drive: Drive, content: Content) -> None:
+@pytest.mark.parametrize("names", [("records.sqlite", "segments"), ("journal",)])
+def test_files_of_two_banks_change_places(
+    damaged_drive: Drive, content: Content, names: tuple[str, ...]
+) -> None:
     first, second = (own(damaged_drive, base) for base in damaged_drive.bases[:2])
     damaged_drive.trivet("down")
-    for name in ("records.sqlite", "segments"):
+    for name in names:
         (first / name).rename(first / "aside")
         (second / name).rename(first / name)
         (first / "aside").rename(second / name)

@@ -211,11 +211,7 @@ class Journal:
 
     def acceptors_at(self, slot: int) -> Sequence[ServerLink]:
         """Return the acceptors that are up and hold the log through `slot`, the idlest first."""
-        followers = self._leader.reign.followers.values()
-        able = [f for f in followers if f.counted and f.head >= slot]
-        able.sort(key=lambda follower: follower.degraded)
-        servers = [self._shell.acceptor(follower.bank) for follower in able]
-        return [server for server in servers if server.is_up]
+        return self._shell.acceptors_at(slot)
 
     # -- time
 

@@ -8,6 +8,8 @@ import logging
 import os
 from dataclasses import dataclass
 
+import msgspec
+
 from trivet.errors import NoMajority, NotFound, ReplicaError
 from trivet.io.clock import steady_s, wall_ns
 from trivet.io.volume_folder import VolumeFolder
@@ -20,6 +22,7 @@ from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
 from trivet.keeper.record_service import RecordService
+from trivet.keeper.recovery import plan_recovery
 from trivet.keeper.refresh import Refresher
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
@@ -226,7 +229,7 @@ class Keeper:
         """Fill the acceptor of a bank from another's."""
         assert self.shell is not None
         target = self.shell.acceptor(base)
-        for source in self._journal.acceptors_at(0) if self._journal else ():
+        for source in self.shell.acceptors_at(0):
             if source is not target:
                 await copy_rows(source, target, self.key)
                 return
@@ -249,16 +252,12 @@ class Keeper:
         """Say what accepting a loss means; accepting it needs a keeper that is stuck in its takeover."""
         if self.shell is None or self.loaded is not None:
             return RecoverReport(needed=False, done=False)
-        election = self.shell.leader.election
-        heads = [
-            f.identity.head for f in self.shell.leader.reign.followers.values() if f.identity is not None
-        ]
-        after = max(heads, default=0)
-        lost = [f"everything after slot {after}, up to slot {election.mark}"] if election.mark > after else []
+        report = plan_recovery(self.shell.leader, rollback=what == "accept_rollback")
         if apply:
             rollback, cut = what == "accept_rollback", what == "accept_cut"
             self.shell.run(self.shell.leader.accept(rollback=rollback, cut=cut, now=steady_s()))
-        return RecoverReport(True, apply, election.mark, after, lost)
+            report = msgspec.structs.replace(report, done=True)
+        return report
 
     # -- told by reads and writes
 

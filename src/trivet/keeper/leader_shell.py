@@ -108,6 +108,12 @@ class LeaderShell:
         said = [server.identity for server in self._fleet.bank_at(base) if server.is_up and server.identity]
         return self._fleet.server_at(likely_acceptor(said) or base)
 
+    def acceptors_at(self, slot: int) -> list[ServerLink]:
+        """Return the acceptors that are up, count and hold the log through `slot`, the idlest first."""
+        able = [f for f in self.leader.reign.followers.values() if f.counted and f.head >= slot]
+        able.sort(key=lambda follower: follower.degraded)
+        return [server for follower in able if (server := self.acceptor(follower.bank)).is_up]
+
     def server_up(self, server: ServerLink) -> None:
         """Note a new connection; once CONFIG is known, a server with another role than it says is told so."""
         assert server.identity is not None

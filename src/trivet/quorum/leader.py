@@ -153,6 +153,7 @@ class Leader:
             for follower in followers:
                 commands += self._rejoin.form(follower, now)
         elif self.election.phase == "done":
+            self.reign.alone = self.election.alone
             commands += self.reign.install(self.election.log, self.election.mark, now)
             for follower in followers:
                 if follower.state == "prepared":
@@ -281,7 +282,7 @@ class Leader:
         for follower in reign.followers.values():
             if follower.state == "parked" and now >= follower.retry_at:
                 commands += self._rejoin.prepare(follower, now)
-            if follower.state == "prepared" and reign.phase == "serve":
+            if follower.state == "prepared" and reign.may_refill:
                 commands += self._rejoin.enrol(follower, now)
             if follower.state != "live":
                 continue

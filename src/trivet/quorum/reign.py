@@ -30,8 +30,8 @@ class Reign:
     """The shared state of one keeper's reign under `epoch`."""
 
     __slots__ = (
-        "_told_acked", "_told_durable", "_volume_key", "barrier", "epoch", "followers", "lease", "log",
-        "marks", "phase", "volume",
+        "_told_acked", "_told_durable", "_volume_key", "alone", "barrier", "epoch", "followers", "lease",
+        "log", "marks", "phase", "volume",
     )  # fmt: skip
 
     def __init__(self, volume: str, volume_key: bytes, banks: Sequence[int], epoch: Epoch) -> None:
@@ -43,8 +43,18 @@ class Reign:
         self.marks = Marks(banks, 0)
         self.lease = Lease(banks)
         self.barrier = 0
+        self.alone = False
         self._volume_key = volume_key
         self._told_acked = self._told_durable = 0
+
+    @property
+    def may_refill(self) -> bool:
+        """Whether banks that hold nothing may be filled.
+
+        Before the reign serves only when a person let one bank begin `alone`, and from that bank.
+        """
+        counts = any(follower.counted for follower in self.followers.values())
+        return self.phase == "serve" or (self.phase == "install" and self.alone and counts)
 
     def seal(self, body: EntryBody) -> Entry:
         """Author the next entry and add it to the log."""
@@ -146,7 +156,7 @@ class Reign:
             self.phase = "serve"
             commands.append(Serving(self.barrier))
         if self.phase != "serve":
-            return commands
+            return commands + (self.admissions(now) if self.may_refill else [])
         if marks.acked > self._told_acked:
             self._told_acked = marks.acked
             commands.append(Acked(marks.acked))
@@ -156,15 +166,15 @@ class Reign:
         return commands + self.admissions(now)
 
     def admissions(self, now: float) -> list[LeaderCommand]:
-        """Admit servers whose CONFIG all other banks have synced."""
+        """Admit servers whose CONFIG all other banks have synced (a bank alone: all that count)."""
         commands: list[LeaderCommand] = []
+        begins_alone = self.phase == "install" and self.alone
         for follower in self.followers.values():
             slot = follower.admit_after
-            if slot and all(
-                other.counted and other.synced >= slot
-                for other in self.followers.values()
-                if other is not follower
-            ):
+            others = [other for other in self.followers.values() if other is not follower]
+            if begins_alone:
+                others = [other for other in others if other.counted]
+            if slot and others and all(other.counted and other.synced >= slot for other in others):
                 follower.admit_after = 0
                 assert follower.identity is not None
                 admit = Admit(follower.identity.incarnation, self.epoch)

@@ -28,6 +28,8 @@ from typing import Literal
 import msgspec
 
 FINDINGS_MAX = 10_000
+#: The note of a keeper that does not serve its door yet.
+NOT_MOUNTED = "the folder is not mounted yet"
 
 ServerState = Literal["up", "hung", "down", "stopped", "joining", "full"]
 Verdict = Literal["found", "would fix", "fixed", "cannot fix"]
