@@ -165,7 +165,10 @@ def test_files_of_two_banks_change_places(
         (first / name).rename(first / "aside")
         (second / name).rename(first / name)
         (first / "aside").rename(second / name)
-    damaged_drive.up(*OFTEN)
+    if damaged_drive.up(*OFTEN, expect=None).returncode:
+        # Journals that were cut or begun anew before do not fit another server: then two are gone at once.
+        assert "--accept-rollback" in str(damaged_drive.status()["notes"])
+        damaged_drive.trivet("recover", "--accept-rollback", "--yes")
     assert_right(damaged_drive, content)
     damaged_drive.wait_fresh_refresh()
     damaged_drive.wait_healthy(60)

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 
@@ -21,6 +22,8 @@ from trivet.keeper.journal import Journal
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
+from trivet.keeper.owned_task import own_task
+from trivet.keeper.record_keys import keys_in
 from trivet.keeper.record_service import RecordService
 from trivet.keeper.recovery import plan_recovery
 from trivet.keeper.refresh import Refresher
@@ -111,13 +114,13 @@ class Keeper:
         await volume.start()
         history = RepairLog(self._folder.keeper_path / "repairs.sqlite")
         await history.open()
-        row_check = RowCheck(journal, reign.log, self.key, shell.leader.on_compared)
+        row_check = RowCheck(journal, reign.log, self.key, shell.leader.on_compared, partial(keys_in, space))
         blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
         refresher = Refresher(queue, journal, self._refresh_s)
         stalled = StalledBlobs(shell, self.fleet, blobs)
         self.loaded = Loaded(journal, blobs, volume, queue, refresher, history, stalled)
-        self._keeping_mark = asyncio.create_task(self._keep_high_water())
+        self._keeping_mark = own_task(self._keep_high_water())
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 
     async def close(self) -> None:
@@ -154,8 +157,11 @@ class Keeper:
         assert self.shell is not None
         reign = self.shell.leader.reign
         mark = HighWater(reign.epoch, reign.marks.durable)
-        if mark != read_high_water(self._mark_path):
-            write_high_water(self._mark_path, mark)
+        try:
+            if mark != read_high_water(self._mark_path):
+                write_high_water(self._mark_path, mark)
+        except OSError as error:  # a full disk: an older mark forgets nothing, it guards less
+            log.warning("the high-water mark can't be written: %s", error)
 
     # -- told by the fleet
 

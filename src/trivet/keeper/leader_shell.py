@@ -13,6 +13,7 @@ from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.io.link import LinkLost, Reply
 from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.owned_task import own_task
 from trivet.quorum.leader import Leader
 from trivet.quorum.leader_commands import (
     Acked,
@@ -86,7 +87,7 @@ class LeaderShell:
         self._fleet = fleet
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ticking = asyncio.create_task(self._tick())
+        self._ticking = own_task(self._tick())
         self._connected: dict[int, ServerLink] = {}
         self._seats: dict[int, int] = {}
         self._away_since: dict[int, float] = {}
@@ -209,14 +210,9 @@ class LeaderShell:
                 return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = own_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.result()  # a bug surfaces in the loop's exception handler, which ends the process
+        task.add_done_callback(self._tasks.discard)
 
     async def _sync_blobs(self, command: SyncBlobs) -> None:
         servers = self._fleet.bank_at(command.bank)

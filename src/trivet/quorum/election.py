@@ -36,7 +36,7 @@ class Election:
     ) -> None:  # fmt: skip
         self.phase: Literal["prepare", "read", "check", "form", "done"] = "prepare"
         self.log = LeaderLog()
-        self.by_suspects = self.alone = False
+        self.by_suspects = self.alone = self.given_up = False
         self.mark = high_water
         self._volume_key = volume_key
         self._epoch = epoch
@@ -198,8 +198,8 @@ class Election:
             return self.consider(now)
         if self.log.entries:
             said = self.log.entries[-1].body.durable
-            given_up = self._accept_rollback and self.mark > self.log.head
-            self.mark = said if given_up else max(self.mark, said)
+            self.given_up = self._accept_rollback and self.mark > self.log.head
+            self.mark = said if self.given_up else max(self.mark, said)
         if not self._accept_rollback:
             answers = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
             try:

@@ -154,7 +154,9 @@ class Leader:
                 commands += self._rejoin.form(follower, now)
         elif self.election.phase == "done":
             self.reign.alone = self.election.alone
-            commands += self.reign.install(self.election.log, self.election.mark, now)
+            commands += self.reign.install(
+                self.election.log, self.election.mark, now, given_up=self.election.given_up
+            )
             for follower in followers:
                 if follower.state == "prepared":
                     commands += self._rejoin.enrol(follower, now)

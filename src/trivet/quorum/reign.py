@@ -192,8 +192,14 @@ class Reign:
         seat = BankSeat(identity.port, identity.incarnation)
         return self.change_config(self.log.config.with_seat(bank, seat), now)
 
-    def install(self, log: LeaderLog, mark: int, now: float) -> list[LeaderCommand]:
-        """Take `log` as this reign's, its slots up to `mark` durable before, and seal the barrier."""
+    def install(
+        self, log: LeaderLog, mark: int, now: float, *, given_up: bool = False
+    ) -> list[LeaderCommand]:
+        """Take `log` as this reign's, its slots up to `mark` durable before, and seal the barrier.
+
+        With `given_up` slots were durable that it lacks: a bank that has no part in this may show them, so it
+        loses its seat and is made anew when it comes.
+        """
         self.log = log
         self.marks = Marks(self.followers, min(mark, log.head))
         self._told_acked = self._told_durable = self.marks.durable
@@ -202,6 +208,8 @@ class Reign:
             identity = follower.identity
             if identity and not follower.excluded and identity.standing in ("voter", "suspect"):
                 seats.setdefault(bank, BankSeat(identity.port, identity.incarnation))
+            elif given_up and bank in seats:
+                seats[bank] = BankSeat(seats[bank].port, "")
         entry = self.seal_config(Config(seats, log.config.standby if log.config else ""))
         self.barrier = entry.slot
         self.marks.new_blobs(entry.slot, ())

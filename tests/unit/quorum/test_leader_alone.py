@@ -101,3 +101,27 @@ def test_an_old_copy_and_an_empty_bank_are_filled_once_accepted() -> None:
     assert other.leader.is_serving
     assert other.leader.reign.log.hash_at(slot) == rig.leader.reign.log.hash_at(slot)
     assert {rig.banks[bank].acceptor.meta.standing for bank in BANKS} == {"voter"}
+
+
+def test_a_bank_that_was_away_when_a_rollback_was_accepted_is_made_anew() -> None:
+    """It still shows what was given up, and would never fit again."""
+    rig = formed()
+    put(rig, 6)
+    for bank in (A, B):
+        rig.banks[bank].restart("boot", keep=3)
+    other = Rig(fresh_volume=False, epoch=2, banks=rig.banks, high_water=rig.leader.reign.log.head)
+    other.up = {A, B}
+    other.connect(A, B)
+    other.pass_time(15)
+    assert not other.leader.is_serving
+    other.do(other.leader.accept(rollback=True, cut=False, now=other.now))
+    other.pass_time(1)
+    assert other.leader.is_serving
+    slot = put(other, 12)
+    was = rig.banks[C].acceptor.meta.incarnation
+    other.up.add(C)
+    other.connect(C)
+    other.pass_time(2)
+    assert rig.banks[C].acceptor.meta.incarnation != was
+    assert rig.banks[C].acceptor.meta.standing == "voter"
+    assert rig.banks[C].acceptor.chain.hash_at(slot) == other.leader.reign.log.hash_at(slot)
