@@ -108,6 +108,7 @@ def read_three_times(drive: Drive, content: Content, spoil_all: Callable[[], Non
     drive.wait_healthy(60)
     drive.wait_scrubbed()
     drive.trivet("verify", "--deep")
+    drive.assert_proved()
 
 
 RUNNING: list[tuple[str, Damage, int]] = [

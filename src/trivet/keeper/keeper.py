@@ -51,6 +51,7 @@ class Loaded:
 
     journal: Journal
     blobs: BlobService
+    records: RecordService
     volume: LocalVolume
     queue: RepairQueue
     refresher: Refresher
@@ -119,7 +120,7 @@ class Keeper:
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
         refresher = Refresher(queue, journal, self._refresh_s)
         stalled = StalledBlobs(shell, self.fleet, blobs)
-        self.loaded = Loaded(journal, blobs, volume, queue, refresher, history, stalled)
+        self.loaded = Loaded(journal, blobs, records, volume, queue, refresher, history, stalled)
         self._keeping_mark = own_task(self._keep_high_water())
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 

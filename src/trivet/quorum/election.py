@@ -38,6 +38,7 @@ class Election:
         self.log = LeaderLog()
         self.by_suspects = self.alone = self.given_up = False
         self.mark = high_water
+        self.votes = 0
         self._volume_key = volume_key
         self._epoch = epoch
         self._followers = followers
@@ -59,9 +60,9 @@ class Election:
             return []
         everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
         if self._fresh and self._is_new(everybody):
-            self.phase = "form"
+            self.phase, self.votes = "form", len(everybody)
             return []
-        replies = {b: i for b, i in everybody.items() if not self._followers[b].excluded}
+        replies = self._replies()
         all_answered = len(replies) == len(self._followers)
         self.by_suspects = self.alone = False
         try:
@@ -99,11 +100,14 @@ class Election:
         self.alone = True
         return last
 
+    def _replies(self) -> dict[int, Identity]:
+        """Return what those banks said that are not disqualified."""
+        return {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
+
     def candidate(self) -> int | None:
         """Return the bank whose log would be installed if a person accepted that now, None if none can."""
-        replies = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
         try:
-            return takeover(replies, len(self._followers), alone=True)
+            return takeover(self._replies(), len(self._followers), alone=True)
         except NoMajority:
             return None
 
@@ -196,14 +200,14 @@ class Election:
         if not self._is_still_highest():
             self.phase = "prepare"
             return self.consider(now)
+        self.votes = sum(reply.standing in ("voter", "suspect") for reply in self._replies().values())
         if self.log.entries:
             said = self.log.entries[-1].body.durable
             self.given_up = self._accept_rollback and self.mark > self.log.head
             self.mark = said if self.given_up else max(self.mark, said)
         if not self._accept_rollback:
-            answers = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
             try:
-                refuse_rollback(answers, len(self._followers), self.mark)
+                refuse_rollback(self._replies(), len(self._followers), self.mark)
             except NoMajority as reason:
                 self.phase = "prepare"
                 self._rolled_back = self._heads()
@@ -216,7 +220,7 @@ class Election:
         While it was read a voter may have been lost, or a server without a seat have given way to the one
         that has it: then the choice rested on too few.
         """
-        replies = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
+        replies = self._replies()
         try:
             count = len(self._followers)
             best = takeover(replies, count, suspects_elect=self.by_suspects, alone=self.alone)
