@@ -20,8 +20,11 @@ class BankInProcess:
         folder = VolumeFolder(state)
         if not folder.config_path.exists():
             folder.create(VolumeConfig("00" * 8, [7000, 8000, 9000], 2))
+        config = folder.read_config()
         self.key = folder.read_key()
-        self.own = folder.server_path(port // 1000 * 1000, port)
+        self.volume = config.volume
+        self.base = config.bases[config.bank_of(port)]
+        self.own = folder.server_path(self.base, port)
         self.port = port
         self.failures: list[BaseException] = []
         self.place: Place
@@ -31,8 +34,8 @@ class BankInProcess:
         """Start, on the running loop."""
         self._lock = lock_folder(self.own)
         self._pool = ThreadPoolExecutor(4)
-        volume = "00" * 8
-        self.place = Place(self.own, volume, self.port, self.key, self._pool, first=self.port % 1000 == 0)
+        is_first = self.port == self.base
+        self.place = Place(self.own, self.volume, self.port, self.key, self._pool, first=is_first)
         self._requests = Requests(
             self.place, self.own, self.key, self._pool, on_failure=self._fail, on_ended=self._note
         )

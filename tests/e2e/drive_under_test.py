@@ -110,6 +110,15 @@ class Drive:
 
         self.wait_status(is_newer)
 
+    def assert_proved(self) -> None:
+        """Assert that this keeper was elected, read copies and compared them: nothing rests on luck."""
+        checks = self.status()["checks"]
+        assert checks["votes"] >= 2
+        assert checks["copies_read"] >= checks["copies_verified"] > 0
+        assert checks["records_compared"] > 0
+        assert checks["blobs_compared"] > 0
+        assert checks["scrubbed_bytes"] > 0
+
     def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
         """Send a signal to one process of this drive."""
         assert str(self.state) in " ".join(psutil.Process(pid).cmdline())

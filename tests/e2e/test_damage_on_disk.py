@@ -109,6 +109,7 @@ def read_three_times(drive: Drive, content: Content, spoil_all: Callable[[], Non
     drive.wait_healthy(60)
     drive.wait_scrubbed()
     drive.trivet("verify", "--deep")
+    drive.assert_proved()
 
 
 RUNNING: list[tuple[str, Damage, int]] = [
@@ -156,14 +157,20 @@ def test_spoiled_while_stopped(damaged_drive: Drive, content: Content, case: tup
     read_three_times(damaged_drive, content, spoil_all)
 
 
-def test_files_of_two_banks_change_places(damaged_drive: Drive, content: Content) -> None:
+@pytest.mark.parametrize("names", [("records.sqlite", "segments"), ("journal",)])
+def test_files_of_two_banks_change_places(
+    damaged_drive: Drive, content: Content, names: tuple[str, ...]
+) -> None:
     first, second = (own(damaged_drive, base) for base in damaged_drive.bases[:2])
     damaged_drive.trivet("down")
-    for name in ("records.sqlite", "segments"):
+    for name in names:
         (first / name).rename(first / "aside")
         (second / name).rename(first / name)
         (first / "aside").rename(second / name)
-    damaged_drive.up(*OFTEN)
+    if damaged_drive.up(*OFTEN, expect=None).returncode:
+        # Journals that were cut or begun anew before do not fit another server: then two are gone at once.
+        assert "--accept-rollback" in str(damaged_drive.status()["notes"])
+        damaged_drive.trivet("recover", "--accept-rollback", "--yes")
     assert_right(damaged_drive, content)
     damaged_drive.wait_fresh_refresh()
     damaged_drive.wait_healthy(60)

@@ -119,6 +119,7 @@ def verify(drive: Drive) -> None:
     assert report["checked_records"] > 100
     assert report["checked_blobs"] > 15
     assert report["checked_bytes"] > 15 * MIB
+    drive.assert_proved()
 
 
 DOWN_CASES = [(2, kind, how) for kind in ("segments", "records", "journal") for how in DAMAGES]

@@ -100,10 +100,8 @@ def takes_a_prefix_into_its_epoch(patch: pytest.MonkeyPatch) -> None:
 def takes_the_shortest_log(patch: pytest.MonkeyPatch) -> None:
     """A takeover ignores entries that only one bank has."""
 
-    def takeover(
-        replies: Any, bank_count: int, *, suspects_elect: bool = False, real: Any = election.takeover
-    ) -> int:
-        real(replies, bank_count, suspects_elect=suspects_elect)
+    def takeover(replies: Any, bank_count: int, *, real: Any = election.takeover, **rules: bool) -> int:
+        real(replies, bank_count, **rules)
         voters = [b for b, reply in replies.items() if reply.standing in ("voter", "suspect")]
         return min(voters, key=lambda b: (replies[b].accepted_epoch, replies[b].head))
 

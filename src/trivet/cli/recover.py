@@ -9,7 +9,7 @@ from cyclopts import Parameter
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, ask_keeper, print_json, volume_folder
 from trivet.errors import InputError, NoMajority
 from trivet.io.volume_folder import VolumeFolder
-from trivet.wire.control_messages import RecoverReport, RecoverWhat, Status
+from trivet.wire.control_messages import NOT_MOUNTED, RecoverReport, RecoverWhat, Status
 
 SERVES_DEADLINE_S = 30.0
 
@@ -22,6 +22,7 @@ def recover(
     accept_cut: Annotated[
         bool, Parameter(negative="", help="Cut history before the first entry no good copy is left of.")
     ] = False,
+    dry_run: Annotated[bool, Parameter(negative="", help="Only say what would go.")] = False,
     yes: Annotated[bool, Parameter(negative="", help="Don't ask.")] = False,
     state: State = DEFAULT_STATE,
     json: AsJson = False,
@@ -35,8 +36,12 @@ def recover(
     if not planned.needed:
         print_json(planned) if json else print("Nothing to recover from: the drive serves.")
         return 0
-    if not json:
+    if dry_run and json:
+        print_json(planned)
+    elif not json:
         print("\n".join(_lines(planned, "What would go:")))
+    if dry_run:
+        return 1
     if not yes and not json and sys.stdin.isatty() and not _agreed():
         print("Nothing was changed.")
         return 1
@@ -51,11 +56,11 @@ def recover(
 
 
 def _serves_within(folder: VolumeFolder, deadline_s: float) -> str:
-    """Wait until nothing says NoMajority any more; return what still does, "" if nothing."""
+    """Wait until the door is open and nothing says NoMajority; return what still stands against it."""
     until = time.monotonic() + deadline_s
     while True:
         notes = ask_keeper(folder, "status", Status).notes
-        why_not = "; ".join(note for note in notes if note.startswith(NoMajority.__name__))
+        why_not = "; ".join(n for n in notes if n.startswith(NoMajority.__name__) or n == NOT_MOUNTED)
         if not why_not or time.monotonic() > until:
             return why_not
         time.sleep(0.1)

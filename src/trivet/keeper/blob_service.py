@@ -39,7 +39,7 @@ class BlobService:
         self._on_bad_copy = on_bad_copy
         self._late: set[asyncio.Task[bool]] = set()
         self.bytes_read = 0
-        self.copies_read = 0
+        self.copies_read = self.copies_verified = 0
         self.bytes_written = 0
 
     async def close(self) -> None:
@@ -115,7 +115,6 @@ class BlobService:
             bank = (ref.name + turn) % banks
             body = await self._read_in_bank(bank, ref, start, end)
             if body is not None:
-                self.copies_read += 1
                 self.bytes_read += len(body)
                 return bytes(body[offset - start : offset - start + size])
             unreachable += not self._whole_bank_is_up(bank)
@@ -150,8 +149,12 @@ class BlobService:
             return None
         if not isinstance(reply, BlobData) or not reply.found:
             return None
+        self.copies_read += 1
         whole = reply.start == start and len(body) == end - start
-        return body if whole and is_intact(ref, reply.hashes, start, body) else None
+        if not whole or not is_intact(ref, reply.hashes, start, body):
+            return None
+        self.copies_verified += 1
+        return body
 
     async def read_elsewhere(self, ref: BlobRef, bad: ServerLink) -> tuple[bytes, ServerLink]:
         """Return the whole verified blob from any server but `bad`, and that server.

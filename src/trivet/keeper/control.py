@@ -17,6 +17,7 @@ from trivet.keeper.keeper import Keeper, Loaded
 from trivet.keeper.whole_check import WholeCheck
 from trivet.wire.control_messages import (
     BankStatus,
+    Checks,
     KeeperStatus,
     Progress,
     ServerState,
@@ -76,8 +77,22 @@ class Control:
         )  # fmt: skip
         if loaded is not None:
             traffic = Traffic(loaded.journal.entries, loaded.blobs.bytes_read, loaded.blobs.bytes_written)
-            status = msgspec.structs.replace(status, scrub=loaded.refresher.scrub_state(), traffic=traffic)
+            scrub = loaded.refresher.scrub_state()
+            checks = self._checks(loaded)
+            status = msgspec.structs.replace(status, scrub=scrub, traffic=traffic, checks=checks)
         return _plain(status)
+
+    def _checks(self, loaded: Loaded) -> Checks:
+        assert self._keeper.shell is not None
+        services = (loaded.blobs, loaded.records)
+        return Checks(
+            self._keeper.shell.leader.election.votes,
+            sum(service.copies_read for service in services),
+            sum(service.copies_verified for service in services),
+            loaded.queue.rows.checked,
+            loaded.queue.blobs.checked,
+            loaded.queue.blobs.checked_bytes,
+        )
 
     def _place(self) -> KeeperStatus:
         shell = self._keeper.shell

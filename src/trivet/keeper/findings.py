@@ -52,7 +52,7 @@ class PathFinder:
             return "(configuration)"
         path = self.path_of(ino_of(key))
         if key[:2] == b"d/":
-            return path_text(name_of(key)) if path == "/" else f"{path.rstrip('/')}/{path_text(name_of(key))}"
+            return f"{path.rstrip('/')}/{path_text(name_of(key))}"
         return path
 
 

@@ -13,6 +13,7 @@ from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.batches import Batch, Ticket
 from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.owned_task import own_task
 from trivet.keeper.stores import Durability
 from trivet.quorum.digests import RecordIndex
 from trivet.quorum.membership import CONFIG_KEY
@@ -53,7 +54,7 @@ class Journal:
         self._last_entry_at = steady_s()
         self._since_anchor = 0
         self._ends_in_anchor = False
-        self._running = asyncio.create_task(self._keep_time())
+        self._running = own_task(self._keep_time())
 
     async def close(self) -> None:
         """Stop keeping time; what is under way is left to its tickets."""
@@ -211,11 +212,7 @@ class Journal:
 
     def acceptors_at(self, slot: int) -> Sequence[ServerLink]:
         """Return the acceptors that are up and hold the log through `slot`, the idlest first."""
-        followers = self._leader.reign.followers.values()
-        able = [f for f in followers if f.counted and f.head >= slot]
-        able.sort(key=lambda follower: follower.degraded)
-        servers = [self._shell.acceptor(follower.bank) for follower in able]
-        return [server for server in servers if server.is_up]
+        return self._shell.acceptors_at(slot)
 
     # -- time
 

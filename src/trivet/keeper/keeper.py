@@ -7,6 +7,9 @@ import asyncio
 import logging
 import os
 from dataclasses import dataclass
+from functools import partial
+
+import msgspec
 
 from trivet.errors import NoMajority, NotFound, ReplicaError
 from trivet.io.clock import steady_s, wall_ns
@@ -19,7 +22,10 @@ from trivet.keeper.journal import Journal
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
+from trivet.keeper.owned_task import own_task
+from trivet.keeper.record_keys import keys_in
 from trivet.keeper.record_service import RecordService
+from trivet.keeper.recovery import plan_recovery
 from trivet.keeper.refresh import Refresher
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
@@ -45,6 +51,7 @@ class Loaded:
 
     journal: Journal
     blobs: BlobService
+    records: RecordService
     volume: LocalVolume
     queue: RepairQueue
     refresher: Refresher
@@ -108,13 +115,13 @@ class Keeper:
         await volume.start()
         history = RepairLog(self._folder.keeper_path / "repairs.sqlite")
         await history.open()
-        row_check = RowCheck(journal, reign.log, self.key, shell.leader.on_compared)
+        row_check = RowCheck(journal, reign.log, self.key, shell.leader.on_compared, partial(keys_in, space))
         blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
         refresher = Refresher(queue, journal, self._refresh_s)
         stalled = StalledBlobs(shell, self.fleet, blobs)
-        self.loaded = Loaded(journal, blobs, volume, queue, refresher, history, stalled)
-        self._keeping_mark = asyncio.create_task(self._keep_high_water())
+        self.loaded = Loaded(journal, blobs, records, volume, queue, refresher, history, stalled)
+        self._keeping_mark = own_task(self._keep_high_water())
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 
     async def close(self) -> None:
@@ -151,8 +158,11 @@ class Keeper:
         assert self.shell is not None
         reign = self.shell.leader.reign
         mark = HighWater(reign.epoch, reign.marks.durable)
-        if mark != read_high_water(self._mark_path):
-            write_high_water(self._mark_path, mark)
+        try:
+            if mark != read_high_water(self._mark_path):
+                write_high_water(self._mark_path, mark)
+        except OSError as error:  # a full disk: an older mark forgets nothing, it guards less
+            log.warning("the high-water mark can't be written: %s", error)
 
     # -- told by the fleet
 
@@ -226,7 +236,7 @@ class Keeper:
         """Fill the acceptor of a bank from another's."""
         assert self.shell is not None
         target = self.shell.acceptor(base)
-        for source in self._journal.acceptors_at(0) if self._journal else ():
+        for source in self.shell.acceptors_at(0):
             if source is not target:
                 await copy_rows(source, target, self.key)
                 return
@@ -249,16 +259,12 @@ class Keeper:
         """Say what accepting a loss means; accepting it needs a keeper that is stuck in its takeover."""
         if self.shell is None or self.loaded is not None:
             return RecoverReport(needed=False, done=False)
-        election = self.shell.leader.election
-        heads = [
-            f.identity.head for f in self.shell.leader.reign.followers.values() if f.identity is not None
-        ]
-        after = max(heads, default=0)
-        lost = [f"everything after slot {after}, up to slot {election.mark}"] if election.mark > after else []
+        report = plan_recovery(self.shell.leader, rollback=what == "accept_rollback")
         if apply:
             rollback, cut = what == "accept_rollback", what == "accept_cut"
             self.shell.run(self.shell.leader.accept(rollback=rollback, cut=cut, now=steady_s()))
-        return RecoverReport(True, apply, election.mark, after, lost)
+            report = msgspec.structs.replace(report, done=True)
+        return report
 
     # -- told by reads and writes
 

@@ -14,6 +14,7 @@ from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, LinkLost
 from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.owned_task import own_task
 from trivet.quorum.leader import Leader
 from trivet.quorum.leader_commands import (
     Acked,
@@ -88,7 +89,7 @@ class LeaderShell:
         self._fleet = fleet
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
-        self._ticking = asyncio.create_task(self._tick())
+        self._ticking = own_task(self._tick())
         self._connected: dict[int, ServerLink] = {}
         self._seats: dict[int, int] = {}
         self._away_since: dict[int, float] = {}
@@ -111,6 +112,12 @@ class LeaderShell:
             return self._fleet.server_at(seat.port)
         said = [server.identity for server in self._fleet.bank_at(base) if server.is_up and server.identity]
         return self._fleet.server_at(likely_acceptor(said) or base)
+
+    def acceptors_at(self, slot: int) -> list[ServerLink]:
+        """Return the acceptors that are up, count and hold the log through `slot`, the idlest first."""
+        able = [f for f in self.leader.reign.followers.values() if f.counted and f.head >= slot]
+        able.sort(key=lambda follower: follower.degraded)
+        return [server for follower in able if (server := self.acceptor(follower.bank)).is_up]
 
     def server_up(self, server: ServerLink) -> None:
         """Note a new connection; once CONFIG is known, a server with another role than it says is told so."""
@@ -213,14 +220,9 @@ class LeaderShell:
                 return
 
     def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        task = own_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._ended)
-
-    def _ended(self, task: asyncio.Task[None]) -> None:
-        self._tasks.discard(task)
-        if not task.cancelled():
-            task.result()  # a bug surfaces in the loop's exception handler, which ends the process
+        task.add_done_callback(self._tasks.discard)
 
     async def _sync_blobs(self, command: SyncBlobs) -> None:
         servers = self._fleet.bank_at(command.bank)

@@ -103,13 +103,14 @@ async def list_rows(server: ServerLink, bucket: int = -1) -> AsyncIterator[list[
 
 
 async def copy_rows(source: ServerLink, target: ServerLink, volume_key: bytes) -> int:
-    """Copy every valid row of `source` to `target` and return how many; damaged ones stay behind."""
+    """Copy every valid row of `source` to `target` and return how many; damaged ones stay behind.
+
+    They travel on the journal's link: what was sent there later, a delete too, is carried out later.
+    """
     copied = 0
     async for rows in list_rows(source):
         good = [row for row in rows if row_is_valid(volume_key, row)]
-        reply, _ = await target.ask_blobs(PutRows(good), timeout_s=TIMEOUT_S)
-        if isinstance(reply, Refusal):
-            raise Refused(reply)
+        reply, _ = await ask(target, PutRows(good))
         assert isinstance(reply, Done)
         copied += len(good)
     return copied

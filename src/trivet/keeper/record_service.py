@@ -41,7 +41,7 @@ class RecordService:
         self._journal = journal
         self._key = volume_key
         self._on_bad_row = on_bad_row
-        self.copies_read = 0
+        self.copies_read = self.copies_verified = 0
 
     async def read(self, keys: Sequence[bytes]) -> dict[bytes, bytes]:
         """Return the values of those of `keys` that exist.
@@ -102,6 +102,7 @@ class RecordService:
             else:
                 assert row is not None
                 found[key] = row.value
+                self.copies_verified += 1
                 del wanted[key]
 
     def _flaw(self, slot: int, row: Row | None) -> str:

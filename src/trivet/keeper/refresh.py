@@ -14,6 +14,7 @@ from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.findings import NamedBlobs, PathFinder
 from trivet.keeper.journal import Journal
+from trivet.keeper.owned_task import own_task
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.quorum.scrub_plan import SCRUB_BYTES_PER_S
 from trivet.wire.bank_messages import DeleteBlobs
@@ -49,7 +50,7 @@ class Refresher:
         self._scrubbing = False
         self._positions: dict[int, _Position] = {}
         self._doomed: list[tuple[float, list[int]]] = []
-        self._tasks = [asyncio.create_task(self._refresh_on()), asyncio.create_task(self._collect_on())]
+        self._tasks = [own_task(self._refresh_on()), own_task(self._collect_on())]
 
     async def close(self) -> None:
         """Stop."""

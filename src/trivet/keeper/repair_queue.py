@@ -13,11 +13,12 @@ from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_check import MISSING, BlobCheck
 from trivet.keeper.findings import NamedBlobs, PathFinder
 from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.owned_task import own_task
+from trivet.keeper.record_keys import keys_of
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.row_check import RowCheck
 from trivet.volume.namespace import Namespace
 from trivet.wire.control_messages import Finding
-from trivet.wire.records import entry_key, extents_key, inode_key, page_key, xattr_key
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ class RepairQueue:
         self._bad_rows: dict[tuple[int, bytes], None] = {}
         self._bad_blobs: dict[tuple[int, int], ServerLink] = {}
         self._work = asyncio.Event()
-        self._running = asyncio.create_task(self._work_off())
+        self._running = own_task(self._work_off())
 
     async def close(self) -> None:
         """Stop; what is left is found again by the next refresh."""
@@ -144,21 +145,7 @@ class RepairQueue:
 
     def keys_of(self, inodes: Iterable[int]) -> set[bytes]:
         """Return the keys of every record of `inodes`, of very large directories the first names only."""
-        keys: set[bytes] = set()
-        space = self.space
-        for ino in inodes:
-            inode = space.inodes.get(ino)
-            if inode is None:
-                continue
-            keys.add(inode_key(ino))
-            keys.update(page_key(ino, page) for page in space.layout.pages(inode))
-            keys.update(extents_key(ino, mib) for mib, _ in space.layout.all_extents(ino))
-            keys.update(xattr_key(ino, name) for name in space.xattrs.names(ino))
-            names = list(space.directories.get(ino, {}).items())[:NAMES_COMPARED]
-            for name, number in names:
-                keys.add(entry_key(ino, name))
-                keys.add(inode_key(number))
-        return keys
+        return set(keys_of(self.space, inodes, NAMES_COMPARED))
 
     async def note(self, findings: list[Finding]) -> list[Finding]:
         """Remember what could not be mended, forget what was, and write repairs down."""

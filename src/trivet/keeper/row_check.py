@@ -1,7 +1,9 @@
 """Checks one bank's records against the index, and mends them from another bank's good copies.
 
 Rule: a row is right when its MAC is and it stands at the slot the index tells; nothing is put to a vote.
-Rule: a repair starts from a verified row, is written, read back and verified; only then is it "fixed".
+Rule: a repair starts from a verified row (of a bank, or of the log), is written, read back and verified; only
+then is it "fixed".
+Rule: a bank counts as compared when its sums are right but for rows that neither a bank nor the log has.
 """
 
 from collections.abc import Callable, Collection, Sequence
@@ -10,29 +12,39 @@ from trivet.errors import ProtocolError
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.findings import PathFinder, row_finding
 from trivet.keeper.journal import Journal
-from trivet.keeper.log_sums import sums_before
+from trivet.keeper.log_sums import sums_before, sums_but_for
 from trivet.keeper.log_transfer import Refused, ask, list_rows
-from trivet.quorum.digests import differing_buckets
+from trivet.quorum.digests import differing_buckets, sums_of
 from trivet.quorum.leader_log import LeaderLog
 from trivet.wire.bank_messages import DeleteRows, Digest, Digests, GetRecords, PutRows, Rows
 from trivet.wire.control_messages import Finding, Verdict
 from trivet.wire.journal_messages import Refusal
-from trivet.wire.records import Row, row_is_valid
+from trivet.wire.records import Row, record_mac, row_is_valid
 
 KEYS_AT_ONCE = 256
 TIMEOUT_S = 10.0
 
 
 class RowCheck:
-    """Compares and mends records; `on_compared(base)` hears of a bank whose rows all add up."""
+    """Compares and mends records; `on_compared(base)` hears of a bank whose rows all add up.
+
+    `known_keys(buckets)` are the keys that the volume in memory has in some buckets.
+    """
 
     def __init__(
-        self, journal: Journal, log: LeaderLog, volume_key: bytes, on_compared: Callable[[int], None]
+        self,
+        journal: Journal,
+        log: LeaderLog,
+        volume_key: bytes,
+        on_compared: Callable[[int], None],
+        known_keys: Callable[[Collection[int]], set[bytes]],
     ) -> None:
         self._journal = journal
         self._log = log
         self._on_compared = on_compared
+        self._known_keys = known_keys
         self._key = volume_key
+        self._lost: dict[int, dict[bytes, tuple[int, int]]] = {}
         self.checked = 0
 
     async def differing_keys(self, server: ServerLink, at: int) -> set[bytes]:
@@ -50,13 +62,28 @@ class RowCheck:
         expected = sums_before(self._journal.index.sums(), log.above(reply.at))
         keys = set(reply.damaged)
         differing = differing_buckets(expected, reply.sums)
-        if not differing and not keys:
+        lost = self._still_lost(server.base)
+        excused = sums_but_for(expected, lost) if lost else expected
+        if not differing_buckets(excused, reply.sums) and keys <= lost.keys():
             self._on_compared(server.base)
-        for bucket in differing:
+        return keys | await self._keys_in(differing, server)
+
+    async def _keys_in(self, buckets: Collection[int], server: ServerLink) -> set[bytes]:
+        """Return the keys of `buckets`: those that `server` and the other banks list, and those all lack."""
+        listed: set[bytes] = set()
+        for bucket in buckets:
             for one in {server.port: server, **{s.port: s for s in self._journal.acceptors_at(0)}}.values():
                 async for rows in list_rows(one, bucket):
-                    keys.update(row.key for row in rows)
-        return keys
+                    listed.update(row.key for row in rows)
+        slots = ((key, self._journal.slot_of(key)) for key in listed)
+        sums = sums_of((key, slot) for key, slot in slots if slot)
+        hidden = set(buckets).intersection(differing_buckets(self._journal.index.sums(), sums))
+        return listed | self._known_keys(hidden) if hidden else listed
+
+    def _still_lost(self, base: int) -> dict[bytes, tuple[int, int]]:
+        """Return key -> (slot it should stand at, slot it stands at) of the bank's rows that nobody has."""
+        lost = self._lost.get(base, {})
+        return {key: slots for key, slots in lost.items() if self._journal.slot_of(key) == slots[0]}
 
     async def mend(
         self, server: ServerLink, keys: Collection[bytes], paths: PathFinder, *, apply: bool
@@ -81,6 +108,7 @@ class RowCheck:
         if apply:
             await self._write(server, flaws, sources)
             left = await self._flaws(server, list(flaws))
+            await self._note_lost(server, [key for key in left if key not in sources])
         else:
             left = flaws
         findings = []
@@ -89,9 +117,21 @@ class RowCheck:
             verdict: Verdict = "would fix" if source or not self._journal.slot_of(key) else "cannot fix"
             if apply:
                 verdict = "cannot fix" if key in left else "fixed"
-            port = source[1].port if source else None
+            port = source[1] if source else None
             findings.append(row_finding(verdict, key, server.port, why, paths, port))
         return findings
+
+    async def _note_lost(self, server: ServerLink, keys: Sequence[bytes]) -> None:
+        """Remember rows that nobody has: waiting for them would keep the log for ever."""
+        wanted = {key: slot for key in keys if (slot := self._journal.slot_of(key))}
+        if not wanted:
+            return
+        rows = await self._rows(server, list(wanted))
+        lost = self._still_lost(server.base)
+        for key, slot in wanted.items():
+            row = rows.get(key)
+            lost[key] = slot, row.slot if row is not None and row_is_valid(self._key, row) else 0
+        self._lost[server.base] = lost
 
     async def _flaws(self, server: ServerLink, keys: Sequence[bytes]) -> dict[bytes, str]:
         """Return what is wrong with the rows of `keys` on `server`, leaving out what is on its way.
@@ -115,9 +155,11 @@ class RowCheck:
             return "missing" if slot else ""
         if not row_is_valid(self._key, row):
             return "checksum differs"
+        if not slot:
+            return "should be gone"
         if row.slot < slot:
             return f"outdated (slot {row.slot} instead of {slot})"
-        return "" if slot else "should be gone"
+        return f"of a history that was given up (slot {row.slot})" if row.slot > slot else ""
 
     async def _rows(self, server: ServerLink, keys: Sequence[bytes]) -> dict[bytes, Row]:
         reply, _ = await server.ask_journal(GetRecords(list(keys)), timeout_s=TIMEOUT_S)
@@ -128,25 +170,44 @@ class RowCheck:
 
     async def _good_rows(
         self, server: ServerLink, keys: Sequence[bytes]
-    ) -> dict[bytes, tuple[Row, ServerLink]]:
-        """Return verified rows for `keys` from other banks, with the server each came from."""
-        found: dict[bytes, tuple[Row, ServerLink]] = {}
+    ) -> dict[bytes, tuple[Row, int | None]]:
+        """Return verified rows for `keys` from other banks, or of the log, with the port each came from."""
+        found: dict[bytes, tuple[Row, int | None]] = {}
         for other in self._journal.acceptors_at(0):
             wanted = [key for key in keys if key not in found]
             if other is server or not wanted:
                 continue
             for key, row in (await self._rows(other, wanted)).items():
                 if row_is_valid(self._key, row) and row.slot == self._journal.slot_of(key):
-                    found[key] = row, other
+                    found[key] = row, other.port
+        for key in keys:
+            if key not in found and (logged := self._row_of_log(key)) is not None:
+                found[key] = logged, None
         return found
 
+    def _row_of_log(self, key: bytes) -> Row | None:
+        """Return the row that the log, as far as it is not trimmed, gives `key`."""
+        slot = self._journal.slot_of(key)
+        if not self._log.floor < slot <= self._log.head:
+            return None
+        (entry, *_) = self._log.above(slot - 1)
+        value = next(op.value for op in entry.body.ops if op.key == key)
+        assert value is not None
+        return Row(key, slot, value, record_mac(self._key, key, slot, value))
+
     async def _write(
-        self, server: ServerLink, flaws: Collection[bytes], sources: dict[bytes, tuple[Row, ServerLink]]
+        self, server: ServerLink, flaws: Collection[bytes], sources: dict[bytes, tuple[Row, int | None]]
     ) -> None:
-        good = [row for row, _ in sources.values()]
+        """Write good rows, and delete what should be gone.
+
+        A key that was changed since its row was read is left alone: the change is on its way on this link,
+        and a row written behind it could bring back what it deletes.
+        """
+        slot_of = self._journal.slot_of
+        rows = await self._rows(server, list(flaws))
+        gone = [(key, row.slot) for key, row in rows.items() if not slot_of(key) or row.slot > slot_of(key)]
+        if gone:
+            await ask(server, DeleteRows(gone))
+        good = [row for row, _ in sources.values() if slot_of(row.key) == row.slot]
         if good:
             await ask(server, PutRows(good))
-        gone = [key for key in flaws if not self._journal.slot_of(key)]
-        if gone:
-            rows = await self._rows(server, gone)
-            await ask(server, DeleteRows([(key, row.slot) for key, row in rows.items()]))

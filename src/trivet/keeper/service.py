@@ -23,6 +23,7 @@ from trivet.keeper.control import handlers
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.stores import Durability
 from trivet.volume.interface import Volume
+from trivet.wire.control_messages import NOT_MOUNTED
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ async def keep(state: Path, door: Door, *, durability: Durability | None, refres
 
 
 async def _serve(keeper: Keeper, door: Door) -> None:
+    keeper.notes["door"] = NOT_MOUNTED
     ended = asyncio.create_task(keeper.ended.wait())
     taking_over = asyncio.create_task(keeper.take_over())
     try:
@@ -74,7 +76,6 @@ async def _serve(keeper: Keeper, door: Door) -> None:
         gc.collect()
         gc.freeze()
         gc.disable()  # what the hot paths make has no cycles; a collection would stall everybody
-        keeper.notes["door"] = "the folder is not mounted yet"
         async with door(keeper.loaded.volume):
             del keeper.notes["door"]
             await ended

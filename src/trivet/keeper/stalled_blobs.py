@@ -12,6 +12,7 @@ from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import Fleet
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.owned_task import own_task
 from trivet.wire.blobs import BlobRef
 
 log = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ class StalledBlobs:
         self._leader = shell.leader
         self._fleet = fleet
         self._blobs = blobs
-        self._running = asyncio.create_task(self._watch())
+        self._running = own_task(self._watch())
 
     async def close(self) -> None:
         """Stop."""

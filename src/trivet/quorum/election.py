@@ -2,6 +2,7 @@
 
 Rule: the log is taken whole from the voter with the highest (accepted_epoch, length), read and verified.
 Rule: a promise of an incarnation that the CONFIG in that log does not name is no vote.
+Rule: one bank is enough only when all banks answered and a person accepted that (`trivet recover`).
 Rule: a volume is formed only when all banks are empty and no keeper has ever served it.
 """
 
@@ -35,8 +36,9 @@ class Election:
     ) -> None:  # fmt: skip
         self.phase: Literal["prepare", "read", "check", "form", "done"] = "prepare"
         self.log = LeaderLog()
-        self.by_suspects = False
+        self.by_suspects = self.alone = self.given_up = False
         self.mark = high_water
+        self.votes = 0
         self._volume_key = volume_key
         self._epoch = epoch
         self._followers = followers
@@ -58,27 +60,56 @@ class Election:
             return []
         everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
         if self._fresh and self._is_new(everybody):
-            self.phase = "form"
+            self.phase, self.votes = "form", len(everybody)
             return []
-        replies = {b: i for b, i in everybody.items() if not self._followers[b].excluded}
+        replies = self._replies()
         all_answered = len(replies) == len(self._followers)
-        suspects = all_answered or now >= self._deadline
+        self.by_suspects = self.alone = False
         try:
-            try:
-                self._winner = takeover(replies, len(self._followers))
-                self.by_suspects = False
-            except NoMajority:
-                if not suspects:
-                    raise
-                self._winner = takeover(replies, len(self._followers), suspects_elect=True)
-                self.by_suspects = True
+            self._winner = self._choose(replies, everybody, suspects=all_answered or now >= self._deadline)
         except NoMajority as reason:
             return self._stuck(str(reason))
-        if not all_answered:
+        if not all_answered and not self.alone:
             self._settled_at = min(self._settled_at, now + SETTLE_S)
             if now < self._settled_at:
                 return []
         return self._begin_read(now)
+
+    def _choose(
+        self, replies: Mapping[int, Identity], everybody: Mapping[int, Identity], *, suspects: bool
+    ) -> int:
+        """Return the bank whose log to install: voters decide, then suspects, then one bank if accepted."""
+        count = len(self._followers)
+        try:
+            return takeover(replies, count)
+        except NoMajority:
+            if not suspects:
+                raise
+        self.by_suspects = True
+        try:
+            return takeover(replies, count, suspects_elect=True)
+        except NoMajority:
+            if len(everybody) < count:
+                raise
+        last = takeover(replies, count, alone=True)
+        if not self._accept_rollback:
+            raise NoMajority(
+                f"only bank {last} still holds a log it can vouch for; bring copies of the others back, or "
+                f"make them anew from bank {last} alone with `trivet recover --accept-rollback`"
+            )
+        self.alone = True
+        return last
+
+    def _replies(self) -> dict[int, Identity]:
+        """Return what those banks said that are not disqualified."""
+        return {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
+
+    def candidate(self) -> int | None:
+        """Return the bank whose log would be installed if a person accepted that now, None if none can."""
+        try:
+            return takeover(self._replies(), len(self._followers), alone=True)
+        except NoMajority:
+            return None
 
     def accept(self, *, rollback: bool, cut: bool, now: float) -> list[LeaderCommand]:
         """Give up what may be missing, as a person asked with `trivet recover`, and elect again."""
@@ -169,12 +200,14 @@ class Election:
         if not self._is_still_highest():
             self.phase = "prepare"
             return self.consider(now)
+        self.votes = sum(reply.standing in ("voter", "suspect") for reply in self._replies().values())
         if self.log.entries:
-            self.mark = max(self.mark, self.log.entries[-1].body.durable)
+            said = self.log.entries[-1].body.durable
+            self.given_up = self._accept_rollback and self.mark > self.log.head
+            self.mark = said if self.given_up else max(self.mark, said)
         if not self._accept_rollback:
-            answers = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
             try:
-                refuse_rollback(answers, len(self._followers), self.mark)
+                refuse_rollback(self._replies(), len(self._followers), self.mark)
             except NoMajority as reason:
                 self.phase = "prepare"
                 self._rolled_back = self._heads()
@@ -187,9 +220,10 @@ class Election:
         While it was read a voter may have been lost, or a server without a seat have given way to the one
         that has it: then the choice rested on too few.
         """
-        replies = {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
+        replies = self._replies()
         try:
-            best = takeover(replies, len(self._followers), suspects_elect=self.by_suspects)
+            count = len(self._followers)
+            best = takeover(replies, count, suspects_elect=self.by_suspects, alone=self.alone)
         except NoMajority:
             return False
         highest = replies[best]
@@ -208,9 +242,12 @@ class Election:
                 continue
             if not config.names(bank, identity.incarnation):
                 found = found or []
+                port = config.seats[bank].port if bank in config.seats else identity.port
+                if self._accept_rollback and port == identity.port:
+                    follower.excluded = True  # it has answered; what it holds was given up
+                    continue
                 follower.reset("parked")
                 follower.retry_at = now + RETRY_S
-                port = config.seats[bank].port if bank in config.seats else identity.port
                 if port != identity.port:
                     found.append(NotAcceptor(bank, port))
         return found

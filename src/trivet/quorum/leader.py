@@ -153,7 +153,10 @@ class Leader:
             for follower in followers:
                 commands += self._rejoin.form(follower, now)
         elif self.election.phase == "done":
-            commands += self.reign.install(self.election.log, self.election.mark, now)
+            self.reign.alone = self.election.alone
+            commands += self.reign.install(
+                self.election.log, self.election.mark, now, given_up=self.election.given_up
+            )
             for follower in followers:
                 if follower.state == "prepared":
                     commands += self._rejoin.enrol(follower, now)
@@ -284,7 +287,7 @@ class Leader:
         for follower in reign.followers.values():
             if follower.state == "parked" and now >= follower.retry_at:
                 commands += self._rejoin.prepare(follower, now)
-            if follower.state == "prepared" and reign.phase == "serve":
+            if follower.state == "prepared" and reign.may_refill:
                 commands += self._rejoin.enrol(follower, now)
             if follower.state != "live":
                 continue

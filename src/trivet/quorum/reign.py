@@ -35,8 +35,8 @@ class Reign:
     """The shared state of one keeper's reign under `epoch`."""
 
     __slots__ = (
-        "_told_acked", "_told_durable", "_volume_key", "barrier", "epoch", "followers", "lease", "log",
-        "marks", "phase", "volume",
+        "_told_acked", "_told_durable", "_volume_key", "alone", "barrier", "epoch", "followers", "lease",
+        "log", "marks", "phase", "volume",
     )  # fmt: skip
 
     def __init__(self, volume: str, volume_key: bytes, banks: Sequence[int], epoch: Epoch) -> None:
@@ -48,8 +48,18 @@ class Reign:
         self.marks = Marks(banks, 0)
         self.lease = Lease(banks)
         self.barrier = 0
+        self.alone = False
         self._volume_key = volume_key
         self._told_acked = self._told_durable = 0
+
+    @property
+    def may_refill(self) -> bool:
+        """Whether banks that hold nothing may be filled.
+
+        Before the reign serves only when a person let one bank begin `alone`, and from that bank.
+        """
+        counts = any(follower.counted for follower in self.followers.values())
+        return self.phase == "serve" or (self.phase == "install" and self.alone and counts)
 
     def seal(self, body: EntryBody) -> Entry:
         """Author the next entry and add it to the log."""
@@ -177,7 +187,7 @@ class Reign:
             self.phase = "serve"
             commands.append(Serving(self.barrier))
         if self.phase != "serve":
-            return commands
+            return commands + (self.admissions(now) if self.may_refill else [])
         if marks.acked > self._told_acked:
             self._told_acked = marks.acked
             commands.append(Acked(marks.acked))
@@ -187,15 +197,15 @@ class Reign:
         return commands + self.admissions(now)
 
     def admissions(self, now: float) -> list[LeaderCommand]:
-        """Admit servers whose CONFIG all other banks have synced."""
+        """Admit servers whose CONFIG all other banks have synced (a bank alone: all that count)."""
         commands: list[LeaderCommand] = []
+        begins_alone = self.phase == "install" and self.alone
         for follower in self.followers.values():
             slot = follower.admit_after
-            if slot and all(
-                other.counted and other.synced >= slot
-                for other in self.followers.values()
-                if other is not follower
-            ):
+            others = [other for other in self.followers.values() if other is not follower]
+            if begins_alone:
+                others = [other for other in others if other.counted]
+            if slot and others and all(other.counted and other.synced >= slot for other in others):
                 follower.admit_after = 0
                 assert follower.identity is not None
                 admit = Admit(follower.identity.incarnation, self.epoch)
@@ -213,8 +223,14 @@ class Reign:
         seat = BankSeat(identity.port, identity.incarnation)
         return self.change_config(self.log.config.with_seat(bank, seat), now)
 
-    def install(self, log: LeaderLog, mark: int, now: float) -> list[LeaderCommand]:
-        """Take `log` as this reign's, its slots up to `mark` durable before, and seal the barrier."""
+    def install(
+        self, log: LeaderLog, mark: int, now: float, *, given_up: bool = False
+    ) -> list[LeaderCommand]:
+        """Take `log` as this reign's, its slots up to `mark` durable before, and seal the barrier.
+
+        With `given_up` slots were durable that it lacks: a bank that has no part in this may show them, so it
+        loses its seat and is made anew when it comes.
+        """
         self.log = log
         self.marks = Marks(self.followers, min(mark, log.head))
         self._told_acked = self._told_durable = self.marks.durable
@@ -223,6 +239,8 @@ class Reign:
             identity = follower.identity
             if identity and not follower.excluded and identity.standing in ("voter", "suspect"):
                 seats.setdefault(bank, BankSeat(identity.port, identity.incarnation))
+            elif given_up and bank in seats:
+                seats[bank] = BankSeat(seats[bank].port, "")
         entry = self.seal_config(Config(seats, log.config.standby if log.config else ""))
         self.barrier = entry.slot
         self.marks.new_blobs(entry.slot, ())

@@ -70,7 +70,7 @@ class Rejoin:
         return [NotAcceptor(follower.bank, seat.port if seat else 0)]
 
     def _refill(self, follower: Follower, now: float) -> list[LeaderCommand]:
-        if self._reign.phase != "serve":
+        if not self._reign.may_refill:
             return []
         follower.state = "resetting"
         follower.compared = False

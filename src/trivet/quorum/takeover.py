@@ -16,16 +16,19 @@ def next_epoch(seen: Iterable[Epoch], nonce: int) -> Epoch:
     return Epoch(max((epoch.number for epoch in seen), default=0) + 1, nonce)
 
 
-def takeover(replies: Mapping[int, Identity], bank_count: int, *, suspects_elect: bool = False) -> int:
+def takeover(
+    replies: Mapping[int, Identity], bank_count: int, *, suspects_elect: bool = False, alone: bool = False
+) -> int:
     """Return the bank whose log a new leader must install: the highest (accepted_epoch, length).
 
     `replies` are the banks that promised the leader's epoch. The majority is of `bank_count`, not of the
     replies that came: a partition elects nobody. With `suspects_elect`, acceptors that may have lost what
-    they had not synced count too (nobody better answered). Raises NoMajority.
+    they had not synced count too (nobody better answered). With `alone` one is enough: all banks answered,
+    and a person has accepted that what only the others knew is gone. Raises NoMajority.
     """
-    standings = ("voter", "suspect") if suspects_elect else ("voter",)
+    standings = ("voter", "suspect") if suspects_elect or alone else ("voter",)
     voters = {bank: reply for bank, reply in replies.items() if reply.standing in standings}
-    if len(voters) < bank_count // 2 + 1:
+    if len(voters) < (1 if alone else bank_count // 2 + 1):
         raise NoMajority(f"{len(voters)} of {bank_count} banks can vote; start the others or wait for them")
     return max(voters, key=lambda bank: (voters[bank].accepted_epoch, voters[bank].head, -bank))
 

@@ -30,6 +30,8 @@ READY_DEADLINE_S = 60.0
 READY_POLL_S = 0.1
 #: Longer than the wait before banks that lost their memory may elect, or for a lease to run out.
 STUCK_S = 12.0
+#: All servers answer, and what they say only a person can decide.
+DECIDED_S = 2.0
 DEATHS_GIVE_UP = 3
 LOG_TAIL_LINES = 12
 _ANSWERING = {"up", "joining", "full"}
@@ -116,7 +118,7 @@ async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
         now_s = time.monotonic()
         if not lack.stuck:
             stuck_since_s = now_s
-        if now_s - stuck_since_s > STUCK_S:
+        if now_s - stuck_since_s > (DECIDED_S if "`trivet recover" in lack.what else STUCK_S):
             return lack.what
         if now_s - began_s > READY_DEADLINE_S:
             raise TrivetError(

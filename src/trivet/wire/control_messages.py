@@ -28,6 +28,8 @@ from typing import Literal
 import msgspec
 
 FINDINGS_MAX = 10_000
+#: The note of a keeper that does not serve its door yet.
+NOT_MOUNTED = "the folder is not mounted yet"
 
 ServerState = Literal["up", "hung", "down", "stopped", "joining", "full"]
 Verdict = Literal["found", "would fix", "fixed", "cannot fix"]
@@ -86,6 +88,21 @@ class Traffic(msgspec.Struct, frozen=True):
     written_bytes: int = 0
 
 
+class Checks(msgspec.Struct, frozen=True):
+    """What this keeper's word rests on, counted since it started.
+
+    `votes` are the banks that elected it; of the copies of records and blobs that it read for people and for
+    repairs, `copies_verified` were right. The others count what was compared, unasked and on request.
+    """
+
+    votes: int = 0
+    copies_read: int = 0
+    copies_verified: int = 0
+    records_compared: int = 0
+    blobs_compared: int = 0
+    scrubbed_bytes: int = 0
+
+
 class Status(msgspec.Struct, frozen=True):
     """The whole drive at a glance; `healthy` only when every copy is whole and nothing is open.
 
@@ -104,6 +121,7 @@ class Status(msgspec.Struct, frozen=True):
     notes: list[str] = []
     scrub: ScrubState = ScrubState()
     traffic: Traffic = Traffic()
+    checks: Checks = Checks()
 
 
 class Finding(msgspec.Struct, frozen=True):

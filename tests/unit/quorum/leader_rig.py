@@ -91,13 +91,16 @@ class RigBank:
 class Rig:
     """Carries sends to banks that are up and replies back, in order."""
 
-    def __init__(self, *, fresh_volume: bool = True, epoch: int = 1, banks: dict[int, RigBank] | None = None):
+    def __init__(
+        self, *, fresh_volume: bool = True, epoch: int = 1, banks: dict[int, RigBank] | None = None,
+        high_water: int = 0,
+    ) -> None:  # fmt: skip
         self.now = 0.0
         self.banks = banks if banks is not None else {bank: RigBank(bank) for bank in BANKS}
         self.up = set(BANKS)
         self.told: list[LeaderCommand] = []
         self.epoch = Epoch(epoch, 7)
-        self.leader = Leader("v", KEY, BANKS, self.epoch, 0.0, fresh=fresh_volume)
+        self.leader = Leader("v", KEY, BANKS, self.epoch, 0.0, fresh=fresh_volume, high_water=high_water)
         self.hold: type[m.BankMessage] | None = None
         self.held: list[LeaderCommand] = []
         self._queue: deque[LeaderCommand] = deque()

@@ -1,0 +1,44 @@
+"""What accepting a loss would mean for a takeover that is stuck, in sentences for the one who decides.
+
+Rule: what is said rests on what every bank that answered says of itself; nothing is looked up or changed.
+"""
+
+from trivet.errors import NoMajority
+from trivet.quorum.leader import Leader
+from trivet.wire.control_messages import RecoverReport
+from trivet.wire.journal_messages import Identity
+
+
+def plan_recovery(leader: Leader, *, rollback: bool) -> RecoverReport:
+    """Say what goes if a person accepts it; `rollback`: that banks were rolled back, or emptied.
+
+    Raises NoMajority when there is nothing to go on from.
+    """
+    said = {bank: f.identity for bank, f in leader.reign.followers.items() if f.identity is not None}
+    source = leader.election.candidate()
+    if source is None:
+        raise NoMajority(
+            "no bank that answers holds a log, so there is nothing to go on from: bring a copy of a bank's "
+            "folder back, or begin anew with another --state"
+        )
+    mark, after = leader.election.mark, said[source].head
+    lost = [f"everything after slot {after}, up to slot {mark}"] if mark > after else []
+    if rollback:
+        lost += _one_copy_left(source, said, len(leader.reign.followers))
+    return RecoverReport(True, False, max(mark, after), after, lost)
+
+
+def _one_copy_left(source: int, said: dict[int, Identity], banks: int) -> list[str]:
+    """Say so if only `source` can vouch for its log."""
+    voters = [bank for bank, identity in said.items() if identity.standing in ("voter", "suspect")]
+    if len(voters) > banks // 2:
+        return []
+    empty = [bank for bank in said if bank not in voters]
+    silent = banks - len(said)
+    lines = [
+        f"the other copies: bank {' and bank '.join(map(str, empty))} hold no log any more and are made anew "
+        f"from bank {source} alone; what is damaged or missing there has no second copy"
+    ]
+    if silent:
+        lines.append(f"it begins only when all banks answer: {silent} of {banks} do not yet (`trivet start`)")
+    return lines

@@ -1,0 +1,174 @@
+"""Records compared and mended on real banks: what is right, what is found, what is written."""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from small_drive import ServedBank, SmallDrive, small_drive
+from trivet.io.clock import steady_s
+from trivet.keeper.findings import PathFinder
+from trivet.volume.interface import ROOT_INO
+from trivet.wire.bank_messages import GetRecords, Rows
+from trivet.wire.control_messages import Finding
+from trivet.wire.records import entry_key, inode_key
+
+
+@pytest.fixture
+async def drive(tmp_path: Path) -> AsyncIterator[SmallDrive]:
+    async with small_drive(tmp_path) as drive:
+        for number in range(12):
+            await drive.write(b"file%d" % number, b"%d" % number * 300)
+        await applied(drive)
+        yield drive
+
+
+async def applied(drive: SmallDrive) -> None:
+    """Wait until every bank's table shows everything that is durable."""
+    journal = drive.loaded.journal
+    for server in journal.acceptors_at(0):
+        await drive.loaded.queue.rows.differing_keys(server, journal.durable_slot)
+
+
+async def spoil(server: ServedBank, statement: str, key: bytes) -> None:
+    """Change the row of `key` in the table of `server`, as somebody with access to the file would."""
+
+    def change(table: object) -> None:
+        connection = table._sql  # type: ignore[attr-defined]
+        assert isinstance(connection, sqlite3.Connection)
+        assert connection.execute(statement, (key,)).rowcount == 1
+
+    await server.place.records._owned.write(change)
+
+
+async def row_on(server: ServedBank, key: bytes) -> tuple[int, bytes] | None:
+    reply, _ = await server.request(GetRecords([key]))
+    assert isinstance(reply, Rows)
+    return (reply.rows[0].slot, reply.rows[0].value) if reply.rows else None
+
+
+async def check(drive: SmallDrive, server: ServedBank, *, apply: bool = True) -> list[Finding]:
+    """Compare all records of one server, mend them if `apply`, and return what was found."""
+    rows, space = drive.loaded.queue.rows, drive.loaded.volume.space
+    link = drive.keeper.fleet.server_at(server.port)
+    keys = await rows.differing_keys(link, drive.loaded.journal.durable_slot)
+    return await rows.mend(link, keys, PathFinder(space), apply=apply)
+
+
+DELETE = "DELETE FROM records WHERE key = ?"
+SPOIL = "UPDATE records SET value = x'00' WHERE key = ?"
+AGE = "UPDATE records SET slot = slot - 1 WHERE key = ?"
+
+
+@pytest.mark.parametrize(
+    ("statement", "why"), [(DELETE, "missing"), (SPOIL, "checksum differs"), (AGE, "checksum differs")]
+)
+async def test_wrong_row_is_found_told_and_mended(drive: SmallDrive, statement: str, why: str) -> None:
+    server = drive.servers[1]
+    ino = (await drive.loaded.volume.lookup(ROOT_INO, b"file3")).ino
+    before = await row_on(server, inode_key(ino))
+    await spoil(server, statement, inode_key(ino))
+    [found] = await check(drive, server, apply=False)
+    assert (found.verdict, found.path, found.item, found.why) == ("would fix", "/file3", "attributes", why)
+    assert found.server == server.port
+    assert found.source in {drive.servers[0].port, drive.servers[2].port}
+    assert await row_on(server, inode_key(ino)) != before
+    [fixed] = await check(drive, server)
+    assert fixed.verdict == "fixed"
+    assert await row_on(server, inode_key(ino)) == before
+    assert await check(drive, server) == []
+
+
+async def test_same_wrong_bytes_on_two_banks_lose(drive: SmallDrive) -> None:
+    key = entry_key(ROOT_INO, b"file5")
+    before = await row_on(drive.servers[2], key)
+    for server in drive.servers[:2]:
+        await spoil(server, SPOIL, key)
+    for server in drive.servers[:2]:
+        [fixed] = await check(drive, server)
+        assert fixed.verdict == "fixed"
+        assert await row_on(server, key) == before
+
+
+async def test_row_on_no_bank_comes_back_from_the_log(drive: SmallDrive) -> None:
+    key = entry_key(ROOT_INO, b"file7")
+    before = await row_on(drive.servers[0], key)
+    for server in drive.servers:
+        await spoil(server, DELETE, key)
+    sources = []
+    for server in drive.servers:
+        [fixed] = await check(drive, server)
+        assert fixed.verdict == "fixed"
+        assert await row_on(server, key) == before
+        sources.append(fixed.source)
+    assert sources[0] is None
+    assert None not in sources[1:]
+
+
+async def test_row_that_should_be_gone_goes(drive: SmallDrive) -> None:
+    server = drive.servers[0]
+    key = entry_key(ROOT_INO, b"nobody")
+    row = await row_on(server, entry_key(ROOT_INO, b"file1"))
+    assert row is not None
+    statement = f"INSERT INTO records VALUES (?, {row[0]}, x'{row[1].hex()}', x'00')"
+    await spoil(server, statement, key)
+    [fixed] = await check(drive, server)
+    assert (fixed.verdict, fixed.why) == ("fixed", "should be gone") or fixed.why == "checksum differs"
+    assert await row_on(server, key) is None
+
+
+async def test_lost_row_is_told_and_holds_no_log_back(drive: SmallDrive) -> None:
+    """One record that nobody has must not let the log grow for ever."""
+    key = entry_key(ROOT_INO, b"file9")
+    await trim(drive)
+    for server in drive.servers:
+        await spoil(server, DELETE, key)
+    for follower in drive.keeper.shell.leader.reign.followers.values():  # type: ignore[union-attr]
+        follower.compared = False
+    await drive.write(b"later", b"later")
+    for _ in range(2):
+        for server in drive.servers:
+            [lost] = await check(drive, server)
+            assert (lost.verdict, lost.path) == ("cannot fix", "/file9")
+    floor = await trim(drive)
+    assert floor > drive.loaded.journal.slot_of(key)
+    assert await drive.read(b"later") == b"later"
+    # Another difference beside it still counts.
+    await spoil(drive.servers[0], SPOIL, entry_key(ROOT_INO, b"file2"))
+    verdicts = {found.path: found.verdict for found in await check(drive, drive.servers[0])}
+    assert verdicts == {"/file9": "cannot fix", "/file2": "fixed"}
+
+
+async def trim(drive: SmallDrive) -> int:
+    """Write an anchor, let every bank apply it, and trim; return the floor."""
+    shell, journal = drive.keeper.shell, drive.loaded.journal
+    assert shell is not None
+    await drive.until(lambda: journal._ends_in_anchor and journal.durable_slot == journal.head_slot)
+    await applied(drive)
+    for _ in range(2):
+        shell.run(shell.leader.trim(steady_s()))
+        await asyncio.sleep(0.1)
+    return shell.leader.reign.log.floor
+
+
+async def test_repair_does_not_overtake_a_delete(drive: SmallDrive) -> None:
+    """A row read before its key was deleted is not written behind the delete."""
+    volume, rows = drive.loaded.volume, drive.loaded.queue.rows
+    server = drive.servers[1]
+    key = entry_key(ROOT_INO, b"file4")
+    await spoil(server, DELETE, key)
+    real = rows._good_rows
+
+    async def delete_meanwhile(*asked: object) -> object:
+        found = await real(*asked)  # type: ignore[arg-type]
+        await volume.unlink(ROOT_INO, b"file4")
+        await volume.fsyncdir(ROOT_INO)
+        await applied(drive)
+        return found
+
+    rows._good_rows = delete_meanwhile  # type: ignore[method-assign, assignment]
+    link = drive.keeper.fleet.server_at(server.port)
+    await rows.mend(link, [key], PathFinder(volume.space), apply=True)
+    assert await row_on(server, key) is None
