@@ -92,7 +92,7 @@ def read_files(
             by_kernel = wants_kernel(form, log.size_bytes, engine)
             reading.engines[shown] = "kernel" if by_kernel else "regex"
             read = read_blocks if by_kernel else read_lines
-            read(log, form, Source(shown, url_of, memory_bytes // 2), taker, reading)
+            read(log, form, Source(shown, url_of, memory_bytes // 4), taker, reading)
         except InputError as error:
             refused.append(error)
         finally:
