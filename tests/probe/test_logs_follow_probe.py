@@ -179,3 +179,22 @@ def test_a_broken_sink_is_told_and_stops_nothing(tmp_path: Path, following: Any)
     said = follower.process.stderr.read().decode()
     assert "false ended with 1" in said
     assert "http://127.0.0.1:9/" in said
+
+
+def test_a_writer_at_full_speed_is_kept_up_with(tmp_path: Path, following: Any) -> None:
+    path = tmp_path / "access.log"
+    path.touch()
+    follower = following(str(path), "--engine", "kernel")
+    follower.wait_until(lambda: follower.handled() == 0)
+    writer = subprocess.run(
+        [sys.executable, "-m", "trivet", "logs", "generate", str(path), "--rate", "300000", "--for", "2",
+         "--factor", "100", "--malformed", "0.01"],
+        capture_output=True, timeout=DEADLINE_S,
+    )  # fmt: skip
+    written = path.read_bytes().count(b"\n")
+    follower.wait_until(lambda: follower.handled() >= written)
+    assert follower.stop() == 0
+    last = follower.events[-1]
+    assert (last["lines_handled"], last["lines_waiting"], last["truncations"]) == (written, 0, 0)
+    assert 0.008 * written < last["malformed"] < 0.012 * written
+    assert f"{written} lines in".encode() in writer.stderr

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trivet.insight.arrivals import Arrivals, Floats, Ints
-from trivet.wire.access_log import escape
+from trivet.insight.arrivals import Arrivals, Floats, Ints, Names
 
 #: the columns of a row and their types
 COLUMNS = {"t": "d", "offset_s": "i", "ip": "i", "url": "i", "file": "i", "line": "q"}
@@ -107,9 +106,8 @@ class ArrivalBuilder:
         known = len(table)
         ids = np.array([table.setdefault(name, len(table)) for name in names], dtype=np.int64)
         if len(table) > known:
-            new = ids >= known
-            self._name_bytes += (len(table) - known) * STRING_BYTES
-            self._name_bytes += sum(len(names[k]) for k in np.flatnonzero(new).tolist())
+            mean_bytes = sum(map(len, names)) / len(names)
+            self._name_bytes += round((len(table) - known) * (STRING_BYTES + mean_bytes))
         return ids
 
     def _take(self, columns: Columns) -> None:
@@ -151,7 +149,7 @@ class ArrivalBuilder:
                 columns[name] = columns[name][order]
         return Arrivals(
             **columns,
-            ips=[escape(ip) for ip in self._ips],
-            urls=[escape(url) for url in self._urls],
+            ips=Names(list(self._ips)),
+            urls=Names(list(self._urls)),
             files=list(self._files),
         )

@@ -1,20 +1,42 @@
 """Arrivals: who asked for what and when, as columns that every flood detector reads.
 
 Rule: a row is one request; rows are ordered by true time `t`, whatever order the log had them in.
-Rule: names are text as reports show it (`escape`), made once for each distinct name.
+Rule: names are text as reports show it (`escape`), made when they are asked for: few ever are.
 Rule: hours are labelled as the log writes them (wall clock of its own zone), intervals use true time.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
+from trivet.wire.access_log import escape
+
 HOUR_S = 3600
 Ints = NDArray[np.integer[Any]]
 Floats = NDArray[np.float64]
+
+
+class Names(Sequence[str]):
+    """The bytes of a log as the text that reports show."""
+
+    def __init__(self, raw: list[bytes]) -> None:
+        self._raw = raw
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    @overload
+    def __getitem__(self, place: int) -> str: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Names": ...
+
+    def __getitem__(self, place: int | slice) -> "str | Names":
+        return Names(self._raw[place]) if isinstance(place, slice) else escape(self._raw[place])
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +52,12 @@ class Arrivals:
     url: Ints
     file: Ints
     line: Ints
-    ips: list[str]
-    urls: list[str]
+    ips: Sequence[str]
+    urls: Sequence[str]
     files: list[str]
 
     def __len__(self) -> int:
         return len(self.t)
-
-    @property
-    def wall_hour(self) -> Ints:
-        """Hours since 1970 on the log's own wall clock, one a row."""
-        return ((self.t + self.offset_s) // HOUR_S).astype(np.int64)
 
     def select(self, rows: Ints | NDArray[np.bool_] | slice) -> "Arrivals":
         """Return only `rows` (a mask, a slice or indexes in time order); the name lists are shared."""
@@ -84,9 +101,14 @@ def concatenate(a: Arrivals, b: Arrivals) -> Arrivals:
     return Arrivals(t=t[order], **{name: column[order] for name, column in columns.items()}, **names)
 
 
-def hour_label(wall_hour: int) -> str:
-    """Return `wall_hour` (hours since 1970 on some wall clock) as `2024-06-05T00`."""
-    return datetime.fromtimestamp(wall_hour * HOUR_S, UTC).strftime("%Y-%m-%dT%H")
+def wall_hour(t: Floats, offset_s: Ints) -> Ints:
+    """Return hours since 1970 on the log's own wall clock, for true times `t` in zones `offset_s`."""
+    return ((t + offset_s) // HOUR_S).astype(np.int64)
+
+
+def hour_label(hour: int) -> str:
+    """Return `hour` (hours since 1970 on some wall clock) as `2024-06-05T00`."""
+    return datetime.fromtimestamp(hour * HOUR_S, UTC).strftime("%Y-%m-%dT%H")
 
 
 def stamp(t: float, offset_s: int) -> str:

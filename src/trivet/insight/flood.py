@@ -8,11 +8,12 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from heapq import nsmallest
 
 import numpy as np
 
 from trivet.errors import InputError
-from trivet.insight.arrivals import Arrivals, Ints, hour_label
+from trivet.insight.arrivals import Arrivals, Ints, hour_label, wall_hour
 
 TOP = 20
 _PAIR_BY = re.compile(r"target|path(\+[^+&=\s]+)*")
@@ -62,19 +63,20 @@ def pair_counts(arrivals: Arrivals) -> tuple[Ints, Ints]:
     return np.unique(key, return_counts=True)
 
 
-def top_pairs(arrivals: Arrivals, most: int = TOP) -> list[tuple[str, str, int]]:
-    """Return the `most` most frequent (ip, url, n), most first, equal counts by name."""
+def top_pairs(arrivals: Arrivals, most: int = TOP, at_least: int = 1) -> list[tuple[str, str, int]]:
+    """Return the `most` most frequent (ip, url, n) with n >= `at_least`, most first, equal counts by name."""
     pairs, counts = pair_counts(arrivals)
     if not len(pairs):
         return []
-    floor = np.sort(counts)[-min(most, len(counts))]
-    wanted = np.flatnonzero(counts >= floor)
-    # Many pairs can share the floor's count: only `most` of them by name are kept, never a full sort by name.
+    floor = max(at_least, int(np.partition(counts, -min(most, len(counts)))[-min(most, len(counts))]))
     names, urls = arrivals.ips, arrivals.urls
-    rows = [
-        (names[int(pairs[k] // len(urls))], urls[int(pairs[k] % len(urls))], int(counts[k])) for k in wanted
-    ]
-    return sorted(rows, key=lambda row: (-row[2], row[0], row[1]))[:most]
+    ips = pairs // len(urls)
+    # Many pairs can share the floor's count, and they are ordered by IP first: only the first IPs matter.
+    tied = np.unique(ips[counts == floor])
+    first = nsmallest(most, tied.tolist(), key=names.__getitem__)
+    wanted = np.flatnonzero((counts > floor) | ((counts == floor) & np.isin(ips, first)))
+    rows = [(names[int(ips[k])], urls[int(pairs[k] % len(urls))], int(counts[k])) for k in wanted]
+    return nsmallest(most, rows, key=lambda row: (-row[2], row[0], row[1]))
 
 
 def ip_ranking(arrivals: Arrivals, most: int = TOP) -> list[tuple[int, int]]:
@@ -100,5 +102,6 @@ def busiest(arrivals: Arrivals, shown: range) -> Busiest | None:
 
 def hour_counts(arrivals: Arrivals, ip: int, hours: range) -> Ints:
     """Return the requests of client `ip` in each of `hours` (wall clock)."""
-    mine = arrivals.wall_hour[arrivals.ip == ip] - hours.start
+    rows = arrivals.ip == ip
+    mine = wall_hour(arrivals.t[rows], arrivals.offset_s[rows]) - hours.start
     return np.bincount(mine[(mine >= 0) & (mine < len(hours))], minlength=len(hours))

@@ -67,7 +67,8 @@ def analyse_parts(by_url: Iterable[Arrivals], by_ip: Iterable[Arrivals], time: L
     report = FloodReport(far_stamps=time.far)
     devices: set[str] = set()
     for part in by_url:
-        report.top_pairs = merged(report.top_pairs, top_pairs(part))
+        least = report.top_pairs[-1][2] if len(report.top_pairs) == TOP else 1
+        report.top_pairs = merged(report.top_pairs, top_pairs(part, at_least=least))
         believed = time.believed(part)
         fleets = find_fleets_by_target_and_path(believed)
         devices.update(device for fleet in fleets for device in fleet.devices)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from trivet.insight.arrivals import HOUR_S, Arrivals, Ints
+from trivet.insight.arrivals import HOUR_S, Arrivals, Ints, wall_hour
 from trivet.insight.flood import hour_counts, ip_ranking
 from trivet.insight.periods import STEPS_A_PERIOD, find_beat, stamp_step_s
 from trivet.insight.poisson import poisson_between
@@ -107,7 +107,7 @@ def find_steady(arrivals: Arrivals, hours: range, except_ips: set[str]) -> list[
         rows: Ints = np.flatnonzero(arrivals.ip == ip)
         run = steady_run(hour_counts(arrivals, ip, hours), tests=1 if place == 0 else len(ranking))
         if run:
-            wall = arrivals.wall_hour[rows] - hours.start
+            wall = wall_hour(arrivals.t[rows], arrivals.offset_s[rows]) - hours.start
             rows = rows[(wall >= run.start) & (wall < run.end)]
             per_hour = round(float(np.median(hour_counts(arrivals, ip, hours)[run.start : run.end])))
         else:

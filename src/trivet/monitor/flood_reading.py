@@ -13,10 +13,10 @@ from trivet.errors import InputError, NotFound
 from trivet.insight.arrival_builder import Batch
 from trivet.insight.flood import pairing
 from trivet.io.log_files import LogFile
+from trivet.monitor.logs.engine_choice import KERNEL_FORMATS, cached, kernel_sources
 from trivet.wire.access_formats import LogFormat, detect_format, named_format
 from trivet.wire.access_log import split_lines
 
-KERNEL_FORMATS = ("common", "combined", "vhost", "combined+duration")
 #: logs from this size on are read by the kernel when it is compiled; from the second on it is compiled
 KERNEL_BYTES = 8 << 20
 COMPILE_BYTES = 64 << 20
@@ -92,7 +92,7 @@ def read_files(
             by_kernel = wants_kernel(form, log.size_bytes, engine)
             reading.engines[shown] = "kernel" if by_kernel else "regex"
             read = read_blocks if by_kernel else read_lines
-            read(log, form, Source(shown, url_of, memory_bytes // 2), taker, reading)
+            read(log, form, Source(shown, url_of, memory_bytes // 4), taker, reading)
         except InputError as error:
             refused.append(error)
         finally:
@@ -152,14 +152,15 @@ def wants_kernel(form: LogFormat, size_bytes: int, engine: str) -> bool:
     """
     if engine == "regex" or form.name not in KERNEL_FORMATS or find_spec("numba") is None:
         return False
-    if engine == "kernel" or size_bytes >= COMPILE_BYTES:
-        return True
-    return size_bytes >= KERNEL_BYTES and kernel_is_compiled()
+    if engine == "auto" and size_bytes < KERNEL_BYTES:
+        return False
+    return kernel_is_compiled() or engine == "kernel" or size_bytes >= COMPILE_BYTES
 
 
 def kernel_is_compiled() -> bool:
-    """Return whether an earlier run left the kernel in numba's cache."""
-    from trivet.insight.arrival_kernel import scan_arrivals
+    """Return whether an earlier run left the kernel in numba's cache; what is older than its sources goes."""
+    from trivet.insight import arrival_kernel
 
-    cache = Path(scan_arrivals._cache.cache_path)  # type: ignore[attr-defined]
-    return any(cache.glob("arrival_kernel.scan_arrivals-*.nbi"))
+    cache = Path(arrival_kernel.scan_arrivals._cache.cache_path)  # type: ignore[attr-defined]
+    sources = [Path(arrival_kernel.__file__), *kernel_sources()]
+    return cached(cache, "arrival_kernel.*", "arrival_kernel.scan_arrivals-*.nbi", sources)

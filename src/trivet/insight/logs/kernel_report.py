@@ -80,7 +80,7 @@ def heaviest_pairs(pairs: Pairs, ips: Strings, urls: Strings, top: int) -> list[
 
 def _first_by_address(ties: Ints, ip_ids: Ints, ips: Strings, top: int) -> Ints:
     """Return those of `ties` that the first `top` by name can be among: a log may have millions of ties."""
-    if len(ties) <= 10_000:
+    if len(ties) <= 500:
         return ties
     addresses = np.unique(ip_ids[ties]).tolist()
     first = nsmallest(top, addresses, key=lambda k: name_of(ips, k))

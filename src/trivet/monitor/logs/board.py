@@ -23,7 +23,7 @@ from trivet.monitor.logs.report import alert_text, clipped, size_text
 from trivet.monitor.logs.sinks import AlertDesk, Sink
 from trivet.wire.access_log import escape
 
-_FIGURES_S = 0.1
+_FIGURES_S = 0.05
 _TABLES_S = 1.0
 _RATE_S = 120
 _ROWS = 100
@@ -58,6 +58,7 @@ class LogBoard(App[None]):
         self._wanted = ""
         self._behind: tuple[str, bytes] | None = None
         self._period_text = "the first display period is not over yet"
+        self._handled_shown, self._shown_s = 0, 0.0
         self._tasks: list[asyncio.Task[None]] = []
 
     def compose(self) -> ComposeResult:
@@ -82,7 +83,7 @@ class LogBoard(App[None]):
         self.query_one("#urls", DataTable).add_columns("hits", "URL")
         self.query_one("#sections", DataTable).focus()
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._show_tables())]
-        self.set_interval(_FIGURES_S, self._show_figures)
+        self.set_interval(2 * _FIGURES_S, self._show_figures)
 
     async def on_unmount(self) -> None:
         """Stop reading."""
@@ -102,6 +103,8 @@ class LogBoard(App[None]):
                     self._note(note)
                 self.live.notes.clear()
                 now = time.monotonic()
+                if self.live.progress.handled != self._handled_shown and now - self._shown_s >= _FIGURES_S:
+                    self._show_figures()
                 if now - period_began >= self._every_s:
                     self._end_period(now - period_began)
                     period_began = now
@@ -124,6 +127,7 @@ class LogBoard(App[None]):
 
     def _show_figures(self) -> None:
         live, progress = self.live, self.live.progress
+        self._handled_shown, self._shown_s = progress.handled, time.monotonic()
         figures = Text()
         figures.append(f"{progress.handled:,} lines handled, {progress.waiting:,} waiting", style="bold")
         figures.append(f", {live.malformed_lines:,} malformed, {size_text(progress.bytes_read)} read")

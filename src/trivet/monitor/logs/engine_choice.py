@@ -25,23 +25,32 @@ class EngineChoice:
 
 
 def kernel_is_compiled() -> bool:
-    """Return whether an earlier run left the compiled kernel in numba's cache.
-
-    numba looks only at the file of the function it calls, not at those of the functions inside it: code
-    compiled before any of the kernel's modules changed is thrown away here.
-    """
+    """Return whether an earlier run left the compiled kernel in numba's cache."""
     from trivet.insight.logs import kernel_scan
 
     cache = Path(kernel_scan.scan_block._cache.cache_path)  # type: ignore[attr-defined]
-    changed_s = max(
-        source.stat().st_mtime for source in Path(kernel_scan.__file__).parent.glob("kernel_*.py")
-    )
-    compiled = list(cache.glob("kernel_*.nb[ic]"))
+    return cached(cache, "kernel_*", "kernel_scan.scan_block-*.nbi", kernel_sources())
+
+
+def kernel_sources() -> list[Path]:
+    """Return the files that the kernel is compiled from."""
+    from trivet.insight.logs import kernel_scan
+
+    return list(Path(kernel_scan.__file__).parent.glob("kernel_*.py"))
+
+
+def cached(cache: Path, code: str, entry: str, sources: Sequence[Path]) -> bool:
+    """Return whether `cache` holds the function `entry`, and throw away all `code` older than its `sources`.
+
+    numba looks only at the file of the function it calls, not at those of the functions inside it.
+    """
+    changed_s = max(source.stat().st_mtime for source in sources)
+    compiled = list(cache.glob(f"{code}.nb[ic]"))
     if any(path.stat().st_mtime < changed_s for path in compiled if path.suffix == ".nbi"):
         for path in compiled:
             path.unlink(missing_ok=True)
         return False
-    return any(path.name.startswith("kernel_scan.scan_block-") for path in compiled)
+    return any(cache.glob(entry))
 
 
 def choose_engine(

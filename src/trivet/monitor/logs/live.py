@@ -32,7 +32,10 @@ from trivet.wire.access_formats import (
     named_format,
 )
 
-TICK_S = 0.05
+#: between two looks at the files: while lines come, and when none came for a second
+TICK_S, IDLE_TICK_S = 0.02, 0.05
+#: looking costs time for each file; this many times as long as it took nothing is looked at
+_REST = 10
 _NEWLINE = b"\n"
 GRACE_S = 2
 _LOOK_S = 0.5
@@ -90,18 +93,26 @@ class LiveLogs:
         self._watch = AlertWatch(self.rule)
 
     async def batches(self) -> AsyncIterator[list[AlertChanged]]:
-        """Yield after every batch (at least every TICK_S) with the alerts that it changed; never ends."""
+        """Yield after every look at the files with the alerts that it changed; never ends."""
         looked_s = -_LOOK_S
+        came_s = 0.0
         while True:
             started_s = time.monotonic()
+            handled = self.progress.handled
             if started_s - looked_s >= _LOOK_S:
                 await asyncio.to_thread(self.tail.look, started_s)
                 looked_s = started_s
             changes, busy = await asyncio.to_thread(self._turn)
             self.alerts += changes
             yield changes
+            took_s = time.monotonic() - started_s
+            if self.progress.handled > handled:
+                came_s = started_s
+                pause_s = TICK_S - took_s
+            else:
+                pause_s = max((TICK_S if started_s - came_s < 1 else IDLE_TICK_S) - took_s, _REST * took_s)
             if not busy:
-                await asyncio.sleep(max(0.0, TICK_S - (time.monotonic() - started_s)))
+                await asyncio.sleep(max(0.0, pause_s))
 
     def _turn(self) -> tuple[list[AlertChanged], bool]:
         """Read and count one batch; return (alerts changed, whether more is waiting)."""

@@ -15,7 +15,7 @@ from trivet.monitor.runs.analysis import Analysis
 from trivet.monitor.runs.chart_output import write_text
 from trivet.monitor.runs.comparison_tab import comparison_tab
 from trivet.monitor.runs.report import EMBED_RUNS, report_html
-from trivet.monitor.runs.terminal import printable
+from trivet.monitor.terminal_text import printable
 
 
 def print_comparison(comparison: Comparison) -> None:

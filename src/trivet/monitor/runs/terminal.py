@@ -26,6 +26,7 @@ from trivet.insight.runs.phases import OTHER, Phase
 from trivet.insight.runs.saturation import Saturation
 from trivet.insight.runs.statistics import RunStatistics
 from trivet.monitor.runs.analysis import Analysis
+from trivet.monitor.terminal_text import printable
 
 Groups = dict[str, dict[str, dict[str, float | int | None]]]
 
@@ -35,11 +36,6 @@ _MOST_NAME = 30
 _MOST_ROWS = 25
 _MOST_NAMED = 6
 _SHOWN = ("count", "min", "mean", "std", "p50", "p95", "p99", "max")
-
-
-def printable(words: str) -> str:
-    """`words` with every character that does not print shown as its escape."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in words)
 
 
 def print_page(console: Console, analysis: Analysis, number: int) -> None:
