@@ -247,6 +247,34 @@ def test_numbers_in_another_unit_are_told(tmp_path: Path) -> None:
     assert (finding.rule, "is --unit right?" in finding.words) == ("future", True)
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_times_of_another_unit_beside_the_rest_are_left_out_and_told(tmp_path: Path, order: int) -> None:
+    rows = [f"r{n},x,{(1_717_588_800 + n) * (1000 if n % 2 else 1)},\n" for n in range(100)]
+    (tmp_path / "e.csv").write_text(HEADER + "".join(rows[::order]))
+    assert {row[0] for row in rows_of(tmp_path / "e.csv", unit="ms")} == {f"r{n}" for n in range(1, 100, 2)}
+    read = read_files([tmp_path / "e.csv"], times=TimeFormat("ms"))
+    told = {finding.rule: finding.words for finding in read.findings}
+    assert "50 rows are no events" in told["bad-rows"]
+    assert "50 times are dates in ms, 50 in s; these were left out: write all in ms" in told["mixed-units"]
+    assert "a file has one unit" in rules_of(tmp_path / "e.csv")["bad-rows"]
+
+
+def test_times_since_a_start_are_not_taken_for_another_unit(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text(HEADER + "".join(f"r,x{n},{n * 10**8},\n" for n in range(100)))
+    read = read_files([tmp_path / "e.csv"], times=TimeFormat("us"))
+    assert (len(read.table), read.findings) == (100, ())
+    (tmp_path / "f.csv").write_text(HEADER + "a,x,1717588800,\n")
+    (hint,) = read_files([tmp_path / "f.csv"], times=TimeFormat("ms")).findings
+    assert "would be dates after 2000 if they were s: is --unit right?" in hint.words
+
+
+def test_a_number_that_is_given_twice_is_told_apart_from_a_repeat(tmp_path: Path) -> None:
+    rows = "a,x,1,s,1\na,x,1,s,1\na,y,2,s,1\nb,y,2,s,1\n"
+    (tmp_path / "e.csv").write_text("testrun_id,event_name,event_emit,source,sequence\n" + rows)
+    found = {finding.rule: finding.count for finding in analyse([tmp_path / "e.csv"], Question()).findings}
+    assert found == {"duplicates": 2, "reused-numbers": 1}
+
+
 def test_csv_from_a_spreadsheet(tmp_path: Path) -> None:
     rows = b'a,x,1,"two\r\nlines"\r\na,y,2,"say ""hi"""\r\n'
     (tmp_path / "e.csv").write_bytes(b"\xef\xbb\xbftestrun_id,event_name,event_emit,note\r\n" + rows)
