@@ -126,23 +126,6 @@ def test_chrome_trace_slices_and_what_is_none(tmp_path: Path) -> None:
     assert "bad-rows" in rules_of(tmp_path / "t.json")
 
 
-def test_github_actions_jobs(tmp_path: Path) -> None:
-    step = {
-        "name": "Build",
-        "started_at": "2024-06-05T12:00:05Z",
-        "completed_at": "2024-06-05T12:01:05Z",
-        "number": 1,
-    }
-    job = {"id": 1, "run_id": 7, "run_attempt": 2, "name": "linux", "created_at": "2024-06-05T12:00:00Z"}
-    job |= {"started_at": "2024-06-05T12:00:04Z", "completed_at": "2024-06-05T12:01:10Z", "steps": [step]}
-    (tmp_path / "jobs.json").write_text(json.dumps({"total_count": 1, "jobs": [job, {"name": "waiting"}]}))
-    analysis, counts = phases(tmp_path / "jobs.json")
-    assert [phase.name for phase in analysis.phases] == ["queue", "Build"]
-    assert analysis.events.table.run_id(0) == "7.2 linux"
-    assert counts["job_finish"] == 1
-    assert "has not started" in rules_of(tmp_path / "jobs.json")["bad-rows"]
-
-
 @pytest.mark.parametrize(
     ("unit", "factor"), [("s", 10**9), ("ms", 10**6), ("us", 1000), ("ns", 1), ("min", 60 * 10**9)]
 )
