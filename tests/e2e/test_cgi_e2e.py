@@ -116,3 +116,19 @@ def test_wrong_use(tmp_path: Path) -> None:
     plain.chmod(0o755)
     assert "can't read the body" in trivet(plain, "--post-file", tmp_path / "none").stderr
     assert "NAME:VALUE" in trivet(plain, "--header", "x").stderr
+
+
+def test_path_translated_and_what_a_head_request_must_not_bring(tmp_path: Path) -> None:
+    told = '#!/bin/sh\nprintf "Content-Type: text/plain\\n\\n"; echo "$PATH_TRANSLATED"\n'
+    done = trivet(script(tmp_path, told), "--path-info", "/a%20b", "--method", "HEAD")
+    assert done.stdout.endswith(f"\n\n{tmp_path}/a b\n")
+    assert "it answered HEAD with a body" in done.stderr
+    rooted = trivet(tmp_path / "store.cgi", "--path-info", "/a", "--document-root", "/srv/www")
+    assert rooted.stdout.endswith("\n\n/srv/www/a\n")
+
+
+def test_what_a_hung_program_wrote_is_shown(tmp_path: Path) -> None:
+    done = trivet(script(tmp_path, "#!/bin/sh\necho half\nsleep 600\n"), "--timeout", 0.5)
+    assert done.returncode == 3
+    assert "did not end within 0.5 s and was killed" in done.stderr
+    assert r"what it wrote begins 'half\n'" in done.stderr

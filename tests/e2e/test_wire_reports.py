@@ -57,6 +57,26 @@ def test_terminal_report(capture: Path) -> None:
     assert "(no answer) GET http://a.example/lonely" in words
 
 
+def test_a_server_that_is_not_there_or_is_none(capture: Path) -> None:
+    told = trivet("wire", capture, "--server", "10.9.9.9")
+    assert "No connection was opened to 10.9.9.9; servers in this capture: 10.0.0.2:80." in told.stdout
+    refused = trivet("wire", capture, "--server", "nonsense")
+    assert refused.returncode == 2
+    assert "--server wants an address or address:port" in refused.stderr
+
+
+def test_what_goes_through_a_websocket_is_said_not_to_be_read(tmp_path: Path) -> None:
+    writer = CaptureWriter()
+    peer = Peer(writer)
+    peer.handshake(1_700_000_000.0)
+    peer.say(0, 1_700_000_001.0, request("/live"))
+    peer.say(1, 1_700_000_001.5, b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n\x81\x02hi")
+    (tmp_path / "ws.pcap").write_bytes(writer.pcap())
+    told = json.loads(trivet("wire", tmp_path / "ws.pcap", "--json").stdout)
+    assert [(one["status"], one["upgrade"]) for one in told["exchanges"]] == [(101, "websocket")]
+    assert any("opened a WebSocket: the upgrade itself is shown" in note for note in told["notes"])
+
+
 def test_one_stream_shows_its_heads(capture: Path) -> None:
     done = trivet("wire", capture, "--stream", 0)
     assert "Content-Type: text/html; charset=utf-8" in done.stdout

@@ -13,6 +13,8 @@ from trivet.errors import InputError
 from trivet.io.cgi_process import CgiOutcome, run_cgi
 from trivet.wire.cgi import CgiRequest
 
+_SHOWN_BYTES = 60
+
 
 def _help(text: str, name: str | None = None) -> Parameter:
     return Parameter(name=name, help=text, negative=())
@@ -57,9 +59,15 @@ def _facts(outcome: CgiOutcome) -> dict[str, Any]:
     }
 
 
-def _notes(script: Path, outcome: CgiOutcome) -> list[str]:
+def _notes(script: Path, outcome: CgiOutcome, method: str) -> list[str]:
     done = outcome.finished
     notes = [f"{script}: {outcome.fault}"] if outcome.fault else []
+    if outcome.fault and done.stdout:
+        notes.append(
+            f"what it wrote begins {done.stdout[:_SHOWN_BYTES].decode('utf-8', 'backslashreplace')!r}"
+        )
+    if method == "HEAD" and outcome.answer is not None and outcome.answer.body:
+        notes.append("it answered HEAD with a body, which no server passes on")
     if done.exit_code and not done.timed_out:
         how = f"by signal {-done.exit_code}" if done.exit_code < 0 else f"with exit code {done.exit_code}"
         notes.append(f"it ended {how}")
@@ -77,10 +85,10 @@ def _notes(script: Path, outcome: CgiOutcome) -> list[str]:
     return notes
 
 
-def _show(script: Path, outcome: CgiOutcome) -> None:
+def _show(script: Path, outcome: CgiOutcome, method: str) -> None:
     out, answer = sys.stdout.buffer, outcome.answer
     sys.stderr.write(outcome.finished.stderr.decode("utf-8", "backslashreplace"))
-    for note in _notes(script, outcome):
+    for note in _notes(script, outcome, method):
         print(f"trivet: {note}", file=sys.stderr)
     if answer is None:
         return
@@ -98,6 +106,9 @@ def cgi(
     post_file: Annotated[Path | None, _help('The request body ("-" = stdin); makes the method POST.')] = None,
     method: Annotated[str | None, _help("GET without a body, POST with one, unless stated.")] = None,
     path_info: Annotated[str, _help("What follows the program in the URL, for example /user/7.")] = "",
+    document_root: Annotated[
+        Path | None, _help("What PATH_TRANSLATED begins with: the program's directory unless told.")
+    ] = None,
     query: Annotated[str, _help("The query string, encoded.")] = "",
     content_type: Annotated[str | None, _help("Type of the body; a form unless stated.")] = None,
     header: Annotated[list[str] | None, _help('A request header, "Name: value"; can be repeated.')] = None,
@@ -121,6 +132,7 @@ def cgi(
         method=method or ("GET" if post_file is None else "POST"),
         script_name=f"/cgi-bin/{script.name}",
         path_info=path_info,
+        document_root=str((document_root or script.parent).resolve()),
         query=query,
         body=body,
         content_type=form if content_type is None else content_type,
@@ -132,5 +144,5 @@ def cgi(
     if json_:
         print(json.dumps(_facts(outcome), ensure_ascii=False))
     else:
-        _show(script, outcome)
+        _show(script, outcome, request.method)
     return 0 if outcome.answer else 3

@@ -12,7 +12,7 @@ from trivet import __version__
 from trivet.cli.wrong_use import no_option
 from trivet.errors import InputError
 from trivet.insight.capture_notes import notes
-from trivet.insight.capture_summary import CaptureView, connection_row, exchange_row
+from trivet.insight.capture_summary import CaptureView, canonical_server, connection_row, exchange_row
 from trivet.io.capture_contents import read_packets, read_secrets
 from trivet.io.tshark import check_keylog
 
@@ -84,6 +84,8 @@ def wire(
     json_: Annotated[bool, _help("Tell everything as one JSON object.", "--json")] = False,
 ) -> int:
     """Show the connections and HTTP exchanges of a capture: who waited for what, and for how long."""
+    if server is not None:
+        canonical_server(server)
     if keylog is not None:
         check_keylog(keylog)
     if live is not None:

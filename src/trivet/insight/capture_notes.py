@@ -1,7 +1,11 @@
 """What a reader of a capture report must be told besides the figures."""
 
+from collections import Counter
+
 from trivet.insight.capture_summary import CaptureView
 from trivet.wire.packet_headers import KNOWN_LINKS
+
+_OPENED = {"websocket": "a WebSocket", "tunnel": "a tunnel (CONNECT)"}
 
 
 def notes(view: CaptureView, *, decrypted: bool) -> list[str]:
@@ -11,6 +15,9 @@ def notes(view: CaptureView, *, decrypted: bool) -> list[str]:
     """
     capture, told = view.capture, []
     counts = capture.counts
+    if view.server is not None and not view.mask.any():
+        there = ", ".join(view.servers()[:5]) or "none"
+        told.append(f"No connection was opened to {view.server}; servers in this capture: {there}.")
     tls = [s for s, spoken in capture.spoken.items() if spoken.kind == "tls" and view.mask[s]]
     if tls and not decrypted:
         data = int(capture.table.sides("bytes")[tls].sum())
@@ -20,6 +27,12 @@ def notes(view: CaptureView, *, decrypted: bool) -> list[str]:
             f"in {turns:,} turns. Give the key log with --keylog FILE (programs write it where "
             "SSLKEYLOGFILE points), or count the requests in the server's log with `trivet logs`."
         )
+    upgrades = Counter(one.upgrade for one in view.exchanges if one.upgrade)
+    told += [
+        f"{count:,} exchange(s) opened {_OPENED.get(protocol, protocol)}: the upgrade itself is shown; "
+        "what was sent through it afterwards is counted as bytes, not read."
+        for protocol, count in upgrades.items()
+    ]
     if counts.cut:
         told.append(
             f"{counts.cut:,} of {capture.packets:,} packets were cut by the capture's snap length: contents "

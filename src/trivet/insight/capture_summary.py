@@ -3,6 +3,7 @@
 Rule: the JSON names here are a shape that other programs rely on; they are only added to.
 """
 
+import ipaddress
 from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -16,6 +17,19 @@ from trivet.insight.exchange import Exchange
 from trivet.insight.tcp_order import Ints
 
 Mask = npt.NDArray[np.bool_]
+
+
+def canonical_server(server: str) -> str:
+    """Return ADDRESS or ADDRESS:PORT as addresses are written here; raises InputError when it is neither."""
+    address, _, port = server.rpartition(":")
+    for text, tail in ((server, ""), (address, f":{port}")):
+        try:
+            parsed = ipaddress.ip_address(text.strip("[]"))
+        except ValueError:
+            continue
+        if not tail or port.isdecimal():
+            return f"[{parsed}]{tail}" if tail and parsed.version == 6 else f"{parsed}{tail}"
+    raise InputError(f"--server wants an address or address:port, such as 192.0.2.7:80, not '{server}'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +63,7 @@ class CaptureView:
     """A finished capture seen through a filter: the connections opened to `server`, or the one `stream`."""
 
     def __init__(self, capture: Capture, server: str | None = None, stream: int | None = None) -> None:
-        self.capture = capture
+        self.capture, self.server = capture, server
         table = capture.table
         count = table.count
         self.client_side = self._client_sides()
@@ -97,7 +111,13 @@ class CaptureView:
                 sides[stream] = spoken.client_side
         return sides
 
+    def servers(self) -> list[str]:
+        """Return the servers that connections were opened to, those with most of them first."""
+        numbers, counts = np.unique(self._server[self.opened], return_counts=True)
+        return [self.endpoint_text(int(numbers[at])) for at in np.argsort(-counts, kind="stable")]
+
     def _matching(self, server: str) -> list[int]:
+        server = canonical_server(server)
         found = []
         for number in np.unique(self._server).tolist():
             address, port = self.capture.table.endpoint(number)

@@ -1,6 +1,7 @@
 """A capture report for the terminal: figures, a waterfall of exchanges, what was slow or went wrong.
 
-Rule: lines fit the terminal; only the widest text column is shortened, never a figure.
+Rule: lines fit the terminal; only the widest text column is shortened, never a figure. A narrow terminal gets
+fewer columns; a file or a pipe gets wide lines.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,9 @@ from trivet.monitor.wire_words import connection_words, headline, remark, second
 ROWS = 20
 _BAR_CELLS = 24
 _LEAST_TEXT = 24
+_NARROW, _PIPE_WIDTH = 110, 160
+#: What a narrow terminal does without.
+_WIDE_ONLY = frozenset({"connect", "when", "start", "up", "handshake"})
 
 Line = tuple[Sequence[str], str]
 
@@ -27,6 +31,11 @@ def _table(
 ) -> None:
     """Print lines (cells, style) under `headers`; column `flexible` and those after it go left."""
     shown = list(lines)
+    if console.width < _NARROW:
+        kept = [at for at, header in enumerate(headers) if header not in _WIDE_ONLY]
+        flexible = kept.index(flexible)
+        shown = [([cells[at] for at in kept], style) for cells, style in shown]
+        headers = [headers[at] for at in kept]
     widths = [
         max(len(header), *(len(cells[column]) for cells, _ in shown)) for column, header in enumerate(headers)
     ]
@@ -150,6 +159,8 @@ def _heads(console: Console, exchanges: Sequence[Exchange]) -> None:
 def show(view: CaptureView, told: Sequence[str], name: str, *, heads: bool = False) -> None:
     """Print the report of `view`; `told` are notes, `name` the capture's; `heads` shows HTTP heads."""
     console = Console(highlight=False)
+    if not console.is_terminal:
+        console = Console(highlight=False, width=_PIPE_WIDTH)
     console.print(f"[bold]{escape(name)}[/]: {headline(view.totals())}")
     for note in told:
         console.print(f"[yellow]![/] {escape(note)}")

@@ -12,7 +12,7 @@ import numpy as np
 from trivet.errors import InputError
 from trivet.insight.runs.clocks import ClockOffset, clock_offsets, corrected
 from trivet.insight.runs.event_table import BLOCK_ROWS, SECOND_NS, UNKNOWN, EventTable, Ints, Mask
-from trivet.insight.runs.repeats import repeated_events
+from trivet.insight.runs.repeats import repeated_events, unlike_repeats
 
 #: Rules that can leave events out, and what they find.
 DROPPABLE = {
@@ -74,11 +74,18 @@ def clean(table: EventTable, rules: Rules, now_ns: int) -> CleanEvents:
         if odd is not None and count:
             dropped = rule in rules.drop
             findings.append(Finding(rule, count, f"{count:,} events: {words}{_hint(rule)}", dropped))
+            if rule == "duplicates" and (unlike := unlike_repeats(table, odd)):
+                told = (
+                    f"{unlike:,} of them have the number of another event but say something else: in a run "
+                )
+                told += "each event of a source needs a sequence of its own"
+                findings.append(Finding("reused-numbers", unlike, told, dropped))
             table = table.only(~odd) if dropped else table
     time = table.emit if rules.by == "emit" else table.receive
     timeless = time == UNKNOWN
     if timeless.any():
-        words = f"{np.count_nonzero(timeless):,} events without a time of '{rules.by}'"
+        other = "receive" if rules.by == "emit" else "emit"
+        words = f"{np.count_nonzero(timeless):,} events without a time of '{rules.by}' (see --by {other})"
         findings.append(Finding("no-time", int(np.count_nonzero(timeless)), words, dropped=True))
         table, time = table.only(~timeless), time[~timeless]
     return CleanEvents(table, time, tuple(findings), offsets)
@@ -114,6 +121,8 @@ def _late(table: EventTable, first: int, after_ns: int) -> Mask:
 def _hint(rule: str) -> str:
     if rule == "future":
         return " (is --unit right? numbers are seconds unless it says ms, us, ns or min)"
+    if rule == "negative-times":
+        return " (--drop duplicates,negative-times leaves them out)"
     return ""
 
 

@@ -22,6 +22,16 @@ def repeated_events(table: EventTable) -> Mask | None:
     return _repeats(table, rows, (table.receive[rows], table.emit[rows], table.name[rows], table.run[rows]))
 
 
+def unlike_repeats(table: EventTable, repeated: Mask) -> int:
+    """How many of the `repeated` events of `table` have an earlier one's number but say something else."""
+    if table.sequence is None:
+        return 0
+    rows = np.flatnonzero(np.isin(table.run, np.unique(table.run[repeated])))
+    columns = (table.receive, table.emit, table.name, table.sequence, table.run)
+    alike = _repeats(table, rows, tuple(column[rows] for column in columns))
+    return int(np.count_nonzero(repeated if alike is None else repeated & ~alike))
+
+
 def _rows_of_repeated_names(table: EventTable) -> Ints | None:
     """Rows whose run has their name more than once: few in most tables, and only they can be repeats."""
     found = []

@@ -1,6 +1,6 @@
 """Opens files of events: tells the format by suffix and first bytes, and reads several into one table.
 
-Rule: to understand one more format, add its reader to READERS and how it is told to `_format_of`.
+Rule: to understand one more format, add its reader to READERS and how it is told to `format_of`.
 """
 
 import importlib
@@ -66,31 +66,16 @@ def read_files(
 def read_into(reading: Reading, paths: Sequence[Path], format_: str) -> None:
     """Read `paths` into the builder of `reading`; `format_` is that of all (each file tells when empty)."""
     for path in paths:
-        if not path.is_file():
-            raise InputError(f"there is no file or store {path}")
         try:
-            _reader(format_ or _format_of(path))(path, reading)
+            _reader(format_ or format_of(path))(path, reading)
         except OSError as error:
             raise InputError(f"can't read {path}: {error.strerror or error}") from None
 
 
-def memory_limit_bytes(memory_mib: int) -> int:
-    """The bytes that `memory_mib` stands for: half of the free memory when 0."""
-    return memory_mib << 20 if memory_mib else int(psutil.virtual_memory().available // 2)
-
-
-def _reader(format_: str) -> Callable[[Path, Reading], None]:
-    if format_ not in READERS:
-        raise InputError(f"no format '{format_}': choose of {', '.join(READERS)}")
-    module, _, function = READERS[format_].partition(":")
-    reader: Callable[[Path, Reading], None] = getattr(
-        importlib.import_module(f"trivet.monitor.runs.{module}"), function
-    )
-    return reader
-
-
-def _format_of(path: Path) -> str:
-    """The format of a file by its first bytes, then by its suffix (.gz and the like taken off)."""
+def format_of(path: Path) -> str:
+    """The format of the file `path` by its first bytes, then by its suffix (.gz and the like taken off)."""
+    if not path.is_file():
+        raise InputError(f"there is no file or store {path}")
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head:
@@ -106,3 +91,18 @@ def _format_of(path: Path) -> str:
     if suffix in _SUFFIXES:
         return _SUFFIXES[suffix]
     raise InputError(f"can't tell the format of {path}: name it with --format ({', '.join(READERS)})")
+
+
+def memory_limit_bytes(memory_mib: int) -> int:
+    """The bytes that `memory_mib` stands for: half of the free memory when 0."""
+    return memory_mib << 20 if memory_mib else int(psutil.virtual_memory().available // 2)
+
+
+def _reader(format_: str) -> Callable[[Path, Reading], None]:
+    if format_ not in READERS:
+        raise InputError(f"no format '{format_}': choose of {', '.join(READERS)}")
+    module, _, function = READERS[format_].partition(":")
+    reader: Callable[[Path, Reading], None] = getattr(
+        importlib.import_module(f"trivet.monitor.runs.{module}"), function
+    )
+    return reader

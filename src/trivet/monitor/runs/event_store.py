@@ -18,8 +18,10 @@ from trivet.monitor.runs.tail import Segment, Tail
 if TYPE_CHECKING:
     from trivet.insight.runs.event_table import EventTable
 
-#: A tail of more events is sealed by the append that finds it so; larger batches are sealed at once.
+#: A tail of more events is sealed by the append that finds it so.
 SEAL_ROWS = 200_000
+#: A table of more events is sealed at once: through the tail they would be objects, and slow.
+SEAL_AT_ONCE_ROWS = 50_000
 #: Compaction leaves segments of this size alone.
 FULL_ROWS = 4_000_000
 _SCAN_TRIES = 10
@@ -54,7 +56,7 @@ class EventStore:
         from trivet.monitor.runs.sealing import new_events, row_batches, with_identity
 
         table = with_identity(table)
-        if len(table) < SEAL_ROWS:
+        if len(table) < SEAL_AT_ONCE_ROWS:
             return sum(self.append(batch) for batch in row_batches(table))
         with self._lock, self._tail.writing():
             new = new_events(self._folder, table, self._tail.segments(), self._tail.events)

@@ -16,7 +16,7 @@ from trivet.errors import InputError
 from trivet.insight.runs.event_table import SECOND_NS, UNKNOWN, EventTable, Ints
 from trivet.monitor.runs.reading import Reading, add_columns
 
-_BATCH_ROWS = 1 << 17
+_BATCH_ROWS = 1 << 15
 _TABLE = "events"
 
 

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 from trivet.errors import InputError
 from trivet.insight.runs.cleaning import Finding
 from trivet.insight.runs.event_table import Ints
+from trivet.monitor.runs.mixed_units import UnitWatch
 from trivet.monitor.runs.table_builder import Chunk, TableBuilder, no_times
 from trivet.monitor.runs.time_columns import TimeFormat, nanoseconds
 
@@ -27,7 +28,9 @@ NAMES = {
     "sequence": ("sequence",),
 }
 _EXAMPLES_KEPT = 5
-_NO_TIME = "is no time before 2262 (numbers are seconds unless --unit says ms, us, ns or min)"
+_NO_TIME = (
+    "is no time before 2262 (numbers are seconds unless --unit says ms, us, ns or min; a file has one unit)"
+)
 
 
 @dataclass(slots=True)
@@ -39,6 +42,11 @@ class Reading:
     notes: list[Finding] = field(default_factory=list)
     bad_rows: int = 0
     bad_examples: list[str] = field(default_factory=list)
+    units: dict[str, UnitWatch] = field(default_factory=dict)
+
+    def unit_watch(self, path: str) -> UnitWatch:
+        """What was seen of the units of times in the file `path`."""
+        return self.units.setdefault(path, UnitWatch(self.times.unit))
 
     def bad(self, where: str, reason: str, count: int = 1) -> None:
         """Count `count` rows that are no events; the first few are kept with `where` they are."""
@@ -52,10 +60,12 @@ class Reading:
 
     def findings(self) -> list[Finding]:
         """All that was odd, to be told with the result."""
+        told = [(path, watch.words(path), sum(watch.others.values())) for path, watch in self.units.items()]
+        notes = [*self.notes, *(Finding("mixed-units", count, words) for _, words, count in told if words)]
         if not self.bad_rows:
-            return list(self.notes)
+            return notes
         words = f"{self.bad_rows:,} rows are no events, such as {'; '.join(self.bad_examples)}"
-        return [Finding("bad-rows", self.bad_rows, words, dropped=True), *self.notes]
+        return [Finding("bad-rows", self.bad_rows, words, dropped=True), *notes]
 
 
 def roles_of(columns: list[str], path: str) -> dict[str, str]:
@@ -94,6 +104,11 @@ def add_columns(reading: Reading, columns: Mapping[str, pa.Array], path: str, fi
             times[role], wrong = nanoseconds(columns[roles[role]], reading.times)
             _tell_bad(reading, columns[roles[role]], wrong & ~bad, path, first_row, _NO_TIME)
             bad |= wrong
+            other = reading.unit_watch(path).suspects(times[role]) & ~bad
+            _tell_bad(
+                reading, columns[roles[role]], other, path, first_row, "counts another unit than the rest"
+            )
+            bad |= other
         else:
             times[role] = no_times(rows)
     for column, words in ((run, "has no run"), (name, "has no event name")):

@@ -63,7 +63,7 @@ def new_events(
 ) -> EventTable:
     """The events of `table` that are neither in `segments` nor in the `tail`, each once."""
     runs = pa.array(table.run_ids_list(), pa.string()).to_pylist()
-    builder = _events_of(folder, segments, runs)
+    builder = _events_of(folder, _of_same_time(segments, table), runs)
     wanted = set(runs)
     for chunk in tail_chunks(event for event in tail() if event.run in wanted):
         builder.add(chunk)
@@ -128,6 +128,15 @@ def _rows_of(table: EventTable, columns: dict[str, pa.Array]) -> Iterator[Event]
             sequence,
             tags[run],
         )
+
+
+def _of_same_time(segments: Sequence[Segment], table: EventTable) -> Sequence[Segment]:
+    """The segments in which events of `table` may be: those made up from content have equal times."""
+    if list(table.sources) != [CONTENT_SOURCE]:
+        return segments
+    seen = np.where(table.receive == UNKNOWN, table.emit, table.receive)
+    first, last = int(seen.min()), int(seen.max())
+    return [segment for segment in segments if segment.last_ns >= first and segment.first_ns <= last]
 
 
 def _events_of(folder: Path, segments: Sequence[Segment], runs: Sequence[str]) -> TableBuilder:

@@ -17,7 +17,7 @@ from trivet.monitor.runs.run_index import index_name
 from trivet.monitor.runs.tail import Segment
 
 #: Rows of one group of a segment's file: what a writer and a reader hold at a time.
-ROW_GROUP = 1 << 18
+ROW_GROUP = 1 << 17
 TIME = pa.timestamp("ns", "UTC")
 FIXED = ("testrun_id", "event_name", "event_emit", "event_receive", "source", "sequence")
 _PLAIN = ("event_emit", "event_receive", "sequence")

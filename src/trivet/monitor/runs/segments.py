@@ -61,7 +61,7 @@ def read_segment(folder: Path, segment: Segment, builder: TableBuilder, *, ident
     """Add the events of `segment` to `builder`."""
     with opened(folder / segment.name) as file:
         columns = [name for name in file.schema_arrow.names if identities or name not in _IDENTITY]
-        for batch in file.iter_batches(batch_size=ROW_GROUP, columns=columns, use_threads=False):
+        for batch in file.iter_batches(batch_size=2 * ROW_GROUP, columns=columns, use_threads=False):
             builder.add(_chunk(batch))
 
 

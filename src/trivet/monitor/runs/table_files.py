@@ -21,8 +21,9 @@ from trivet.monitor.runs.json_values import decode_json
 from trivet.monitor.runs.reading import Reading, add_columns, named
 
 #: Arrow reads about 40 blocks ahead, whatever it is told.
-_BLOCK_BYTES = 1 << 20
-_BATCH_ROWS = 1 << 16
+_BLOCK_BYTES = 1 << 19
+_BATCH_ROWS = 1 << 15
+_BUFFER_BYTES = 1 << 16
 _LINES = 10_000
 _LINE_BYTES = 8 << 20
 
@@ -63,7 +64,7 @@ def read_parquet(path: Path, reading: Reading) -> None:
     """Read a Parquet file."""
     row = 0
     try:
-        with pa.parquet.ParquetFile(path) as file:
+        with pa.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
                 add_columns(reading, named(batch, path.name), path.name, row)
                 row += len(batch)

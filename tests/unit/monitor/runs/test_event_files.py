@@ -126,23 +126,6 @@ def test_chrome_trace_slices_and_what_is_none(tmp_path: Path) -> None:
     assert "bad-rows" in rules_of(tmp_path / "t.json")
 
 
-def test_github_actions_jobs(tmp_path: Path) -> None:
-    step = {
-        "name": "Build",
-        "started_at": "2024-06-05T12:00:05Z",
-        "completed_at": "2024-06-05T12:01:05Z",
-        "number": 1,
-    }
-    job = {"id": 1, "run_id": 7, "run_attempt": 2, "name": "linux", "created_at": "2024-06-05T12:00:00Z"}
-    job |= {"started_at": "2024-06-05T12:00:04Z", "completed_at": "2024-06-05T12:01:10Z", "steps": [step]}
-    (tmp_path / "jobs.json").write_text(json.dumps({"total_count": 1, "jobs": [job, {"name": "waiting"}]}))
-    analysis, counts = phases(tmp_path / "jobs.json")
-    assert [phase.name for phase in analysis.phases] == ["queue", "Build"]
-    assert analysis.events.table.run_id(0) == "7.2 linux"
-    assert counts["job_finish"] == 1
-    assert "has not started" in rules_of(tmp_path / "jobs.json")["bad-rows"]
-
-
 @pytest.mark.parametrize(
     ("unit", "factor"), [("s", 10**9), ("ms", 10**6), ("us", 1000), ("ns", 1), ("min", 60 * 10**9)]
 )
@@ -245,6 +228,34 @@ def test_numbers_in_another_unit_are_told(tmp_path: Path) -> None:
     (tmp_path / "f.csv").write_text(HEADER + "a,x,5000000000,5000000000\n")
     (finding,) = analyse([tmp_path / "f.csv"], Question()).findings
     assert (finding.rule, "is --unit right?" in finding.words) == ("future", True)
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_times_of_another_unit_beside_the_rest_are_left_out_and_told(tmp_path: Path, order: int) -> None:
+    rows = [f"r{n},x,{(1_717_588_800 + n) * (1000 if n % 2 else 1)},\n" for n in range(100)]
+    (tmp_path / "e.csv").write_text(HEADER + "".join(rows[::order]))
+    assert {row[0] for row in rows_of(tmp_path / "e.csv", unit="ms")} == {f"r{n}" for n in range(1, 100, 2)}
+    read = read_files([tmp_path / "e.csv"], times=TimeFormat("ms"))
+    told = {finding.rule: finding.words for finding in read.findings}
+    assert "50 rows are no events" in told["bad-rows"]
+    assert "50 times are dates in ms, 50 in s; these were left out: write all in ms" in told["mixed-units"]
+    assert "a file has one unit" in rules_of(tmp_path / "e.csv")["bad-rows"]
+
+
+def test_times_since_a_start_are_not_taken_for_another_unit(tmp_path: Path) -> None:
+    (tmp_path / "e.csv").write_text(HEADER + "".join(f"r,x{n},{n * 10**8},\n" for n in range(100)))
+    read = read_files([tmp_path / "e.csv"], times=TimeFormat("us"))
+    assert (len(read.table), read.findings) == (100, ())
+    (tmp_path / "f.csv").write_text(HEADER + "a,x,1717588800,\n")
+    (hint,) = read_files([tmp_path / "f.csv"], times=TimeFormat("ms")).findings
+    assert "would be dates after 2000 if they were s: is --unit right?" in hint.words
+
+
+def test_a_number_that_is_given_twice_is_told_apart_from_a_repeat(tmp_path: Path) -> None:
+    rows = "a,x,1,s,1\na,x,1,s,1\na,y,2,s,1\nb,y,2,s,1\n"
+    (tmp_path / "e.csv").write_text("testrun_id,event_name,event_emit,source,sequence\n" + rows)
+    found = {finding.rule: finding.count for finding in analyse([tmp_path / "e.csv"], Question()).findings}
+    assert found == {"duplicates": 2, "reused-numbers": 1}
 
 
 def test_csv_from_a_spreadsheet(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_times_names_and_dimensions_come_back_as_they_were(tmp_path: Path) -> No
 def test_a_file_imported_twice_is_kept_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: int
 ) -> None:
-    monkeypatch.setattr(event_store, "SEAL_ROWS", at_once)
+    monkeypatch.setattr(event_store, "SEAL_AT_ONCE_ROWS", at_once)
     table = generate(50, np.random.default_rng(1))
     store = EventStore(tmp_path)
     assert store.append_table(table) == 500

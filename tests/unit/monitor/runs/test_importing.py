@@ -24,7 +24,7 @@ def write(path: Path, runs: int, tail: str = "") -> None:
 @pytest.mark.parametrize("sealed_at", [10, 1_000_000])
 def test_batches_add_up_to_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, sealed_at: int) -> None:
     monkeypatch.setattr(importing, "BATCH_EVENTS", 700)
-    monkeypatch.setattr(event_store, "SEAL_ROWS", sealed_at)
+    monkeypatch.setattr(event_store, "SEAL_AT_ONCE_ROWS", sealed_at)
     for number in range(3):
         write(tmp_path / f"{number}.csv", 300 * (number + 1))
     store = EventStore(tmp_path / "store")
