@@ -63,7 +63,7 @@ class Keeper:
         self.config = folder.read_config()
         self.key = folder.read_key()
         self.notes: dict[str, str] = {}
-        self.fleet = Fleet(self.config.ports(), self.config.volume, self.key, self)
+        self.fleet = Fleet(folder, self)
         self.ended = asyncio.Event()
         self.is_deposed = False
         self.shell: LeaderShell | None = None
