@@ -23,7 +23,7 @@ from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
 from trivet.io.mount_table import find_mount, remove_guard
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.volume_setup import Durability, check_fuse, has_supervisor
-from trivet.volume.interface import Volume
+from trivet.volume.interface import KernelCache, Volume
 
 LOG_BYTES = 16 << 20
 
@@ -74,17 +74,17 @@ def keeper(
 @asynccontextmanager
 async def _folder_door(
     folder: VolumeFolder, where: Path | None, source: str, volume: Volume
-) -> AsyncIterator[None]:
+) -> AsyncIterator[KernelCache | None]:
     """Serve `volume` in the folder `where` (None: nowhere); its unmounting by hand ends the process."""
     if where is None:
-        yield
+        yield None
         return
     from trivet.mount.session import mounted
 
     async with mounted(volume, where, source) as session:
         watching = asyncio.create_task(_end_when(session.unmounted, where))
         try:
-            yield
+            yield session
         finally:
             watching.cancel()
     if not has_supervisor(folder):  # it was killed, and can't tidy up itself

@@ -64,6 +64,11 @@ class VolumeFolder:
         return self.keeper_path / "keeper.sock"
 
     @property
+    def volume_socket(self) -> Path:
+        """Where the keeper serves the volume to other processes of this machine."""
+        return self.keeper_path / "volume.sock"
+
+    @property
     def supervisor_socket(self) -> Path:
         """Where `trivet up` answers control requests."""
         return self.path / "up.sock"
