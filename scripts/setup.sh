@@ -50,5 +50,5 @@ if [ ! -x .venv/bin/python ]; then
 fi
 echo "Installing trivet and its pinned packages into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  --constraint constraints.txt --editable '.[mount,insight,dev]'
+  --constraint constraints.txt --editable '.[mount,gateway,insight,dev]'
 touch .venv/.installed
