@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "recover": ("trivet.cli.recover:recover", "Accept a loss, so that the drive serves again."),
     "serve": ("trivet.cli.serve:app", "Run one process of the drive by hand."),
     "volume": ("trivet.cli.volume_init:app", "Make the description and the key of a drive."),
+    "check": ("trivet.cli.check:check", "Say which files in any folder are damaged or mislabelled."),
     "user": ("trivet.cli.user:app", "Who may use the drive over HTTP."),
     "token": ("trivet.cli.token:app", "Keys for programs: below one path, reading or changing."),
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
