@@ -99,7 +99,7 @@ async def measure(port: int, key: bytes, server: psutil.Process, seconds: float)
     """Print the figures of the server on `port`."""
     while True:
         try:
-            link = await Link.connect("127.0.0.1", port, key, timeout_s=TIMEOUT_S)
+            link = await Link.connect(("127.0.0.1", port), key, timeout_s=TIMEOUT_S)
             break
         except LinkLost:
             await asyncio.sleep(0.05)

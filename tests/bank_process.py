@@ -136,7 +136,7 @@ class Keeper:
     @classmethod
     async def connect(cls, server: BankProcess, number: int = 1) -> Self:
         """Connect to `server` as the keeper of epoch `number`."""
-        link = await Link.connect("127.0.0.1", server.port, server.key, timeout_s=DEADLINE_S)
+        link = await Link.connect(("127.0.0.1", server.port), server.key, timeout_s=DEADLINE_S)
         return cls(server, link, Epoch(number, number))
 
     async def ask(self, message: BankMessage, body: Body = b"") -> BankMessage:

@@ -83,6 +83,28 @@ class MemoryBanks:
                 self.rows[key] = (slot, value)
         return self._open
 
+    @property
+    def head_slot(self) -> int:
+        """See stores.CommitPort."""
+        return len(self.entries)
+
+    @property
+    def durable_slot(self) -> int:
+        """See stores.CommitPort."""
+        return next(
+            (n for n in range(len(self.entries), 0, -1) if self.entries[n - 1].is_durable.is_set()), 0
+        )
+
+    def slot_of(self, key: bytes) -> int:
+        """See stores.CommitPort; what is not sealed yet is not told."""
+        slot = self.rows[key][0] if key in self.rows else 0
+        return slot if slot <= len(self.entries) else 0
+
+    def is_fresh(self, key: bytes) -> bool:
+        """See stores.CommitPort."""
+        waiting = [*self.entries[-2:], *self._pending]
+        return any(key in entry.changes.records and not entry.is_acked.is_set() for entry in waiting)
+
     def new_name(self) -> int:
         """See stores.BlobPort."""
         return self.names.take()

@@ -37,6 +37,13 @@ class Conflict(RequestError):
     errno = _errno.EEXIST
 
 
+class ChangesExpired(RequestError):
+    """The place in the history of changes is too old to go on from: list everything anew."""
+
+    http_status = 410
+    errno = _errno.ESTALE
+
+
 class Unauthorized(RequestError):
     """Nobody is logged in, or the token is not known; logging in helps."""
 
@@ -167,6 +174,12 @@ class CorruptReplica(ReplicaError):
 
 class NoMajority(TrivetError):
     """Nobody can say which state is the last: loud, never wrong bytes."""
+
+    http_status = 503
+
+
+class OutcomeUnknown(TrivetError):
+    """The connection broke while something was changed: it may have happened; look before trying again."""
 
     http_status = 503
 

@@ -83,7 +83,7 @@ async def test_garbage_half_frames_and_oversize_change_nothing(keeper: Keeper) -
 
 
 async def test_another_volumes_key_gets_nothing(keeper: Keeper) -> None:
-    link = await Link.connect("127.0.0.1", keeper.server.port, os.urandom(32), timeout_s=5)
+    link = await Link.connect(("127.0.0.1", keeper.server.port), os.urandom(32), timeout_s=5)
     with pytest.raises(LinkLost):
         await link.request(Hello("journal"), timeout_s=5)
     await link.close()

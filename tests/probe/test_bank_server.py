@@ -1,11 +1,14 @@
 """A real bank server through the link: what it stores it gives back, after a stop and after kill -9."""
 
+import asyncio
+import stat
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
-from bank_process import BankProcess, Keeper, random_blob, root_for
+from bank_process import DEADLINE_S, BankProcess, Keeper, random_blob, root_for
+from trivet.io.link import Link
 from trivet.wire.bank_messages import (
     BlobData,
     BlobNames,
@@ -34,6 +37,7 @@ from trivet.wire.journal_messages import (
     Appended,
     Assign,
     Done,
+    Hello,
     Identity,
     LogPart,
     Prepare,
@@ -271,3 +275,23 @@ async def test_the_second_server_of_a_bank_keeps_blobs_until_it_is_assigned(serv
         await keeper.link.close()
     finally:
         second.end()
+
+
+async def test_the_unix_socket_is_its_owners_and_outlives_a_kill(keeper: Keeper) -> None:
+    server = keeper.server
+    assert isinstance(server, BankProcess)
+    path = server.own / "link.sock"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    reader, writer = await asyncio.open_unix_connection(path)
+    writer.write(b"POST /RPC2 HTTP/1.1\r\n\r\n")
+    assert await asyncio.wait_for(reader.read(), DEADLINE_S) == b"", "the XML-RPC door is on the port alone"
+    writer.close()
+    server.kill()
+    assert path.is_socket()
+    server.start()
+    link = await Link.connect(path, server.key, timeout_s=DEADLINE_S)
+    identity, _ = await link.request(Hello("journal"), timeout_s=DEADLINE_S)
+    assert isinstance(identity, Identity)
+    await link.close()
+    assert server.stop() == 0
+    assert not path.exists()

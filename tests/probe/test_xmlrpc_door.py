@@ -147,7 +147,9 @@ async def test_no_other_spelling_reaches_a_record(keeper: Keeper, door: Door) ->
 async def test_the_keeper_is_told_what_was_touched(keeper: Keeper, door: Door) -> None:
     touched: asyncio.Queue[BankMessage] = asyncio.Queue()
     server = keeper.server
-    link = await Link.connect("127.0.0.1", server.port, server.key, timeout_s=5, on_event=touched.put_nowait)
+    link = await Link.connect(
+        ("127.0.0.1", server.port), server.key, timeout_s=5, on_event=touched.put_nowait
+    )
     await link.request(Hello("journal"), timeout_s=5)
     await door("put", Binary(b"/small"), Binary(b"x"), 10)
     assert await asyncio.wait_for(touched.get(), 5) == Touched(b"/small")

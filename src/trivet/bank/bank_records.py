@@ -111,7 +111,7 @@ class RecordsOfBank:
 
     async def _link_to(self, port: int) -> AcceptorRecords | None:
         try:
-            link = await Link.connect(HOST, port, self._key, timeout_s=_TIMEOUT_S)
+            link = await Link.connect((HOST, port), self._key, timeout_s=_TIMEOUT_S)
         except LinkLost:
             return None
         records = AcceptorRecords(link)

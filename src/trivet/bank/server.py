@@ -6,6 +6,7 @@ Rule: loopback only: there is no TLS on a bank's port.
 
 import asyncio
 import contextlib
+import functools
 import ipaddress
 import logging
 import os
@@ -14,7 +15,7 @@ import signal
 import socket
 import sqlite3
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, NoReturn
@@ -31,6 +32,7 @@ from trivet.bank.stored_paths import StoredPaths
 from trivet.bank.xmlrpc_door import FIRST_BYTES, Call, XmlRpcDoor
 from trivet.errors import ConfigError, CorruptReplica
 from trivet.io.link import Body, Peer, serve_link
+from trivet.io.unix_socket import bound_socket
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.auth import MAGIC
 from trivet.wire.bank_messages import Touched
@@ -102,8 +104,8 @@ class BankServer:
             with contextlib.suppress(OSError):  # it just went away
                 peer.send_event(Touched(path))
 
-    async def run(self, listener: socket.socket) -> None:
-        """Serve on `listener` until SIGTERM or SIGINT, then stop cleanly."""
+    async def run(self, listener: socket.socket, local: socket.socket) -> None:
+        """Serve on `listener` (TCP) and `local` (unix) until SIGTERM or SIGINT, then stop cleanly."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._nobody_cared)
         stopping = asyncio.Event()
@@ -111,9 +113,13 @@ class BankServer:
             loop.add_signal_handler(number, stopping.set)
         watching = asyncio.create_task(self._watch())
         watching.add_done_callback(self._ended)
-        server = await asyncio.start_server(self._connected, sock=listener, limit=_READ_LIMIT_BYTES)
+        servers = [
+            await asyncio.start_server(self._connected, sock=listener, limit=_READ_LIMIT_BYTES),
+            await asyncio.start_unix_server(self._connected, sock=local, limit=_READ_LIMIT_BYTES),
+        ]
         await stopping.wait()
-        server.close()
+        for server in servers:
+            server.close()
         watching.cancel()
         for task in self._connections:
             task.cancel()
@@ -151,7 +157,7 @@ class BankServer:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Find out by the first bytes what a peer speaks, and speak that."""
-        name = writer.get_extra_info("peername")
+        name = writer.get_extra_info("peername")  # empty for a unix socket
         mine: set[Peer] = set()
 
         def handle(message: BankMessage, body: Body, peer: Peer) -> Result:
@@ -167,7 +173,7 @@ class BankServer:
                 first = await reader.readexactly(_SNIFF_BYTES)
                 if first == MAGIC[:_SNIFF_BYTES]:
                     await serve_link(reader, writer, self._key, handle, first=first)
-                elif first in FIRST_BYTES:
+                elif first in FIRST_BYTES and name:  # the door is on the port alone
                     deadline.reschedule(None)
                     await self._door.serve(reader, writer, first)
                 else:
@@ -205,7 +211,8 @@ def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "12
     volume_key = folder.read_key()
     base = config.bases[config.bank_of(port)]
     own = folder.server_path(base, port)
-    with lock_folder(own), _listen(host, port) as listener:
+    path = folder.server_socket(base, port)
+    with lock_folder(own), _listen(host, port) as listener, _listen_locally(path) as local:
         log_to(own)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -214,21 +221,28 @@ def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "12
             place = Place(own, config.volume, port, volume_key, pool, first=port == base)
             log.info("server %s of volume %s: %s", port, config.volume, place.acceptor.meta.standing)
             neighbours = [other for other in config.ports()[config.bank_of(port)] if other != port]
-            uvloop.run(_serve(place, volume_key, own, pool, listener, neighbours, xmlrpc))
+            server = functools.partial(BankServer, place, volume_key, own, pool)
+            uvloop.run(_serve(server, neighbours, xmlrpc, listener, local))
+        path.unlink(missing_ok=True)
     return 0
 
 
 async def _serve(
-    place: Place,
-    volume_key: bytes,
-    folder: Path,
-    pool: ThreadPoolExecutor,
-    listener: socket.socket,
+    make: Callable[..., BankServer],
     neighbours: Sequence[int],
     xmlrpc: bool,
+    listener: socket.socket,
+    local: socket.socket,
 ) -> None:
-    server = BankServer(place, volume_key, folder, pool, neighbours=neighbours, xmlrpc=xmlrpc)
-    await server.run(listener)
+    await make(neighbours=neighbours, xmlrpc=xmlrpc).run(listener, local)
+
+
+def _listen_locally(path: Path) -> socket.socket:
+    """Listen on the unix socket `path`; what a killed server left there goes, its folder is locked by us."""
+    path.unlink(missing_ok=True)
+    local = bound_socket(path)
+    local.listen(CONNECTIONS)
+    return local
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -8,14 +8,13 @@ Rule: a client that goes away cancels its handler; a TrivetError becomes an answ
 
 import asyncio
 import json
-import os
-import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 from trivet.errors import ConfigError, InputError, ProtocolError, TrivetError
+from trivet.io.unix_socket import bound_socket, socket_name
 
 REQUEST_LINE_BYTES = 64 * 1024
 ANSWER_LINE_BYTES = 32 * 1024 * 1024
@@ -25,7 +24,6 @@ SILENCE_S = 10.0
 LAST_ANSWERS_S = 1.0
 OPEN_CONNECTIONS = 32
 UNREAD_PROGRESS_BYTES = 256 * 1024
-_SOCKET_PATH_BYTES = 100
 
 Report = Callable[[Mapping[str, Any]], None]
 Handler = Callable[[dict[str, Any], Report], Awaitable[Mapping[str, Any]]]
@@ -63,7 +61,7 @@ async def serve_control(path: Path, handlers: Mapping[str, Handler]) -> AsyncIte
             running.add(task)
             task.add_done_callback(running.discard)
 
-        server = await asyncio.start_unix_server(accept, sock=_bound(path), limit=REQUEST_LINE_BYTES)
+        server = await asyncio.start_unix_server(accept, sock=bound_socket(path), limit=REQUEST_LINE_BYTES)
         try:
             yield
         except TrivetError as error:  # expected: told as it is, not inside a group
@@ -173,7 +171,7 @@ async def ask(
     side's error, and Remote "Hung" after `silence_s` without a sign of life.
     """
     try:
-        with _short(path) as name:
+        with socket_name(path) as name:
             reader, writer = await asyncio.open_unix_connection(name, limit=ANSWER_LINE_BYTES)
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError) as error:
         raise NotRunning(f"nothing is running on {path.parent}") from error
@@ -206,7 +204,7 @@ async def _answer(reader: asyncio.StreamReader, path: Path, silence_s: float) ->
 async def _clear_stale(path: Path) -> None:
     """Remove the socket file of a process that died; ConfigError when somebody answers on it."""
     try:
-        with _short(path) as name:
+        with socket_name(path) as name:
             _, writer = await asyncio.open_unix_connection(name)
     except FileNotFoundError:
         return
@@ -217,30 +215,5 @@ async def _clear_stale(path: Path) -> None:
     raise ConfigError(f"another process already serves {path}")
 
 
-def _bound(path: Path) -> socket.socket:
-    """Return a socket bound to `path`, from its first moment open to its owner alone."""
-    listening = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    before = os.umask(0o177)
-    try:
-        with _short(path) as name:
-            listening.bind(name)
-    finally:
-        os.umask(before)
-    return listening
-
-
 def _remove(path: Path) -> None:
     path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _short(path: Path) -> Iterator[str]:
-    """Give a name for `path` that fits a socket address (108 bytes) however deep its folder lies."""
-    if len(os.fsencode(path)) < _SOCKET_PATH_BYTES:
-        yield str(path)
-        return
-    folder = os.open(path.parent, os.O_PATH | os.O_DIRECTORY)
-    try:
-        yield f"/proc/self/fd/{folder}/{path.name}"
-    finally:
-        os.close(folder)

@@ -1,4 +1,4 @@
-"""The link between two of our processes: framed messages over one TCP connection.
+"""The link between two of our processes: framed messages over one TCP or unix connection.
 
 Rule: requests leave in the order of the calls; the server starts them in the order they came.
 Rule: a peer that breaks the protocol loses the connection, with one log line, and nothing else happens.
@@ -9,9 +9,11 @@ import contextlib
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Self
 
 from trivet.errors import ProtocolError, ReplicaError
+from trivet.io.unix_socket import socket_name
 from trivet.wire import auth
 from trivet.wire.bank_messages import decode_message, encode_message
 from trivet.wire.frames import LENGTH_BYTES, Frame, FrameOpener, FrameSealer, frame_length
@@ -19,6 +21,7 @@ from trivet.wire.journal_messages import BankMessage
 
 log = logging.getLogger(__name__)
 
+Address = tuple[str, int] | Path
 Body = bytes | memoryview
 Reply = tuple[BankMessage, Body]
 HandlerResult = BankMessage | Reply
@@ -35,6 +38,13 @@ class LinkLost(ReplicaError):
 
 class NoAnswer(LinkLost):
     """The connection stands, but its peer did not answer in time: it hangs."""
+
+
+async def _open(address: Address) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if isinstance(address, Path):
+        with socket_name(address) as name:
+            return await asyncio.open_unix_connection(name, limit=_READ_LIMIT_BYTES)
+    return await asyncio.open_connection(*address, limit=_READ_LIMIT_BYTES)
 
 
 class _Channel:
@@ -85,25 +95,27 @@ class Link:
     @classmethod
     async def connect(
         cls,
-        host: str,
-        port: int,
+        address: Address,
         volume_key: bytes,
         *,
         timeout_s: float,
         on_event: Callable[[BankMessage], None] = lambda message: None,
     ) -> Self:
-        """Connect to a server that holds `volume_key`; `on_event` gets what it sends unasked."""
+        """Connect to a server that holds `volume_key`; `on_event` gets what it sends unasked.
+
+        `address` is (host, port) or the path of a unix socket. Raises LinkLost.
+        """
         writer: asyncio.StreamWriter | None = None
         try:
             async with asyncio.timeout(timeout_s):
-                reader, writer = await asyncio.open_connection(host, port, limit=_READ_LIMIT_BYTES)
+                reader, writer = await _open(address)
                 nonce = os.urandom(auth.NONCE_BYTES)
                 writer.write(auth.hello(nonce))
                 answer = auth.nonce_of(await reader.readexactly(auth.HELLO_BYTES))
         except (OSError, TimeoutError, asyncio.IncompleteReadError, ProtocolError) as error:
             if writer is not None:
                 writer.transport.abort()
-            raise LinkLost(f"no link to {host}:{port}: {error or type(error).__name__}") from error
+            raise LinkLost(f"no link to {address}: {error or type(error).__name__}") from error
         to_server, to_client = auth.session_keys(volume_key, nonce, answer)
         return cls(_Channel(reader, writer, key_out=to_server, key_in=to_client), on_event)
 

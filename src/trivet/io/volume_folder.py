@@ -77,6 +77,10 @@ class VolumeFolder:
         """Return the folder of the server on `port`, of the bank with this `base`."""
         return self.path / f"bank-{base}" / f"server-{port}"
 
+    def server_socket(self, base: int, port: int) -> Path:
+        """Return where the server on `port` listens for the processes of its own machine."""
+        return self.server_path(base, port) / "link.sock"
+
     def read_config(self) -> VolumeConfig:
         """Return what the volume is, or raise ConfigError that says how to get one."""
         try:

@@ -7,12 +7,14 @@ are dropped, and it is asked again until it answers.
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal, Protocol
 
 from trivet.errors import ProtocolError
 from trivet.io.link import Body, Link, LinkLost, NoAnswer, Reply
+from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.bank_messages import ServerStat, Stat, Touched
 from trivet.wire.journal_messages import BankMessage, Hello, Identity, Refusal
 
@@ -44,12 +46,14 @@ class FleetListener(Protocol):
 class ServerLink:
     """One server: its links while it is up, and the last that it said of itself.
 
-    `bank` counts the banks from 0, `base` is the first port of the bank's servers.
+    `bank` counts the banks from 0, `base` is the first port of the bank's servers, `socket` the path of the
+    unix socket on which a server of this machine listens.
     """
 
     bank: int
     base: int
     port: int
+    socket: Path
     state: ServerState = "down"
     identity: Identity | None = None
     stat: ServerStat | None = None
@@ -85,12 +89,14 @@ class ServerLink:
 class Fleet:
     """All servers of the volume, `banks[i]` those of bank i in port order."""
 
-    def __init__(
-        self, ports: Sequence[Sequence[int]], volume: str, volume_key: bytes, listener: FleetListener
-    ) -> None:
-        self.banks = [[ServerLink(bank, row[0], port) for port in row] for bank, row in enumerate(ports)]
-        self._volume = volume
-        self._key = volume_key
+    def __init__(self, folder: VolumeFolder, listener: FleetListener) -> None:
+        config = folder.read_config()
+        self.banks = [
+            [ServerLink(bank, row[0], port, folder.server_socket(row[0], port)) for port in row]
+            for bank, row in enumerate(config.ports())
+        ]
+        self._volume = config.volume
+        self._key = folder.read_key()
         self._listener = listener
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -135,10 +141,8 @@ class Fleet:
             if isinstance(message, Touched):
                 self._listener.touched(server, message.path)
 
-        server.journal = await Link.connect(
-            HOST, server.port, self._key, timeout_s=CONNECT_TIMEOUT_S, on_event=on_event
-        )
-        server.blobs = await Link.connect(HOST, server.port, self._key, timeout_s=CONNECT_TIMEOUT_S)
+        server.journal = await self._connect(server, on_event)
+        server.blobs = await self._connect(server, on_event)
         try:
             await server.ask_blobs(Hello("blobs"), timeout_s=CONNECT_TIMEOUT_S)
             identity, _ = await server.ask_journal(Hello("journal"), timeout_s=CONNECT_TIMEOUT_S)
@@ -157,6 +161,18 @@ class Fleet:
         server.state = "up"
         log.info("server %s is up: %s, head %s", server.port, identity.standing, identity.head)
         self._listener.server_up(server)
+
+    async def _connect(self, server: ServerLink, on_event: Callable[[BankMessage], None]) -> Link:
+        """Connect by the server's unix socket, which is cheaper than TCP, by TCP where there is none."""
+        try:
+            return await Link.connect(
+                server.socket, self._key, timeout_s=CONNECT_TIMEOUT_S, on_event=on_event
+            )
+        except LinkLost as error:
+            if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+                raise
+        address = (HOST, server.port)
+        return await Link.connect(address, self._key, timeout_s=CONNECT_TIMEOUT_S, on_event=on_event)
 
     async def _watch(self, server: ServerLink) -> None:
         """Ask for figures again and again until the server stops answering; raises LinkLost."""

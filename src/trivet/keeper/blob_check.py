@@ -51,7 +51,7 @@ class BlobCheck:
                     flaws[name] = server, DAMAGED
                 else:
                     held.setdefault(name, []).append(server)
-            closed = [name for name in orphans if epoch_of(name) < self._epoch]
+            closed = [name for name in orphans if epoch_of(name) < self._epoch and not named.is_pinned(name)]
             if closed and collect_orphans:
                 await server.ask_blobs(DeleteBlobs(closed), timeout_s=TIMEOUT_S)
         self.checked += len(held)

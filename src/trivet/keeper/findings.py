@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from trivet.io.clock import wall_s
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, PAGES_PER_MIB
 from trivet.volume.extents import blobs_of, unpack_extents
-from trivet.volume.interface import ROOT_INO
+from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.namespace import Namespace
 from trivet.wire.blobs import BlobRef
 from trivet.wire.control_messages import Finding, Verdict, path_text
@@ -39,12 +39,13 @@ class PathFinder:
                     self._names.setdefault(number, (parent, name))
         parts: list[bytes] = []
         at = ino
-        while at != ROOT_INO:
+        while at not in (ROOT_INO, PRIVATE_INO):
             if at not in self._names:
                 return f"(inode {ino})"
             at, name = self._names[at]
             parts.append(name)
-        return path_text(b"/" + b"/".join(reversed(parts)))
+        top = b"/" if at == ROOT_INO else b"(private)/"
+        return path_text(top + b"/".join(reversed(parts)))
 
     def path_of_key(self, key: bytes) -> str:
         """Return the path of what the record `key` belongs to."""
@@ -84,6 +85,10 @@ class NamedBlobs:
 
     def __contains__(self, name: int) -> bool:
         return name in self.refs
+
+    def is_pinned(self, name: int) -> bool:
+        """Tell whether somebody reads a version of a file that the blob is a part of."""
+        return name in self._space.pins
 
     def is_still_named(self, name: int) -> bool:
         """Tell whether the extents name the blob at this very moment."""

@@ -29,7 +29,8 @@ from trivet.keeper.stores import Durability
 from trivet.keeper.takeover import begin_reign, load_volume, wait_for_banks
 from trivet.keeper.whole_check import find_path
 from trivet.volume.blob_names import BlobNames
-from trivet.volume.interface import ROOT_INO
+from trivet.volume.interface import PRIVATE_INO, ROOT_INO
+from trivet.volume.private import make_private
 from trivet.wire.blobs import BlobRef
 from trivet.wire.control_messages import RecoverReport, path_text
 from trivet.wire.entries import Entry
@@ -62,7 +63,7 @@ class Keeper:
         self.config = folder.read_config()
         self.key = folder.read_key()
         self.notes: dict[str, str] = {}
-        self.fleet = Fleet(self.config.ports(), self.config.volume, self.key, self)
+        self.fleet = Fleet(folder, self)
         self.ended = asyncio.Event()
         self.is_deposed = False
         self.shell: LeaderShell | None = None
@@ -103,6 +104,8 @@ class Keeper:
         journal = self._journal = Journal(shell, index, self._durability)
         if ROOT_INO not in space.inodes:
             space.make_root(os.getuid(), os.getgid(), wall_ns())
+        if PRIVATE_INO not in space.inodes:
+            make_private(space, os.getuid(), os.getgid(), wall_ns())
         records = RecordService(journal, self.key, self._bad_row)
         volume = LocalVolume(space, commit=journal, blobs=blobs, records=records, access=self, room=self)
         await volume.start()

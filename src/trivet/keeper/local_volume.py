@@ -7,25 +7,25 @@ rides. What they return is in memory, what `flush`, `fsync` and the other operat
 
 import time
 from collections.abc import Callable
-from errno import EINVAL, EISDIR, ELOOP, EOPNOTSUPP
+from errno import EBADF, EINVAL, EISDIR, ELOOP, EOPNOTSUPP
 from stat import S_IFMT, S_IFREG, S_IMODE
 
 from trivet.errors import FileSystemError
 from trivet.keeper.blob_writing import BlobWriter
 from trivet.keeper.flushing import Flusher
-from trivet.keeper.name_operations import NameOperations
 from trivet.keeper.packing import Packer
 from trivet.keeper.page_cache import PageCache
 from trivet.keeper.read_path import ReadPath
 from trivet.keeper.stores import AccessPort, BlobPort, CommitPort, RecordPort, SpacePort
 from trivet.keeper.submitting import Submitter
+from trivet.keeper.version_operations import VersionOperations
 from trivet.keeper.write_path import WritePath
 from trivet.volume.attributes import Inode, bounded_time_ns
 from trivet.volume.interface import AttributeChanges, Attributes, Caller, VolumeSpace
 from trivet.volume.namespace import Namespace
 
 
-class LocalVolume(NameOperations):
+class LocalVolume(VersionOperations):
     """The Volume of this process; `start` it before use, `close` it at the end."""
 
     def __init__(
@@ -46,8 +46,7 @@ class LocalVolume(NameOperations):
         flusher = Flusher(space, submitter, writer, reads, cache)
         packer = Packer(space, submitter, flusher, writer)
         writes = WritePath(space, submitter, flusher, reads, cache, packer, clock_ns)
-        super().__init__(space, submitter, writes, records, access, clock_ns)
-        self._reads = reads
+        super().__init__(space, submitter, writes, reads, commit, records, access, clock_ns)
         self._room = room
 
     async def start(self) -> None:
@@ -116,12 +115,17 @@ class LocalVolume(NameOperations):
 
     async def read(self, handle: int, offset: int, size: int) -> bytes:
         """Return up to `size` bytes, fewer only at the end of the file."""
-        return await self._reads.read(self.space.open_files.get(handle), offset, size)
+        file = self.space.open_files.get(handle)
+        if file.snapshot is not None:
+            return await self._reads.read_body(file.snapshot, offset, size)
+        return await self._reads.read(file, offset, size)
 
     async def write(self, handle: int, offset: int, data: bytes) -> int:
         """Take in `data` whole; return its length."""
         self._submitter.check_writable()
         file = self.space.open_files.get(handle)
+        if file.snapshot is not None:
+            raise FileSystemError(EBADF)
         await self._writes.write(file.ino, offset, data)
         if file.sync or self._submitter.always_durable:
             await self._writes.flush(file.ino)
@@ -147,6 +151,9 @@ class LocalVolume(NameOperations):
 
     async def release(self, handle: int) -> None:
         """Let go of a handle; the last one of an unlinked file deletes it."""
+        snapshot = self.space.open_files.get(handle).snapshot
+        if snapshot is not None:
+            self.space.pins.let_go(snapshot.blob_names())
         self.space.release(handle)
         if self.space.has_changes:
             self._submitter.ride()

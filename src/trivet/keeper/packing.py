@@ -13,6 +13,8 @@ from trivet.volume.attributes import PAGES_PER_MIB
 from trivet.volume.dirty_chunk import Chunk
 from trivet.volume.namespace import Namespace
 
+WHOLE_PAGES_MAX = 256
+
 
 class Packer:
     """Packs the MiBs that the flusher found scattered."""
@@ -28,9 +30,17 @@ class Packer:
         while self._flusher.scattered:
             ino, mibs = self._flusher.scattered.popitem()
             for mib in sorted(mibs):
-                await self._pack(ino, mib)
+                await self._pack(ino, mib, PACK_FROM_PAGES)
 
-    async def _pack(self, ino: int, mib: int) -> None:
+    async def pack_whole(self, ino: int) -> None:
+        """Pack all page records of a body if they are many."""
+        space = self._space
+        pages = space.layout.pages(space.inode(ino))
+        if len(pages) > WHOLE_PAGES_MAX:
+            for mib in sorted({page // PAGES_PER_MIB for page in pages}):
+                await self._pack(ino, mib, 1)
+
+    async def _pack(self, ino: int, mib: int, from_pages: int) -> None:
         space = self._space
         async with self._flusher.alone(ino):
             inode = space.inodes.get(ino)
@@ -38,7 +48,7 @@ class Packer:
                 return
             first = mib * PAGES_PER_MIB
             pages = space.layout.pages_between(inode, first, first + PAGES_PER_MIB)
-            if len(pages) < PACK_FROM_PAGES:
+            if len(pages) < from_pages:
                 return
             runs = _runs_of([page - first for page in pages])
             blobs = await self._writer.put(ino, inode.size, {mib: (Chunk(0.0), runs)})

@@ -5,6 +5,7 @@ Rule: dirty data is looked at before anything is waited for, so that what a flus
 """
 
 import asyncio
+from collections.abc import Mapping
 
 from trivet.errors import NoMajority
 from trivet.keeper.page_cache import PageCache
@@ -14,6 +15,7 @@ from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, PAGES_PER_MIB, Inode
 from trivet.volume.extents import ranges_to_read, unpack_extents
 from trivet.volume.namespace import Namespace
 from trivet.volume.open_files import OpenFile
+from trivet.volume.stored_body import StoredBody, lay_pages
 from trivet.wire.records import page_key
 
 _TRIES = 8
@@ -32,6 +34,53 @@ class ReadPath:
 
     async def read(self, file: OpenFile, offset: int, size: int) -> bytes:
         """Return up to `size` bytes at `offset`, fewer only at the end of the file."""
+        exchanges = self._space.layout.exchanges
+        for _attempt in range(_TRIES):
+            before = exchanges(file.ino)
+            found = await self._read_once(file, offset, size)
+            if exchanges(file.ino) == before:
+                return found
+        raise NoMajority(f"the content of inode {file.ino} is exchanged too fast to be read")
+
+    async def stored_body(self, ino: int, mibs: range | None = None) -> StoredBody:
+        """Return what is stored of a body, or of its MiBs `mibs`; nobody may change it meanwhile."""
+        layout = self._space.layout
+        inode = self._space.inode(ino)
+        size = inode.size
+        if mibs is None:
+            extents = dict(layout.all_extents(ino))
+            pages = layout.pages(inode)
+        else:
+            extents = {mib: value for mib in mibs if (value := layout.extents(ino, mib))}
+            pages = layout.pages_between(inode, mibs.start * PAGES_PER_MIB, mibs.stop * PAGES_PER_MIB)
+        bodies = await self._pages(ino, pages) if pages else {}
+        if bodies is None:
+            raise NoMajority(f"the page records of inode {ino} are not where they should be")
+        return StoredBody(size, extents, bodies)
+
+    async def read_body(self, body: StoredBody, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes at `offset` of a body that is held as a snapshot."""
+        end = min(offset + size, body.size)
+        parts = []
+        while offset < end:
+            mib, start = divmod(offset, MIB_BYTES)
+            stop = min(MIB_BYTES, start + end - offset)
+            found = bytearray(stop - start)
+            for piece in body.ranges(mib, start, stop):
+                text = await self._blobs.read(piece.blob, piece.offset, piece.size)
+                found[piece.place : piece.place + len(text)] = text
+            body.lay_pages(found, mib, start, stop)
+            parts.append(found)
+            offset += stop - start
+        return b"".join(parts)
+
+    def exchanged(self, ino: int, pages: Mapping[int, bytes]) -> None:
+        """Note that a body is another one now, with these page bodies."""
+        self.ahead.drop_from(ino, 0)
+        for page, body in pages.items():
+            self._cache.write(page_key(ino, page), body)
+
+    async def _read_once(self, file: OpenFile, offset: int, size: int) -> bytes:
         ino = file.ino
         inode = self._space.inode(ino)
         end = min(offset + size, inode.size)
@@ -121,12 +170,7 @@ class ReadPath:
         texts = await asyncio.gather(*(self._blobs.read(r.blob, r.offset, r.size) for r in ranges))
         for piece, text in zip(ranges, texts, strict=True):
             found[piece.place : piece.place + len(text)] = text
-        for page in pages:
-            place = page * PAGE_BYTES - mib * MIB_BYTES - start
-            body = bodies[page].ljust(PAGE_BYTES, b"\0")
-            low = max(-place, 0)
-            high = min(end - start - place, PAGE_BYTES)
-            found[place + low : place + high] = body[low:high]
+        lay_pages(found, mib, start, end, bodies)
         return bytes(found)
 
     async def _pages(self, ino: int, pages: list[int]) -> dict[int, bytes] | None:

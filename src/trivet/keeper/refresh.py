@@ -156,7 +156,12 @@ class Refresher:
             if freed:
                 self._doomed.append((now, freed))
             while self._doomed and now - self._doomed[0][0] > GRACE_S:
-                await self._delete(self._doomed.pop(0)[1])
+                _, names = self._doomed.pop(0)
+                pins = self._queue.space.pins
+                held = [name for name in names if name in pins]
+                if held:
+                    self._doomed.append((now, held))
+                await self._delete([name for name in names if name not in pins] if held else names)
 
     async def _delete(self, names: list[int]) -> None:
         for server in self._queue.fleet.servers:

@@ -42,6 +42,20 @@ class CommitPort(Protocol):
     def submit(self, changes: ChangeSet) -> Ticket:
         """Put `changes` whole into the next entry, in the order of calls; never blocks."""
 
+    @property
+    def head_slot(self) -> int:
+        """The last slot there is."""
+
+    @property
+    def durable_slot(self) -> int:
+        """The last slot that two banks have synced."""
+
+    def slot_of(self, key: bytes) -> int:
+        """Return the slot of the last sealed change of `key`, 0 if it does not exist there."""
+
+    def is_fresh(self, key: bytes) -> bool:
+        """Tell whether a change of `key` was handed in and is not acknowledged yet."""
+
 
 class BlobPort(Protocol):
     """Immutable bytes in three banks."""

@@ -6,6 +6,7 @@ Rule: what rides waits 50 ms at most; large bodies that are going away are delet
 
 import asyncio
 
+from trivet.keeper.change_history import ChangeHistory
 from trivet.keeper.stores import CommitPort, Ticket
 from trivet.volume.namespace import Namespace
 
@@ -13,7 +14,7 @@ RIDE_S = 0.05
 
 
 class Submitter:
-    """The one way from the namespace to the commit port."""
+    """The one way from the namespace to the commit port; `history` follows what goes there."""
 
     def __init__(self, space: Namespace, commit: CommitPort) -> None:
         self._space = space
@@ -21,6 +22,7 @@ class Submitter:
         self._last: Ticket | None = None
         self._timer: asyncio.TimerHandle | None = None
         self.always_durable = commit.durability == "always"
+        self.history = ChangeHistory(space, commit)
 
     def check_writable(self) -> None:
         """Raise NoMajority, before anything is changed, while banks do not take changes."""
@@ -29,7 +31,9 @@ class Submitter:
     def submit(self) -> Ticket | None:
         """Hand over all that was noted; return the last ticket, None if there never was a change."""
         if self._space.has_changes:
-            self._last = self._commit.submit(self._space.take_changes())
+            changes = self._space.take_changes()
+            self._last = self._commit.submit(changes)
+            self.history.note(self._last, changes.records)
             if self._space.doomed:
                 self.ride()
         return self._last
@@ -39,14 +43,17 @@ class Submitter:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(RIDE_S, self._time_is_up)
 
-    async def committed(self) -> None:
-        """Hand over all that was noted and wait for what the durability mode promises."""
+    async def committed(self) -> int:
+        """Hand over all that was noted and wait for what the durability mode promises; return its slot."""
         ticket = self.submit()
-        if ticket is not None:
-            if self.always_durable:
-                await ticket.durable()
-            else:
-                await ticket.acked()
+        if ticket is None:
+            return 0
+        if self.always_durable:
+            await ticket.durable()
+        else:
+            await ticket.acked()
+        assert ticket.slot is not None
+        return ticket.slot
 
     async def durable(self) -> None:
         """Hand over all that was noted and wait until it and everything before it is synced."""

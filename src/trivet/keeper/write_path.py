@@ -7,8 +7,8 @@ safe.
 """
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager, suppress
 from errno import EFBIG
 
 from trivet.errors import FileSystemError, NoMajority, NoSpace, TrivetError
@@ -53,6 +53,7 @@ class WritePath:
         self._packer = packer
         self._clock_ns = clock_ns
         self._limit_bytes = dirty_limit_bytes
+        self._held: dict[int, asyncio.Event] = {}
         self._has_dirty = asyncio.Event()
         self._has_room = asyncio.Event()
         self._early: dict[int, asyncio.Task[None]] = {}
@@ -87,6 +88,8 @@ class WritePath:
             await self._wait_for_room(size)
         if not size:
             return
+        while (held := self._held.get(ino)) is not None:
+            await held.wait()
         inode = space.inode(ino)
         grown = space.dirty.write(ino, offset, data, inode.size, self._now_s())
         if end > inode.size:
@@ -104,6 +107,33 @@ class WritePath:
         self._has_room.set()
         if error is not None:
             raise type(error)(*error.args)
+
+    @asynccontextmanager
+    async def still(self, *inos: int) -> AsyncIterator[None]:
+        """Hold bodies still: what is dirty is stored, then nobody writes, truncates or packs them.
+
+        A body with many page records is packed first, so that what is left of them is little.
+        """
+        async with AsyncExitStack() as stack:
+            for ino in sorted(inos):
+                await stack.enter_async_context(self._no_writes(ino))
+            for ino in inos:
+                await self.flush(ino)
+                await self._packer.pack_whole(ino)
+            for ino in sorted(inos):
+                await stack.enter_async_context(self._flusher.alone(ino))
+            yield
+
+    @asynccontextmanager
+    async def _no_writes(self, ino: int) -> AsyncIterator[None]:
+        while (held := self._held.get(ino)) is not None:
+            await held.wait()
+        event = self._held[ino] = asyncio.Event()
+        try:
+            yield
+        finally:
+            del self._held[ino]
+            event.set()
 
     async def resize(self, ino: int, size: int) -> None:
         """Cut or extend a file; what is cut off reads as zeros if it is extended again."""

@@ -14,7 +14,7 @@ ANSWER_S = 1.0
 async def ask_server(port: int, volume: str, key: bytes) -> ServerStat | None:
     """Return the figures of the server of `volume` on `port`, None if no such server answers there."""
     try:
-        link = await Link.connect(HOST, port, key, timeout_s=ANSWER_S)
+        link = await Link.connect((HOST, port), key, timeout_s=ANSWER_S)
     except LinkLost:
         return None
     try:

@@ -2,6 +2,8 @@
 
 Rule: names and targets are bytes, times are nanoseconds since the epoch, offsets and sizes are bytes.
 Rule: a file-system rule that is broken raises FileSystemError with its errno; a door adds no rules.
+Rule: what a door keeps for itself stands below PRIVATE_INO: no name leads there from the root, and it is
+kept, verified and repaired like all else.
 """
 
 from collections.abc import Sequence
@@ -11,6 +13,9 @@ from typing import Protocol
 import msgspec
 
 ROOT_INO = 1
+#: A directory that the root does not lead to; `uploads`, `trash` and `revisions` stand in it from the start.
+PRIVATE_INO = 2
+UPLOADS, TRASH, REVISIONS = b"uploads", b"trash", b"revisions"
 NAME_MAX_BYTES = 255
 
 
@@ -67,6 +72,22 @@ class VolumeSpace:
     files: int
 
 
+class Change(msgspec.Struct, frozen=True, gc=False):
+    """The newest thing that happened to an inode: it stands changed, or `removed`, since `slot`."""
+
+    slot: int
+    ino: int
+    removed: bool
+
+
+class Snapshot(msgspec.Struct, frozen=True, gc=False):
+    """A whole version of a file, held for reading: `read` from `handle` and `release` it in the end."""
+
+    handle: int
+    version: int
+    attributes: Attributes
+
+
 class Volume(Protocol):
     """What a door may ask; every method may also raise NoMajority (EIO) and NoSpace (ENOSPC)."""
 
@@ -103,3 +124,48 @@ class Volume(Protocol):
     async def removexattr(self, ino: int, name: bytes) -> None: ...
 
     async def statfs(self) -> VolumeSpace: ...
+
+
+class VersionedVolume(Volume, Protocol):
+    """What a door may ask that tells versions apart: both the keeper's volume and RemoteVolume are one."""
+
+    async def names_of(self, ino: int) -> Sequence[tuple[int, bytes]]:
+        """Return (parent, name) of every name that leads to `ino`, the oldest first; none for an open orphan.
+
+        The name of a directory is its one name; ROOT_INO and PRIVATE_INO have none.
+        """
+
+    async def version(self, ino: int) -> int:
+        """Return a number that grows with every change of content, attributes or names of `ino`.
+
+        It is the slot of the change: what is dirty is stored and acked first. Two calls that return the same
+        number saw the same bytes.
+        """
+
+    async def open_snapshot(self, ino: int) -> Snapshot:
+        """Hold the bytes of a regular file as they are now, whatever is written or exchanged meanwhile."""
+
+    async def exchange_content(self, ino: int, other: int) -> None:
+        """Let two regular files change their bytes, sizes and mtimes, in one step; names and xattrs stay."""
+
+    async def publish(self, staged: int, target: int, expected_version: int | None) -> int:
+        """Exchange the content of `staged` and `target`; return the new version of `target`.
+
+        Raises Conflict, and changes nothing, if `target` is not at `expected_version` (None: any will do).
+        The old content then stands in `staged`.
+        """
+
+    async def newest_slot(self) -> int:
+        """Return the slot of the last durable change: where a listing of changes begins."""
+
+    async def changes(self, after_slot: int, limit: int) -> tuple[Sequence[Change], int]:
+        """Return what changed behind `after_slot`, in order of slots, and the slot to go on from.
+
+        Each inode comes once, at its newest slot. A slot is never split, so that somewhat more than `limit`
+        may come; an empty answer means that is all for now. All of it is durable. What happens below
+        PRIVATE_INO is told too. Raises ChangesExpired when removals behind `after_slot` are forgotten: list
+        everything anew.
+        """
+
+    async def wait_changed(self, after_slot: int, timeout_s: float) -> bool:
+        """Wait until `changes` has something behind `after_slot`; False if it has not within `timeout_s`."""

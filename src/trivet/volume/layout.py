@@ -6,6 +6,7 @@ without a dict of their own.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
 from trivet.volume.attributes import (
     MASKED_PAGES,
@@ -34,11 +35,12 @@ _PAGES_END = MAX_FILE_BYTES // PAGE_BYTES
 class Layout:
     """Extents and later page records of all files; pages 0..15 stand in each inode's `page_mask`."""
 
-    __slots__ = ("_extents", "_later")
+    __slots__ = ("_exchanges", "_extents", "_later")
 
     def __init__(self) -> None:
         self._extents: dict[int, bytes | dict[int, bytes]] = {}
         self._later: dict[int, dict[int, set[int]]] = {}
+        self._exchanges: dict[int, int] = {}
 
     def pieces(self, ino: int, mib: int) -> list[Piece]:
         """Return the pieces of one MiB."""
@@ -196,6 +198,20 @@ class Layout:
             changes.records[extents_key(inode.ino, mib)] = None
             changes.freed += [blob.name for blob in blobs_of(value)]
         self._extents.pop(inode.ino, None)
+        self._exchanges.pop(inode.ino, None)
+
+    def exchanges(self, ino: int) -> int:
+        """Return how often the body was exchanged: a reader that waited in between read two of them."""
+        return self._exchanges.get(ino, 0)
+
+    def exchange(self, one: Inode, two: Inode) -> None:
+        """Let two inodes change their places of pages and extents; the records are the caller's."""
+        for held in (self._extents, self._later):
+            _exchange_values(held, one.ino, two.ino)
+        one.page_mask, two.page_mask = two.page_mask, one.page_mask
+        one.later_pages, two.later_pages = two.later_pages, one.later_pages
+        for ino in (one.ino, two.ino):
+            self._exchanges[ino] = self.exchanges(ino) + 1
 
     def _replace(self, ino: int, mib: int, pieces: Sequence[Piece], changes: ChangeSet) -> None:
         value = pack_extents(pieces) if pieces else None
@@ -206,6 +222,11 @@ class Layout:
         for page in pages:
             self.drop_page(inode, page)
             changes.records[page_key(inode.ino, page)] = None
+
+
+def _exchange_values(held: dict[int, Any], one: int, two: int) -> None:
+    values = held.pop(one, None), held.pop(two, None)
+    held |= {ino: value for ino, value in zip((two, one), values, strict=True) if value is not None}
 
 
 def _names(pieces: Iterable[Piece]) -> set[int]:

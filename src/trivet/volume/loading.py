@@ -8,11 +8,15 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from trivet.errors import CorruptReplica
+from trivet.volume import tombstones
 from trivet.volume.attributes import MASKED_PAGES, Inode
 from trivet.volume.blob_names import BlobNames
-from trivet.volume.interface import ROOT_INO
+from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.namespace import Namespace
 from trivet.wire.records import ino_of, name_of, part_of
+
+#: Directories that nothing names.
+_TOPS = (ROOT_INO, PRIVATE_INO)
 
 
 @dataclass(slots=True)
@@ -33,6 +37,8 @@ class Loading:
         """Take in one record, in any order; the value of a `b/` record may be left out (None)."""
         kind = key[:2]
         if kind == b"c/":
+            if value and key.startswith(tombstones.PREFIX):
+                self.space.tombstones.add(value)
             return
         ino = self._number(ino_of(key))
         if kind == b"b/":
@@ -69,8 +75,9 @@ class Loading:
                 continue
             self._join(ino, names, links)
             space.inodes.cool()
-        if ROOT_INO in space.inodes:
-            space.parents[ROOT_INO] = ROOT_INO
+        for top in _TOPS:
+            if top in space.inodes:
+                space.parents[top] = top
         for ino in list(space.inodes):
             inode = space.inode(ino)
             self._judge(inode, links[ino])
@@ -94,6 +101,7 @@ class Loading:
                 del names[name]
                 continue
             links[number] += 1
+            space.holders.add(number, ino)
             if inode.is_directory:
                 space.parents[number] = ino
                 links[number] += 1
@@ -104,7 +112,7 @@ class Loading:
         ino = inode.ino
         if inode.is_directory:
             space.directories.setdefault(ino, {})
-            if ino == ROOT_INO:
+            if ino in _TOPS:
                 links += 2
         if not links and ino not in self._orphans:
             self._problems.append(f"inode {ino} has no name")

@@ -23,10 +23,14 @@ from trivet.volume.attributes import DIRECTORY_SIZE_BYTES, Inode, InodeTable
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.changes import ChangeSet
 from trivet.volume.dirty_pages import DirtyPages
+from trivet.volume.entry_names import check_name, entry_value
+from trivet.volume.holders import Holders
 from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO
 from trivet.volume.layout import Layout
 from trivet.volume.listing import Listings
 from trivet.volume.open_files import OpenFiles
+from trivet.volume.pins import Pins
+from trivet.volume.tombstones import Tombstones
 from trivet.volume.xattrs import Xattrs
 from trivet.wire.records import entry_key, inode_key, orphan_key, xattr_key
 
@@ -34,21 +38,6 @@ LINK_MAX = 65_000
 TARGET_MAX_BYTES = 4095
 ORPHAN_VALUE = b"\x01"
 _DEVICE_MAX = (1 << 32) - 1
-
-
-def entry_value(ino: int) -> bytes:
-    """Return the value of a `d/` record: the inode's number, 8 bytes big endian."""
-    return ino.to_bytes(8, "big")
-
-
-def check_name(name: bytes) -> None:
-    """Raise the errno of a name that can't stand in a directory."""
-    if len(name) > NAME_MAX_BYTES:
-        raise FileSystemError(ENAMETOOLONG)
-    if not name:
-        raise FileSystemError(ENOENT)
-    if name in (b".", b"..") or b"/" in name or b"\0" in name:
-        raise FileSystemError(EINVAL)
 
 
 class Namespace:
@@ -59,23 +48,34 @@ class Namespace:
         self.inodes = InodeTable()
         self.directories: dict[int, dict[bytes, int]] = {}
         self.parents: dict[int, int] = {}
+        self.holders = Holders()
         self.layout = Layout()
         self.dirty = DirtyPages()
         self.xattrs = Xattrs()
         self.open_files = OpenFiles()
         self.listings = Listings()
         self.changes = ChangeSet()
+        self.pins = Pins()
+        self.tombstones = Tombstones()
         self.doomed: dict[int, None] = {}
         self._touched: dict[int, None] = {}
 
     def make_root(self, uid: int, gid: int, now_ns: int) -> None:
         """Give an empty volume its root directory."""
         assert not len(self.inodes)
-        root = Inode(ROOT_INO, S_IFDIR | 0o755, 2, uid, gid, 0, DIRECTORY_SIZE_BYTES, now_ns, now_ns, now_ns)
-        self.inodes.add(root)
-        self.directories[ROOT_INO] = {}
-        self.parents[ROOT_INO] = ROOT_INO
-        self.touch(ROOT_INO)
+        self.make_top(ROOT_INO, 0o755, uid, gid, now_ns)
+
+    def make_top(self, ino: int, permissions: int, uid: int, gid: int, now_ns: int) -> None:
+        """Make a directory that nothing names: it is its own parent."""
+        mode = S_IFDIR | permissions
+        self.inodes.add(Inode(ino, mode, 2, uid, gid, 0, DIRECTORY_SIZE_BYTES, now_ns, now_ns, now_ns))
+        self.directories[ino] = {}
+        self.parents[ino] = ino
+        self.touch(ino)
+
+    def is_touched(self, ino: int) -> bool:
+        """Tell whether an inode's record is to be rewritten by the next `take_changes`."""
+        return ino in self._touched
 
     @property
     def has_changes(self) -> bool:
@@ -212,13 +212,17 @@ class Namespace:
 
     def put_name(self, holder: Inode, names: dict[bytes, int], name: bytes, ino: int, now_ns: int) -> None:
         """Let `name` of the directory `holder` name `ino`, over whatever it named."""
+        before = names.get(name)
+        if before is not None:
+            self.holders.remove(before, holder.ino)
+        self.holders.add(ino, holder.ino)
         names[name] = ino
         self.changes.records[entry_key(holder.ino, name)] = entry_value(ino)
         self.touch_directory(holder, now_ns)
 
     def take_name(self, holder: Inode, names: dict[bytes, int], name: bytes, now_ns: int) -> None:
         """Let `name` of the directory `holder` name nothing."""
-        del names[name]
+        self.holders.remove(names.pop(name), holder.ino)
         self.changes.records[entry_key(holder.ino, name)] = None
         self.touch_directory(holder, now_ns)
 
@@ -268,6 +272,8 @@ class Namespace:
         if was_open:
             records[orphan_key(ino)] = None
         records[inode_key(ino)] = None
+        key, value = self.tombstones.bury(ino)
+        records[key] = value
         self._touched.pop(ino, None)
         self.inodes.drop(ino)
 

@@ -6,12 +6,16 @@ Rule: an inode without a name lives as long as a handle names it; who lets go of
 from errno import EBADF
 
 from trivet.errors import FileSystemError
+from trivet.volume.stored_body import StoredBody
 
 
 class OpenFile:
-    """One handle; `next_offset` and `sequential_reads` tell a reader that reads on from a random one."""
+    """One handle; `next_offset` and `sequential_reads` tell a reader that reads on from a random one.
 
-    __slots__ = ("ino", "next_offset", "sequential_reads", "sync", "writing")
+    `snapshot` is the version it is held to, None for the file as it changes.
+    """
+
+    __slots__ = ("ino", "next_offset", "sequential_reads", "snapshot", "sync", "writing")
 
     def __init__(self, ino: int, writing: bool, sync: bool) -> None:
         self.ino = ino
@@ -19,6 +23,7 @@ class OpenFile:
         self.sync = sync
         self.next_offset = 0
         self.sequential_reads = 0
+        self.snapshot: StoredBody | None = None
 
 
 class OpenFiles:

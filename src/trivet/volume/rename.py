@@ -7,8 +7,8 @@ from errno import EEXIST, EINVAL, EISDIR, ENOTDIR, ENOTEMPTY
 
 from trivet.errors import FileSystemError
 from trivet.volume.attributes import Inode
-from trivet.volume.interface import ROOT_INO
-from trivet.volume.namespace import Namespace, check_name
+from trivet.volume.entry_names import check_name
+from trivet.volume.namespace import Namespace
 
 
 def rename(
@@ -84,8 +84,8 @@ def _refuse_cycle(space: Namespace, ino: int, new_parent: int) -> None:
 
 def _is_within(space: Namespace, directory: int, ino: int) -> bool:
     """Tell whether `directory` is `ino` or lies below it."""
-    while directory != ino and directory != ROOT_INO:
-        directory = space.parents[directory]
+    while directory != ino and (parent := space.parents[directory]) != directory:
+        directory = parent
     return directory == ino
 
 

@@ -4,10 +4,12 @@ import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 
 from trivet.io.link import Handler, HandlerResult, Link, LinkLost, Peer, serve_link
+from trivet.io.unix_socket import bound_socket
 from trivet.wire import auth
 from trivet.wire.bank_messages import BlobData, GetBlob, Stat, Touched
 from trivet.wire.journal_messages import BankMessage, Done, Hello
@@ -33,7 +35,7 @@ def echo(message: BankMessage, body: bytes | memoryview, peer: Peer) -> HandlerR
 
 async def test_a_reply_carries_its_body_back() -> None:
     async with listening(echo) as port:
-        link = await Link.connect("127.0.0.1", port, KEY, timeout_s=5)
+        link = await Link.connect(("127.0.0.1", port), KEY, timeout_s=5)
         body = os.urandom(1 << 20)
         reply, returned = await link.request(GetBlob(1, 0, 1), body, timeout_s=5)
         assert reply == BlobData(True, len(body), 0, b"")
@@ -54,7 +56,7 @@ async def test_a_slow_request_does_not_hold_up_the_next() -> None:
         return slowly() if isinstance(message, Stat) else Done()
 
     async with listening(handle) as port:
-        link = await Link.connect("127.0.0.1", port, KEY, timeout_s=5)
+        link = await Link.connect(("127.0.0.1", port), KEY, timeout_s=5)
         slow = link.start(Stat())
         await link.request(Hello("journal"), timeout_s=5)
         assert not slow.done()
@@ -71,7 +73,7 @@ async def test_an_event_reaches_the_client_unasked() -> None:
         return Done()
 
     async with listening(handle) as port:
-        link = await Link.connect("127.0.0.1", port, KEY, timeout_s=5, on_event=seen.put_nowait)
+        link = await Link.connect(("127.0.0.1", port), KEY, timeout_s=5, on_event=seen.put_nowait)
         await link.request(Hello("journal"), timeout_s=5)
         assert await asyncio.wait_for(seen.get(), 5) == Touched(b"/a")
         await link.close()
@@ -85,11 +87,28 @@ async def test_another_volumes_key_is_refused() -> None:
         return Done()
 
     async with listening(handle) as port:
-        link = await Link.connect("127.0.0.1", port, bytes(32), timeout_s=5)
+        link = await Link.connect(("127.0.0.1", port), bytes(32), timeout_s=5)
         with pytest.raises(LinkLost):
             await link.request(Hello("journal"), timeout_s=5)
         await link.close()
     assert called == []
+
+
+async def test_a_unix_socket_carries_a_link_however_deep_it_lies(tmp_path: Path) -> None:
+    path = tmp_path / ("deep" * 40) / "link.sock"
+    path.parent.mkdir()
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve_link(reader, writer, KEY, echo)
+
+    with bound_socket(path) as bound:
+        assert path.stat().st_mode & 0o777 == 0o600
+        with pytest.raises(LinkLost):
+            await Link.connect(path, KEY, timeout_s=5)
+        async with await asyncio.start_unix_server(on_connect, sock=bound):
+            link = await Link.connect(path, KEY, timeout_s=5)
+            assert (await link.request(Hello("journal"), timeout_s=5))[0] == Done()
+            await link.close()
 
 
 @pytest.mark.parametrize(
@@ -111,7 +130,7 @@ async def test_no_answer_is_a_lost_link_after_the_deadline() -> None:
         return Done()
 
     async with listening(lambda message, body, peer: never()) as port:
-        link = await Link.connect("127.0.0.1", port, KEY, timeout_s=5)
+        link = await Link.connect(("127.0.0.1", port), KEY, timeout_s=5)
         with pytest.raises(LinkLost, match="no answer to Stat"):
             await link.request(Stat(), timeout_s=0.05)
         await link.close()

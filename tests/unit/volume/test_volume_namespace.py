@@ -6,6 +6,7 @@ import stat
 import pytest
 
 from trivet.errors import FileSystemError
+from trivet.volume import tombstones
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.interface import ROOT_INO
 from trivet.volume.namespace import LINK_MAX, Namespace
@@ -166,7 +167,10 @@ def test_an_open_file_without_a_name_lives_until_it_is_let_go(space: Namespace) 
     assert space.inode(ino).nlink == 0
     space.release(second)
     assert errno_of(space.inode, ino) == "ENOENT"
-    assert space.take_changes().records == {orphan_key(ino): None, inode_key(ino): None}
+    records = space.take_changes().records
+    (tombstone,) = [key for key in records if key.startswith(tombstones.PREFIX)]
+    assert records[tombstone] is not None
+    assert records == {orphan_key(ino): None, inode_key(ino): None, tombstone: records[tombstone]}
     assert errno_of(space.open_files.get, handle) == "EBADF"
 
 

@@ -1,0 +1,134 @@
+"""Operations that tell versions of a file apart: names, versions, snapshots, exchange, changes.
+
+Rule: while a body is exchanged or held as a snapshot, writers of it wait; nobody else does.
+Rule: a version is told only when what it counts is acknowledged.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from errno import EISDIR, EOPNOTSUPP
+
+from trivet.errors import Conflict, FileSystemError
+from trivet.keeper.name_operations import NameOperations
+from trivet.keeper.read_path import ReadPath
+from trivet.keeper.stores import AccessPort, CommitPort, RecordPort
+from trivet.keeper.submitting import Submitter
+from trivet.keeper.write_path import WritePath
+from trivet.volume.exchange import check_exchangeable, exchange_content
+from trivet.volume.interface import Change, Snapshot
+from trivet.volume.namespace import Namespace
+from trivet.wire.records import entry_key, inode_key
+
+_GATHER_S = 0.05
+_TRIES = 8
+_NEVER = 1 << 63
+
+
+class VersionOperations(NameOperations):
+    """The part of a LocalVolume that a door for several writers needs."""
+
+    def __init__(
+        self,
+        space: Namespace,
+        submitter: Submitter,
+        writes: WritePath,
+        reads: ReadPath,
+        commit: CommitPort,
+        records: RecordPort,
+        access: AccessPort,
+        clock_ns: Callable[[], int],
+    ) -> None:
+        super().__init__(space, submitter, writes, records, access, clock_ns)
+        self._reads = reads
+        self._commit = commit
+
+    async def names_of(self, ino: int) -> Sequence[tuple[int, bytes]]:
+        """Return (parent, name) of every name of `ino`, the oldest first."""
+        space = self.space
+        space.inode(ino)
+        found = [
+            (parent, name)
+            for parent in dict.fromkeys(space.holders.of(ino))
+            for name, number in space.directories[parent].items()
+            if number == ino
+        ]
+        found.sort(key=lambda at: self._commit.slot_of(entry_key(*at)) or _NEVER)
+        return found
+
+    async def version(self, ino: int) -> int:
+        """Return the slot of the newest change of `ino`."""
+        self.space.inode(ino)
+        await self._writes.flush(ino)
+        return await self._settled_slot(ino)
+
+    async def open_snapshot(self, ino: int) -> Snapshot:
+        """Hold the bytes of a regular file as they are now; its blobs are pinned."""
+        space = self.space
+        inode = space.inode(ino)
+        if not inode.is_regular:
+            raise FileSystemError(EISDIR if inode.is_directory else EOPNOTSUPP)
+        async with self._writes.still(ino):
+            body = await self._reads.stored_body(ino)
+            version = await self._settled_slot(ino)
+            attributes = space.inode(ino).attributes()
+            handle = space.open_files.open(ino, writing=False, sync=False)
+            space.open_files.get(handle).snapshot = body
+            space.pins.hold(body.blob_names())
+        self._access.accessed(ino)
+        return Snapshot(handle, version, attributes)
+
+    async def exchange_content(self, ino: int, other: int) -> None:
+        """Let two regular files change their bytes, sizes and mtimes."""
+        await self.publish(ino, other, None)
+
+    async def publish(self, staged: int, target: int, expected_version: int | None) -> int:
+        """Exchange content if `target` is at `expected_version`; return its new version."""
+        self._submitter.check_writable()
+        space = self.space
+        check_exchangeable(space, staged, target)
+        async with self._writes.still(staged, target):
+            bodies = {ino: await self._reads.stored_body(ino) for ino in (staged, target)}
+            if expected_version is not None:
+                version = await self._settled_slot(target)
+                if version != expected_version:
+                    raise Conflict(f"the file is at version {version}, not {expected_version}")
+            check_exchangeable(space, staged, target)
+            pages = bodies[staged].pages, bodies[target].pages
+            exchange_content(space, staged, target, *pages, self._clock_ns())
+            self._reads.exchanged(staged, pages[1])
+            self._reads.exchanged(target, pages[0])
+            return await self._submitter.committed()
+
+    async def newest_slot(self) -> int:
+        """Return the slot of the last durable change."""
+        await self._submitter.durable()
+        return self._commit.durable_slot
+
+    async def changes(self, after_slot: int, limit: int) -> tuple[Sequence[Change], int]:
+        """Return what changed behind `after_slot` and the slot to go on from."""
+        await self._submitter.durable()
+        return await self._submitter.history.behind(after_slot, max(limit, 1))
+
+    async def wait_changed(self, after_slot: int, timeout_s: float) -> bool:
+        """Wait until something durable happened behind `after_slot`."""
+        history = self._submitter.history
+        try:
+            async with asyncio.timeout(timeout_s):
+                while not history.has_news(after_slot):
+                    history.happened.clear()
+                    await history.happened.wait()
+                    await asyncio.sleep(_GATHER_S)
+                    await self._submitter.durable()
+        except TimeoutError:
+            return history.has_news(after_slot)
+        return True
+
+    async def _settled_slot(self, ino: int) -> int:
+        """Return the slot of an inode's record once its newest change is acknowledged."""
+        key = inode_key(ino)
+        for _attempt in range(_TRIES):
+            if not self.space.is_touched(ino) and not self._commit.is_fresh(key):
+                break
+            await self._submitter.committed()
+        self.space.inode(ino)
+        return self._commit.slot_of(key)

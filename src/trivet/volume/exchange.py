@@ -1,0 +1,55 @@
+"""Exchanging the content of two files: bytes, size and mtime change places, names and the rest stay.
+
+Rule: all of it is one change set; page records move by being written anew, extents by being named anew.
+Rule: nothing of either file may be dirty, and no blob is freed or new.
+"""
+
+from collections.abc import Mapping
+from errno import EFBIG, EINVAL, EISDIR, ENOENT
+
+from trivet.errors import FileSystemError
+from trivet.volume.namespace import Namespace
+from trivet.wire.records import extents_key, page_key
+
+#: So many records of both files fit into one entry of the log; a file of 16 GiB has about half of them.
+RECORDS_MAX = 32_768
+Bodies = Mapping[int, bytes]
+
+
+def check_exchangeable(space: Namespace, ino: int, other: int) -> None:
+    """Raise the errno of two inodes whose content can't be exchanged."""
+    for inode in (space.inode(ino), space.inode(other)):
+        if inode.is_directory:
+            raise FileSystemError(EISDIR)
+        if not inode.is_regular:
+            raise FileSystemError(EINVAL)
+        if inode.nlink == 0:
+            raise FileSystemError(ENOENT)
+    if ino == other:
+        raise FileSystemError(EINVAL)
+    if len(space.layout.all_extents(ino)) + len(space.layout.all_extents(other)) > RECORDS_MAX:
+        raise FileSystemError(EFBIG, "files this large can't be exchanged in one step")
+
+
+def exchange_content(
+    space: Namespace, ino: int, other: int, bodies: Bodies, other_bodies: Bodies, now_ns: int
+) -> None:
+    """Exchange what `ino` and `other` hold; the bodies are those of all their page records, by page."""
+    one, two = space.inode(ino), space.inode(other)
+    layout, records = space.layout, space.changes.records
+    for inode, held in ((one, bodies), (two, other_bodies)):
+        assert space.dirty.get(inode.ino) is None, "dirty data would be lost"
+        assert layout.pages(inode) == sorted(held), "page records would be lost"
+    extents, other_extents = dict(layout.all_extents(ino)), dict(layout.all_extents(other))
+    for mib in extents.keys() | other_extents.keys():
+        records[extents_key(ino, mib)] = other_extents.get(mib)
+        records[extents_key(other, mib)] = extents.get(mib)
+    for page in bodies.keys() | other_bodies.keys():
+        records[page_key(ino, page)] = other_bodies.get(page)
+        records[page_key(other, page)] = bodies.get(page)
+    layout.exchange(one, two)
+    one.size, two.size = two.size, one.size
+    one.mtime_ns, two.mtime_ns = two.mtime_ns, one.mtime_ns
+    for inode in (one, two):
+        inode.ctime_ns = now_ns
+        space.touch(inode.ino)
