@@ -47,9 +47,7 @@ class TeardownMiddleware:
         async def sending(message: Message) -> None:
             nonlocal whole
             await send(message)
-            if message["type"] == "http.response.body" and not message.get("more_body"):
-                whole = True
-                await _run(callbacks, None)
+            whole = whole or (message["type"] == "http.response.body" and not message.get("more_body"))
 
         error: BaseException | None = None
         try:
@@ -60,14 +58,8 @@ class TeardownMiddleware:
         finally:
             if error is None and gone and not whole:
                 error = ConnectionResetError("the client went away before the last byte")
-            await _run(callbacks, error)
-
-
-async def _run(callbacks: list[Callback], error: BaseException | None) -> None:
-    if callbacks:
-        taken = callbacks[:]
-        callbacks.clear()
-        await asyncio.shield(asyncio.ensure_future(_run_all(taken, error)))
+            if callbacks:
+                await asyncio.shield(asyncio.ensure_future(_run_all(callbacks, error)))
 
 
 async def _run_all(callbacks: list[Callback], error: BaseException | None) -> None:

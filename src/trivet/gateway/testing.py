@@ -8,11 +8,12 @@ from collections.abc import Iterator
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Self
 
+import httpx2
 from starlette.testclient import TestClient as _StarletteClient
 
 from trivet.gateway.people import People
 from trivet.gateway.session_store import Session
-from trivet.gateway.sessions import COOKIE
+from trivet.gateway.sessions import COOKIE, set_cookie
 from trivet.gateway.teardown import App
 
 
@@ -57,7 +58,9 @@ class TestClient(_StarletteClient):
         yield session
         cookie = people.sessions.save_now(session)
         if cookie is not None:
-            self.cookies.delete(COOKIE) if not cookie else self.cookies.set(COOKIE, cookie)
+            asked = httpx2.Request("GET", self.base_url)
+            line = set_cookie(cookie, self.base_url.scheme).decode("latin-1")
+            self.cookies.extract_cookies(httpx2.Response(200, headers={"set-cookie": line}, request=asked))
 
 
 def _people_of(app: Any) -> People | None:

@@ -64,6 +64,11 @@ class VolumeFolder:
         return self.keeper_path / "keeper.sock"
 
     @property
+    def gateway_path(self) -> Path:
+        """The folder of the HTTP door."""
+        return self.path / "gateway"
+
+    @property
     def supervisor_socket(self) -> Path:
         """Where `trivet up` answers control requests."""
         return self.path / "up.sock"

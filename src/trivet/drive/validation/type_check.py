@@ -43,9 +43,12 @@ def check_type(name: str, mime: str | None, head: bytes) -> Kind | None:
     `name` and `mime` are what the sender says. Raises UnsupportedType with a name that would fit, or
     CorruptContent when the content begins like nothing known though its kind has a fixed beginning.
     """
-    if not head:
-        return None
     found, by_name, by_mime = detected_kind(head), kind_of_name(name), kind_of_mime(mime)
+    if not head:
+        promised = by_name or by_mime
+        if promised is not None and promised.family != "text":
+            raise CorruptContent(f"{name} is empty; a {promised.name} file never is")
+        return promised
     for promised, declared in ((by_name, f".{extension_of(name)}"), (by_mime, mime or "")):
         if promised is not None and not _keeps(promised, head, found):
             _refuse(name, declared, promised, head, found)

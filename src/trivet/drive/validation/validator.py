@@ -3,32 +3,40 @@
 Rule: the first thing that is wrong ends the transfer; nobody waits for the last byte of a bad one.
 """
 
+import contextlib
 import hashlib
 import hmac
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from trivet.drive.validation.kinds import Kind
+from trivet.drive.validation.rule import Rule
+from trivet.drive.validation.structure import Structure, structure_of
 from trivet.drive.validation.type_check import HEAD_BYTES, check_type
-from trivet.errors import CorruptContent, InputError
+from trivet.errors import CorruptContent, InputError, UnsupportedType
 
 HASHES = ("md5", "sha1", "sha256")
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a stream turned out to be: its size, hex checksums by name (md5, sha1, sha256) and kind."""
+    """What a stream turned out to be: its size, hex checksums by name (md5, sha1, sha256) and kind.
+
+    `fault` is what is wrong with it when its rule is to flag such content, else None.
+    """
 
     size_bytes: int
     checksums: Mapping[str, str]
     kind: Kind | None
+    fault: str | None = None
 
 
 class Validator:
     """Fed with a file's bytes in order, raises as soon as they can't be what was declared.
 
     `expected_size` in bytes and `expected_hashes` (hex, by md5, sha1 or sha256) are None and empty when the
-    sender said nothing. With `judge` off only size and checksums are looked at.
+    sender said nothing; they are looked at under every `rule`. With the rule off type and structure are not
+    looked at, with flag they are only noted. With `hashing` off there are no checksums.
     """
 
     def __init__(
@@ -38,7 +46,8 @@ class Validator:
         expected_size: int | None = None,
         expected_hashes: Mapping[str, str] | None = None,
         *,
-        judge: bool = True,
+        rule: Rule = "refuse",
+        hashing: bool = True,
     ) -> None:
         unknown = set(expected_hashes or ()) - set(HASHES)
         if unknown:
@@ -46,9 +55,12 @@ class Validator:
         self._name, self._mime = declared_name, declared_mime
         self._expected_size = expected_size
         self._expected_hashes = dict(expected_hashes or {})
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in HASHES}
-        self._head: bytearray | None = bytearray() if judge else None
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in HASHES if hashing}
+        self._rule = rule
+        self._head: bytearray | None = bytearray()
+        self._fault: str | None = None
         self._kind: Kind | None = None
+        self._structure: Structure | None = None
         self.size_bytes = 0
 
     def feed(self, chunk: bytes) -> None:
@@ -58,10 +70,9 @@ class Validator:
             raise CorruptContent(f"{self._name} is longer than the {self._expected_size:,} bytes announced")
         for one in self._hashes.values():
             one.update(chunk)
-        if self._head is not None:
-            self._head += chunk[: HEAD_BYTES - len(self._head)]
-            if len(self._head) >= HEAD_BYTES:
-                self._look()
+        if self._fault is None and self._rule != "off":
+            with self._noting():
+                self._look_at(chunk)
 
     def finish(self) -> Content:
         """Return what the content was; raise CorruptContent when it is cut or has another checksum."""
@@ -73,10 +84,35 @@ class Validator:
         for name, expected in self._expected_hashes.items():
             if not hmac.compare_digest(found[name], expected.lower()):
                 raise CorruptContent(f"the {name} of {self._name} is {found[name]}, announced was {expected}")
-        if self._head is not None:
+        if self._fault is None and self._rule != "off":
+            with self._noting():
+                if self._head is not None:
+                    self._look()
+                if self._structure is not None:
+                    self._structure.finish()
+        return Content(self.size_bytes, found, self._kind, self._fault)
+
+    @contextlib.contextmanager
+    def _noting(self) -> Iterator[None]:
+        try:
+            yield
+        except (CorruptContent, UnsupportedType) as error:
+            if self._rule == "refuse":
+                raise
+            self._fault = str(error)
+
+    def _look_at(self, chunk: bytes) -> None:
+        if self._head is None:
+            if self._structure is not None:
+                self._structure.feed(chunk)
+            return
+        self._head += chunk
+        if len(self._head) >= HEAD_BYTES:
             self._look()
-        return Content(self.size_bytes, found, self._kind)
 
     def _look(self) -> None:
-        head, self._head = bytes(self._head or b""), None
-        self._kind = check_type(self._name, self._mime, head)
+        held, self._head = bytes(self._head or b""), None
+        self._kind = check_type(self._name, self._mime, held[:HEAD_BYTES])
+        self._structure = structure_of(self._kind) if held else None
+        if self._structure is not None:
+            self._structure.feed(held)
