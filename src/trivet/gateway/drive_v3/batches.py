@@ -65,8 +65,12 @@ async def _call(request: Request, call: BatchCall) -> BatchAnswer:
             name: request.scope[name] for name in request.scope if name.startswith("trivet.") or name == "app"
         },
         **{name: request.scope[name] for name in ("type", "http_version", "scheme", "server", "client")},
-        **{"method": call.method, "path": unquote(path), "raw_path": path.encode("latin-1", "replace")},
-        **{"query_string": query.encode("latin-1", "replace"), "headers": headers, "root_path": ""},
+        "method": call.method,
+        "path": unquote(path),
+        "raw_path": path.encode("latin-1", "replace"),
+        "query_string": query.encode("latin-1", "replace"),
+        "headers": headers,
+        "root_path": "",
     }
     status, sent, body = 500, list[tuple[str, str]](), bytearray()
 

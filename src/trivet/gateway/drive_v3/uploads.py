@@ -27,7 +27,7 @@ from trivet.gateway.drive_v3.asking import (
     lock_of,
 )
 from trivet.gateway.drive_v3.files import change_asked, create, update
-from trivet.gateway.files import changing, transfers, uploading
+from trivet.gateway.files import changing, nodes, transfers, uploading
 from trivet.gateway.files.transfers import UploadPlan
 
 _MEDIA_PLAIN = "application/octet-stream"
@@ -73,6 +73,7 @@ async def plan_of(request: Request, changes: FileChanges, content_type: str | No
         expected_version=expected_version(request),
         lock_owner=owner,
         lock_token=token,
+        rule=await nodes.rule_for(drive, view),
     )
 
 

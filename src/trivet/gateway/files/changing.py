@@ -38,7 +38,8 @@ async def new_plan(
     name = UNTITLED if changes.name is UNSET else changes.name
     mime = content_type if changes.mime_type is UNSET else changes.mime_type
     path = f"{folder.path.rstrip('/')}/{name}"
-    return UploadPlan(changes, parent=folder.ino, name=name, path=path, content_type=mime)
+    rule = await nodes.rule_for(drive, folder)
+    return UploadPlan(changes, parent=folder.ino, name=name, path=path, content_type=mime, rule=rule)
 
 
 async def parent_of(drive: Drive, who: Principal, changes: FileChanges) -> FileView:

@@ -25,7 +25,7 @@ def described(metadata: FileMetadata, content: CheckedContent, mtime_ns: int) ->
     """Return `metadata` with what is known of `content`, that has this mtime, as a revision of its own."""
     sums = Sums(**content.checksums)
     known = Content(secrets.token_hex(12), content.size_bytes, mtime_ns, sums)
-    return metadata.changed(content=known)
+    return metadata.changed(content=known, fault=content.fault)
 
 
 async def publish_new(

@@ -17,6 +17,7 @@ import msgspec
 
 from trivet.drive.file_changes import FileChanges
 from trivet.drive.uploads import EXPIRY_S, UploadState
+from trivet.drive.validation.rule import DEFAULT_RULE, Rule
 from trivet.errors import NotFound, QuotaExceeded, SessionExpired, UpstreamError
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.staging import stage
@@ -42,6 +43,7 @@ class UploadPlan(msgspec.Struct, frozen=True, omit_defaults=True):
     lock_owner: str = ""
     lock_token: int | None = None
     hashes: dict[str, str] = {}
+    rule: Rule = DEFAULT_RULE
 
 
 class Transfer(msgspec.Struct, frozen=True):
@@ -134,7 +136,7 @@ async def note_state(
 async def forget(drive: Drive, key: str) -> None:
     """Remove the row of an upload and its lock's file."""
     await drive.door.write("DELETE FROM transfers WHERE key = ?", key)
-    drive.sums.pop(key, None)
+    drive.checks.drop(key)
     path = drive.folder / "uploads" / f"{key}.lock"
     await asyncio.to_thread(path.unlink, missing_ok=True)
 

@@ -5,6 +5,7 @@ any process.
 Rule: content that fails its checks is rolled back: the staged file is removed, the row says why.
 """
 
+import asyncio
 import secrets
 from collections.abc import AsyncIterable
 from dataclasses import dataclass
@@ -17,8 +18,8 @@ from trivet.drive.file_metadata import FileMetadata
 from trivet.drive.resources import FileView
 from trivet.drive.rights import Principal
 from trivet.drive.uploads import Chunk, plan_request
-from trivet.drive.validation.validator import Validator
 from trivet.errors import CorruptContent, FileSystemError, Forbidden, NotFound, RequestError, UnsupportedType
+from trivet.gateway.content_check import ContentCheck
 from trivet.gateway.files import nodes, staging, transfers
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.generated_ids import note_use
@@ -37,9 +38,12 @@ class Progress:
     view: FileView | None = None
 
 
-def make_validator(plan: UploadPlan, total: int | None) -> Validator:
-    """Return what checks the content that `plan` announces."""
-    return Validator(plan.name, plan.content_type, total, plan.hashes)
+def make_check(drive: Drive, plan: UploadPlan, total: int | None) -> ContentCheck:
+    """Return what checks the content that `plan` announces; close it."""
+    return ContentCheck(
+        plan.name, plan.content_type, total, plan.hashes,
+        rule=plan.rule, pool=drive.pool, spool=drive.folder / "uploads",
+    )  # fmt: skip
 
 
 async def upload_whole(
@@ -48,13 +52,14 @@ async def upload_whole(
     """Take a file that comes in one request, and publish it; nothing stays of one that fails."""
     name = "put-" + secrets.token_hex(12)
     staged = await staging.stage(drive, name)
-    validator = make_validator(plan, total)
+    check = make_check(drive, plan, total)
     try:
         limited = staging.bounded(body, FILE_MAX_BYTES)
-        await staging.write_body(drive, staged, validator, limited, 0, None)
-        return await _publish(drive, who, plan, name, staged, validator)
+        await staging.write_body(drive, staged, check, limited, 0, None)
+        return await _publish(drive, who, plan, name, staged, check)
     finally:
-        await remove_staged(drive, name)
+        check.close()
+        await asyncio.shield(asyncio.ensure_future(remove_staged(drive, name)))
 
 
 async def take_request(
@@ -85,7 +90,7 @@ async def take_request(
 async def _take_chunk(
     drive: Drive, who: Principal, upload: Transfer, plan: Chunk, body: AsyncIterable[bytes]
 ) -> Progress:
-    validator = await _validator_at(drive, upload, plan.total)
+    check = await _check_at(drive, upload, plan.total)
     limit = FILE_MAX_BYTES if plan.take is None else plan.take
 
     async def keep(held: int) -> None:
@@ -93,14 +98,16 @@ async def _take_chunk(
 
     fresh = staging.bounded(body, limit, plan.skip)
     try:
-        held = await staging.write_body(drive, upload.staged, validator, fresh, plan.offset, keep)
+        held = await staging.write_body(drive, upload.staged, check, fresh, plan.offset, keep)
     except (CorruptContent, UnsupportedType) as error:
+        check.close()
         await _roll_back(drive, upload, error)
         raise
     except BaseException:
+        check.close()
         await transfers.note_state(drive, upload.key, "parked", error="the connection was cut")
         raise
-    drive.sums[upload.key] = (held, validator)
+    drive.checks.keep(upload.key, held, check)
     if plan.total is not None and plan.take is not None and held < plan.offset + plan.take:
         await transfers.note_state(drive, upload.key, "parked", error="the chunk ended early")
         return Progress(held)
@@ -110,7 +117,7 @@ async def _take_chunk(
     await transfers.note_held(drive, upload.key, held, held)
     await transfers.note_state(drive, upload.key, "verifying")
     try:
-        view = await _publish(drive, who, upload.plan, upload.key, upload.staged, validator)
+        view = await _publish(drive, who, upload.plan, upload.key, upload.staged, check)
     except (CorruptContent, UnsupportedType) as error:
         await _roll_back(drive, upload, error)
         raise
@@ -118,19 +125,22 @@ async def _take_chunk(
         await transfers.note_state(drive, upload.key, "parked", error=str(error))
         raise
     await transfers.note_state(drive, upload.key, "committed", result=view.file_id)
-    drive.sums.pop(upload.key, None)
+    drive.checks.drop(upload.key)
     return Progress(held, view)
 
 
-async def _validator_at(drive: Drive, upload: Transfer, total: int | None) -> Validator:
+async def _check_at(drive: Drive, upload: Transfer, total: int | None) -> ContentCheck:
     """Return the checks of the bytes held: kept by this worker, or fed anew from the staged file."""
-    kept = drive.sums.pop(upload.key, None)
-    if kept is not None and kept[0] == upload.held:
-        validator: Validator = kept[1]
-        return validator
-    validator = make_validator(upload.plan, total)
-    await staging.feed_staged(drive, upload.staged, validator, upload.held)
-    return validator
+    kept = drive.checks.take(upload.key, upload.held)
+    if kept is not None:
+        return kept
+    check = make_check(drive, upload.plan, total)
+    try:
+        await staging.feed_staged(drive, upload.staged, check, upload.held)
+    except BaseException:
+        check.close()
+        raise
+    return check
 
 
 async def _as_it_stands(drive: Drive, upload: Transfer) -> Transfer:
@@ -143,6 +153,7 @@ async def _as_it_stands(drive: Drive, upload: Transfer) -> Transfer:
 
 
 async def _roll_back(drive: Drive, upload: Transfer, error: RequestError) -> None:
+    drive.checks.drop(upload.key)
     await transfers.note_state(drive, upload.key, "rolled back", error=str(error))
     await remove_staged(drive, upload.key)
 
@@ -180,9 +191,9 @@ def check_owner(upload: Transfer, who: Principal) -> None:
 
 
 async def _publish(
-    drive: Drive, who: Principal, plan: UploadPlan, name: str, staged: int, validator: Validator
+    drive: Drive, who: Principal, plan: UploadPlan, name: str, staged: int, check: ContentCheck
 ) -> FileView:
-    content, mtime_ns = await staging.finish(drive, staged, validator, plan.changes.modified_ns)
+    content, mtime_ns = await staging.finish(drive, staged, check, plan.changes.modified_ns)
     if plan.target is not None:
         target = await nodes.look(drive, plan.target, who.user)
         await nodes.check(drive, target, who, "w")
