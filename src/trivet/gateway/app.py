@@ -13,16 +13,16 @@ from trivet.gateway.drive_v3 import about, batches, changes, files, permissions,
 from trivet.gateway.faces import on_error, on_http_error
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.login_routes import login_routes
-from trivet.gateway.native import health
+from trivet.gateway.native import api
 from trivet.gateway.sessions import PeopleMiddleware
 from trivet.gateway.teardown import App, TeardownMiddleware
 
 
 def build_app(drive: Drive, log: AccessLog) -> App:
     """Return the app that serves `drive` and writes its requests down in `log`."""
-    rooms = (files, uploads, changes, revisions, permissions, about, batches, health)
+    rooms = (files, uploads, changes, revisions, permissions, about, batches)
     routes: list[BaseRoute] = [route for room in rooms for route in room.ROUTES]
-    routes += login_routes(drive.people)
+    routes += [*api.ROUTES, *login_routes(drive.people)]
     inner = Starlette(routes=routes, exception_handlers={TrivetError: on_error, HTTPException: on_http_error})
     inner.router.redirect_slashes = False
     inner.state.drive = drive
