@@ -52,14 +52,10 @@ def test_paths_that_lead_out(door: Door, path: str) -> None:
     assert b"root:" not in answer
 
 
-def test_symlinks_are_not_followed(door: Door) -> None:
-    assert door.http.get("/api/v1/content/etc/passwd").status_code == 404
-
-
 @pytest.mark.parametrize(
     "body",
-    [b"{", b"[]", b'"x"', b"\xff\xfe", b'{"name": 5}', b'{"parents": "x"}', b"[" * 100_000, b'{"a":' * 100_000,
-     b'{"properties":' + b'{"a":' * 50_000],
+    [b"{", b"[]", b'"x"', b"\xff\xfe", b'{"name": 5}', b'{"parents": "x"}', b"[" * 100_000,
+     b'{"a":' * 100_000, b'{"properties":' + b'{"a":' * 50_000],
 )  # fmt: skip
 def test_json_that_is_none_or_a_bomb(door: Door, memory_stays: None, body: bytes) -> None:
     status, error = door.refused("POST", "/drive/v3/files", content=body)
