@@ -44,11 +44,118 @@ class ChangesExpired(RequestError):
     errno = _errno.ESTALE
 
 
+class Unauthorized(RequestError):
+    """Nobody is logged in, or the token is not known; logging in helps."""
+
+    http_status = 401
+    errno = _errno.EACCES
+
+
+class Forbidden(RequestError):
+    """Somebody is logged in, and may not do this."""
+
+    http_status = 403
+    errno = _errno.EACCES
+
+
+class QuotaExceeded(RequestError):
+    """What a user may use or transfer is used up."""
+
+    http_status = 403
+    errno = _errno.EDQUOT
+
+
+class PreconditionFailed(RequestError):
+    """The version or fencing token that was named is not the present one."""
+
+    http_status = 412
+    errno = _errno.ESTALE
+
+
+class PayloadTooLarge(RequestError):
+    """More bytes than the limit allows."""
+
+    http_status = 413
+    errno = _errno.EFBIG
+
+
+class UnsupportedType(RequestError):
+    """The content is not what its name or MIME type says; `suggested_name` would fit it."""
+
+    http_status = 415
+
+    def __init__(self, message: str, *, declared: str, detected: str, suggested_name: str | None) -> None:
+        super().__init__(message)
+        self.declared = declared
+        self.detected = detected
+        self.suggested_name = suggested_name
+
+
+class BadRange(RequestError):
+    """The bytes asked for lie outside; `size_bytes` is what there is, if known."""
+
+    http_status = 416
+
+    def __init__(self, message: str, *, size_bytes: int | None = None) -> None:
+        super().__init__(message)
+        self.size_bytes = size_bytes
+
+
+class CorruptContent(RequestError):
+    """Content that is cut, flipped or not decodable: refused, so that nothing corrupt gets in or out."""
+
+    http_status = 422
+    errno = _errno.EBADMSG
+
+
+class Locked(RequestError):
+    """Somebody else holds a lock; `holder` names them, `expires_at_s` (Unix time) says how long at most."""
+
+    http_status = 423
+    errno = _errno.EWOULDBLOCK
+
+    def __init__(self, message: str, *, holder: str, expires_at_s: float) -> None:
+        super().__init__(message)
+        self.holder = holder
+        self.expires_at_s = expires_at_s
+
+
+class RateLimited(RequestError):
+    """Too often; trying again after `retry_after_s` helps."""
+
+    http_status = 429
+    errno = _errno.EAGAIN
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
+class Gone(RequestError):
+    """It was here and is not any more."""
+
+    http_status = 410
+    errno = _errno.ENOENT
+
+
+class SessionExpired(RequestError):
+    """An upload or login session that has run out; begin a new one (the Drive face says 404)."""
+
+    http_status = 410
+    errno = _errno.ENOENT
+
+
 class Unsupported(RequestError):
     """A thing trivet does not do (yet)."""
 
     http_status = 501
     errno = _errno.ENOTSUP
+
+
+class NotExportable(Unsupported):
+    """A file that no export makes anything else of."""
+
+    http_status = 415
 
 
 class FileSystemError(RequestError):

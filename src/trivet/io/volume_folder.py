@@ -64,6 +64,11 @@ class VolumeFolder:
         return self.keeper_path / "keeper.sock"
 
     @property
+    def gateway_path(self) -> Path:
+        """The folder of the HTTP door."""
+        return self.path / "gateway"
+
+    @property
     def volume_socket(self) -> Path:
         """Where the keeper serves the volume to other processes of this machine."""
         return self.keeper_path / "volume.sock"

@@ -1,0 +1,32 @@
+"""Opens the people of a drive for the verbs `user` and `token`; no process of the drive need run."""
+
+import contextlib
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from trivet.cli.asking import volume_folder
+from trivet.gateway.people import People
+
+Below = Annotated[str, Parameter(name="--scope", help="The path inside the drive, with all below it.")]
+Verbs = Annotated[str, Parameter(help="r (read) or rw (read and change).")]
+
+
+@contextlib.contextmanager
+def opened(state: Path) -> Iterator[People]:
+    """Yield the people of the drive in `state`; raise ConfigError when it holds none."""
+    folder = volume_folder(state)
+    folder.read_config()
+    people = People(folder.gateway_path)
+    try:
+        yield people
+    finally:
+        people.close()
+
+
+def day(at_s: float | None) -> str:
+    """Return the Unix time `at_s` as people read it, "never" for None."""
+    return "never" if at_s is None else time.strftime("%Y-%m-%d %H:%M", time.localtime(at_s))

@@ -1,0 +1,1 @@
+"""The core of the HTTP door: resources, rights, locks and validation, without I/O."""

@@ -1,0 +1,46 @@
+"""What every room of the door works with: the volume, the people, the files of the gateway, the clock."""
+
+import getpass
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trivet.gateway.decoding.pool import DecodingPool
+from trivet.gateway.door_file import DoorFile
+from trivet.gateway.files.changes_feed import ChangesFeed
+from trivet.gateway.files.kept_checks import KeptChecks
+from trivet.gateway.people import People
+from trivet.volume.interface import PRIVATE_INO, REVISIONS, TRASH, UPLOADS, Caller, VersionedVolume
+
+FILE_MODE, FOLDER_MODE = 0o644, 0o755
+
+
+@dataclass
+class Drive:
+    """One worker's view of the drive; `folder` is DIR/gateway, shared with the other workers."""
+
+    volume: VersionedVolume
+    people: People
+    door: DoorFile
+    folder: Path
+    secret: str
+    uploads_ino: int
+    trash_ino: int
+    revisions_ino: int
+    feed: ChangesFeed
+    pool: DecodingPool
+    caller: Caller = field(default_factory=lambda: Caller(os.geteuid(), os.getegid()))
+    owner: str = field(default_factory=getpass.getuser)
+    checks: KeptChecks = field(default_factory=KeptChecks)
+
+
+async def open_drive(
+    volume: VersionedVolume, people: People, door: DoorFile, folder: Path, pool: DecodingPool
+) -> Drive:
+    """Return the drive of `volume` whose gateway keeps its files in `folder`."""
+    uploads, trash, revisions = [
+        (await volume.lookup(PRIVATE_INO, name)).ino for name in (UPLOADS, TRASH, REVISIONS)
+    ]
+    (folder / "uploads").mkdir(parents=True, exist_ok=True)
+    secret, feed = await door.secret(), ChangesFeed(volume)
+    return Drive(volume, people, door, folder, secret, uploads, trash, revisions, feed, pool)

@@ -1,0 +1,260 @@
+"""Finding files: by id, by path, in a folder; what is told of them, and whether somebody may see them.
+
+Rule: what stands below the private folder, but for the trash, is nobody's file and can't be found.
+Rule: symlinks, devices and sockets are not the drive's: never followed, never told.
+Rule: what somebody may not read, is not there for them.
+"""
+
+import mimetypes
+import stat
+from collections.abc import AsyncIterator, Sequence
+from errno import ENODATA, ENOENT, ESTALE
+
+from trivet.drive.errors_v3 import InvalidParameter
+from trivet.drive.file_metadata import ATTRIBUTE, FileMetadata, decode_metadata
+from trivet.drive.names import PATH_DEPTH_MAX, shown
+from trivet.drive.resources import BINARY_MIME, FOLDER_MIME, FileView
+from trivet.drive.rights import Grant, Principal, Verb
+from trivet.drive.validation.rule import Rule, effective_rule, parse_rule
+from trivet.errors import FileSystemError, Forbidden, NotFound
+from trivet.gateway.files.drive import Drive
+from trivet.volume.interface import PRIVATE_INO, ROOT_INO, Attributes, DirectoryEntry
+
+LISTING_STEP = 500
+_TYPES = mimetypes.MimeTypes()
+_INO_MAX = 1 << 53
+
+
+def not_found(file_id: object) -> NotFound:
+    """Return the error for a file that is not there, or not for the one who asks."""
+    return NotFound(f"File not found: {file_id}.")
+
+
+async def metadata_of(drive: Drive, ino: int) -> FileMetadata:
+    """Return what the drive knows of `ino`; nothing special if it never kept anything."""
+    try:
+        return decode_metadata(await drive.volume.getxattr(ino, ATTRIBUTE))
+    except FileSystemError as error:
+        if error.errno == ENODATA:
+            return FileMetadata()
+        raise
+
+
+async def store_metadata(drive: Drive, ino: int, metadata: FileMetadata) -> None:
+    """Keep `metadata` of `ino`."""
+    await drive.volume.setxattr(ino, ATTRIBUTE, metadata.encoded(), create=False, replace=False)
+
+
+async def find_ino(drive: Drive, file_id: str) -> int:
+    """Return the inode that `file_id` names ("root" is the root); NotFound if it is no id."""
+    if file_id == "root":
+        return ROOT_INO
+    if file_id.isascii() and file_id.isdecimal() and len(file_id) < 17 and 0 < int(file_id) < _INO_MAX:
+        return int(file_id)
+    row = await drive.door.row("SELECT ino FROM generated WHERE id = ?", file_id[:200])
+    if row is None or row[0] is None:
+        raise not_found(file_id[:80])
+    return int(row[0])
+
+
+async def find(drive: Drive, file_id: str, who: Principal, verb: Verb = "r") -> FileView:
+    """Return the file `file_id`, if `who` may read it, and may `verb` it."""
+    try:
+        view = await look(drive, await find_ino(drive, file_id), who.user)
+    except FileSystemError as error:
+        if error.errno in {ENOENT, ESTALE}:
+            raise not_found(file_id) from error
+        raise
+    if view.file_id != file_id and file_id != "root":
+        raise not_found(file_id)
+    await check(drive, view, who, verb)
+    return view
+
+
+async def find_path(drive: Drive, names: list[str], who: Principal, verb: Verb = "r") -> FileView:
+    """Return the file that `names` lead to from the root, by its names in the mount."""
+    ino, path = ROOT_INO, "/" + "/".join(names)
+    for name in names:
+        try:
+            found = await drive.volume.lookup(ino, name.encode())
+        except FileSystemError as error:
+            raise not_found(path) from error
+        if not is_ours(found):
+            raise not_found(path)
+        ino = found.ino
+    view = await look(drive, ino, who.user)
+    await check(drive, view, who, verb)
+    return view
+
+
+async def check(drive: Drive, view: FileView, who: Principal, verb: Verb) -> None:
+    """Raise NotFound if `who` may not read the file `view`, Forbidden if they may not `verb` it."""
+    if who.may(verb, view.path):
+        return
+    grants = await grants_of(drive, view)
+    if not who.may("r", view.path, grants):
+        raise not_found(view.file_id)
+    if not who.may(verb, view.path, grants):
+        raise Forbidden(f"{who.user} may not change {view.path}")
+
+
+async def grants_of(drive: Drive, view: FileView) -> list[Grant]:
+    """Return the permissions given on `view` and on the folders above it."""
+    found = grants_in(view.metadata)
+    ino = view.ino
+    for _ in range(PATH_DEPTH_MAX * 2):
+        above = await drive.volume.names_of(ino)
+        if not above:
+            break
+        ino = above[0][0]
+        found += grants_in(await metadata_of(drive, ino))
+    return found
+
+
+async def rule_for(drive: Drive, view: FileView) -> Rule:
+    """Return what is done below the folder, or with the file, `view` with content that fails its check."""
+    rules = [_rule_in(view.metadata)]
+    ino = view.ino
+    for _ in range(PATH_DEPTH_MAX * 2):
+        above = await drive.volume.names_of(ino)
+        if not above:
+            break
+        ino = above[0][0]
+        rules.append(_rule_in(await metadata_of(drive, ino)))
+    return effective_rule(reversed(rules))
+
+
+def _rule_in(metadata: FileMetadata) -> Rule | None:
+    return None if metadata.validate is None else parse_rule(metadata.validate)
+
+
+def grants_in(metadata: FileMetadata) -> list[Grant]:
+    """Return the permissions in `metadata` as rights understand them."""
+    return [
+        Grant(one.type, one.address.removesuffix("@trivet.local"), one.role) for one in metadata.permissions
+    ]
+
+
+async def look(drive: Drive, ino: int, me: str) -> FileView:
+    """Return the file or folder `ino` as the user `me` sees it; NotFound if it is none of the drive's."""
+    attributes = await drive.volume.getattr(ino)
+    if not is_ours(attributes):
+        raise not_found(ino)
+    if ino == ROOT_INO:
+        return await view_of(drive, attributes, b"", None, "/", me)
+    steps, in_trash = await _way_up(drive, ino)
+    parent, name = steps[0]
+    path = "/" + "/".join(shown(step) for _, step in reversed(steps))
+    return await view_of(drive, attributes, name, parent, path, me, in_trash=in_trash)
+
+
+async def _way_up(drive: Drive, ino: int) -> tuple[list[tuple[int, bytes]], bool]:
+    """Return (parent, name) from `ino` up to the root, and whether that leads through the trash."""
+    steps: list[tuple[int, bytes]] = []
+    in_trash, here = False, ino
+    while here != ROOT_INO:
+        above = await drive.volume.names_of(here)
+        if not above or len(steps) > 4 * PATH_DEPTH_MAX:
+            raise not_found(ino)
+        parent, name = above[0]
+        if parent == drive.trash_ino:
+            in_trash = True
+            data = await metadata_of(drive, here)
+            if data.trashed_from is None:
+                raise not_found(ino)
+            parent, name = data.trashed_from[0], data.trashed_from[1].encode()
+            steps.append((parent, name))
+            if not await _is_there(drive, parent):
+                break
+        elif parent == PRIVATE_INO:
+            raise not_found(ino)
+        else:
+            steps.append((parent, name))
+        here = parent
+    return steps, in_trash
+
+
+async def _is_there(drive: Drive, ino: int) -> bool:
+    try:
+        await drive.volume.getattr(ino)
+    except FileSystemError:
+        return False
+    return True
+
+
+def is_ours(attributes: Attributes) -> bool:
+    """Tell whether it is a file or a folder."""
+    return stat.S_ISREG(attributes.mode) or stat.S_ISDIR(attributes.mode)
+
+
+async def view_of(
+    drive: Drive,
+    attributes: Attributes,
+    name: bytes,
+    parent: int | None,
+    path: str,
+    me: str,
+    *,
+    in_trash: bool = False,
+    parent_id: str | None = None,
+) -> FileView:
+    """Return the view of an inode whose `name`, `parent` and `path` are known already."""
+    data = await metadata_of(drive, attributes.ino)
+    is_folder = stat.S_ISDIR(attributes.mode)
+    called = data.name_for(shown(name)) if name else "My Drive"
+    if parent is not None and parent_id is None:
+        parent_id = await id_of(drive, parent)
+    return FileView(
+        ino=attributes.ino,
+        file_id=data.file_id or str(attributes.ino),
+        name=called,
+        mount_name=shown(name),
+        path=path,
+        is_folder=is_folder,
+        mime_type=FOLDER_MIME if is_folder else data.mime_type or guess_type(called),
+        size=0 if is_folder else attributes.size,
+        created_ns=data.created_ns or min(attributes.mtime_ns, attributes.ctime_ns),
+        modified_ns=attributes.mtime_ns,
+        version=await drive.volume.version(attributes.ino),
+        parent_id=parent_id,
+        trashed=in_trash,
+        explicitly_trashed=in_trash and data.trashed_from is not None,
+        metadata=data,
+        owner=data.owner or drive.owner,
+        me=me,
+        head_revision=data.revision_of(attributes.size, attributes.mtime_ns),
+    )
+
+
+async def id_of(drive: Drive, ino: int) -> str:
+    """Return the id of the folder `ino`."""
+    if ino == ROOT_INO or not await _is_there(drive, ino):
+        return str(ino)
+    return (await metadata_of(drive, ino)).file_id or str(ino)
+
+
+def guess_type(name: str) -> str:
+    """Return the MIME type that `name` suggests."""
+    return _TYPES.guess_type(name, strict=False)[0] or BINARY_MIME
+
+
+async def entries_of(drive: Drive, ino: int, after_cookie: int = 0) -> AsyncIterator[DirectoryEntry]:
+    """Yield the entries of the folder `ino` that are the drive's, behind `after_cookie`."""
+    while True:
+        step: Sequence[DirectoryEntry] = await drive.volume.listing(ino, after_cookie, LISTING_STEP)
+        for entry in step:
+            if is_ours(entry.attributes) and entry.name not in (b".", b".."):
+                yield entry
+        if len(step) < LISTING_STEP:
+            return
+        after_cookie = step[-1].cookie
+
+
+async def find_folder(drive: Drive, file_id: str, who: Principal) -> FileView:
+    """Return the folder `file_id` in which `who` wants to put something."""
+    folder = await find(drive, file_id, who, "w")
+    if not folder.is_folder:
+        raise InvalidParameter(f"{folder.name} is no folder", "parents", reason="parentNotAFolder")
+    if folder.trashed:
+        raise InvalidParameter(f"the folder {folder.name} is in the trash", "parents")
+    return folder

@@ -1,0 +1,154 @@
+"""Bytes on their way in: a staged file that nobody sees, hashed and checked while it is written.
+
+Rule: at most two pieces of a body are in memory; writing and hashing of a piece go on side by side.
+Rule: what `held` counts was handed to two banks; the hashes are of exactly those bytes.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+from trivet.drive.validation.validator import Content as CheckedContent
+from trivet.errors import PayloadTooLarge
+from trivet.gateway.content_check import ContentCheck
+from trivet.gateway.files.drive import FILE_MODE, Drive
+from trivet.volume.interface import AttributeChanges
+
+PIECE_BYTES = 1 << 20
+#: How often what is held is handed to two banks while a long body comes in.
+CHECKPOINT_BYTES = 32 << 20
+CHECKPOINT_S = 5.0
+
+
+class OnHeld(Protocol):
+    """Told how many bytes are safe now."""
+
+    async def __call__(self, held: int) -> None: ...
+
+
+async def stage(drive: Drive, name: str) -> int:
+    """Make an empty staged file called `name`; return its inode."""
+    attributes, handle = await drive.volume.create(drive.uploads_ino, name.encode(), FILE_MODE, drive.caller)
+    await drive.volume.release(handle)
+    return attributes.ino
+
+
+async def write_body(
+    drive: Drive,
+    ino: int,
+    check: ContentCheck,
+    body: AsyncIterable[bytes],
+    offset: int,
+    on_held: OnHeld | None,
+) -> int:
+    """Write `body` at `offset` of the staged file `ino`, feeding `check`; return how much is held.
+
+    Whatever ends the body, what was written up to then is told to `on_held`; then the error goes on.
+    """
+    async with _opened(drive, ino) as handle:
+        held, safe, safe_s = offset, offset, time.monotonic()
+        try:
+            async for piece in in_pieces(body):
+                writing = asyncio.ensure_future(_write(drive, handle, held, piece))
+                try:
+                    await check.feed(piece)
+                finally:
+                    await asyncio.shield(writing)
+                held += len(piece)
+                if held - safe >= CHECKPOINT_BYTES or time.monotonic() - safe_s > CHECKPOINT_S:
+                    await _make_safe(drive, handle, held, on_held)
+                    safe, safe_s = held, time.monotonic()
+        finally:
+            if held > safe:
+                await asyncio.shield(asyncio.ensure_future(_make_safe(drive, handle, held, on_held)))
+    return held
+
+
+async def _write(drive: Drive, handle: int, offset: int, piece: bytes) -> None:
+    done = 0
+    while done < len(piece):
+        done += await drive.volume.write(handle, offset + done, piece[done:] if done else piece)
+
+
+async def _make_safe(drive: Drive, handle: int, held: int, on_held: OnHeld | None) -> None:
+    await drive.volume.flush(handle)
+    if on_held is not None:
+        await on_held(held)
+
+
+@asynccontextmanager
+async def _opened(drive: Drive, ino: int) -> AsyncIterator[int]:
+    handle = await drive.volume.open(ino, writing=True, truncate=False, sync=False)
+    try:
+        yield handle
+    finally:
+        await asyncio.shield(asyncio.ensure_future(drive.volume.release(handle)))
+
+
+async def in_pieces(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
+    """Yield the bytes of `body` in pieces of 1 MiB; what came before it broke off comes, too."""
+    held: list[bytes] = []
+    size = 0
+    iterator = aiter(body)
+    failure: BaseException | None = None
+    while failure is None:
+        try:
+            data = await anext(iterator)
+        except StopAsyncIteration:
+            break
+        except Exception as error:  # noqa: BLE001 - raised again below, behind the bytes that came before it
+            failure = error
+            break
+        held.append(data)
+        size += len(data)
+        if size >= PIECE_BYTES:
+            joined = b"".join(held)
+            whole = len(joined) - len(joined) % PIECE_BYTES
+            for at in range(0, whole, PIECE_BYTES):
+                yield joined[at : at + PIECE_BYTES]
+            held, size = [joined[whole:]], len(joined) - whole
+    if size:
+        yield b"".join(held)
+    if failure is not None:
+        raise failure
+
+
+async def bounded(body: AsyncIterable[bytes], limit: int, skip: int = 0) -> AsyncIterator[bytes]:
+    """Yield `body` without its first `skip` bytes; PayloadTooLarge when more than `limit` bytes follow."""
+    seen = 0
+    async for data in body:
+        fresh = data[skip:] if skip else data
+        skip = max(0, skip - len(data))
+        seen += len(fresh)
+        if seen > limit:
+            raise PayloadTooLarge(f"more than the {limit:,} bytes that were announced or are allowed")
+        if fresh:
+            yield fresh
+
+
+async def feed_staged(drive: Drive, ino: int, check: ContentCheck, size: int) -> None:
+    """Feed `check` with the first `size` bytes of the staged file, as another process wrote them."""
+    handle = await drive.volume.open(ino, writing=False, truncate=False, sync=False)
+    try:
+        at = 0
+        while at < size:
+            piece = await drive.volume.read(handle, at, min(PIECE_BYTES, size - at))
+            assert piece, "a staged file is as long as its row says"
+            await check.feed(piece)
+            at += len(piece)
+    finally:
+        await drive.volume.release(handle)
+
+
+async def finish(
+    drive: Drive, ino: int, check: ContentCheck, modified_ns: int | None
+) -> tuple[CheckedContent, int]:
+    """Return what the staged file turned out to be and its mtime, set to `modified_ns` if that is given."""
+    content = await check.finish()
+    changes = AttributeChanges(size=content.size_bytes, mtime_ns=modified_ns)
+    attributes = await drive.volume.getattr(ino)
+    if attributes.size != content.size_bytes or modified_ns is not None:
+        attributes = await drive.volume.setattr(ino, changes)
+    return content, attributes.mtime_ns

@@ -1,0 +1,1 @@
+"""The native face /api/v1: for people, pages and agents."""
