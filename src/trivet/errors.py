@@ -152,6 +152,12 @@ class Unsupported(RequestError):
     errno = _errno.ENOTSUP
 
 
+class NotExportable(Unsupported):
+    """A file that no export makes anything else of."""
+
+    http_status = 415
+
+
 class FileSystemError(RequestError):
     """A file-system rule was broken; `errno` of the instance says which."""
 

@@ -42,6 +42,7 @@ TABLE: dict[type[TrivetError], Faces] = {
     errors.Locked: Faces(403, "fileLocked", 423, "locked"),
     errors.RateLimited: Faces(429, "rateLimitExceeded", 429, "rate_limited"),
     errors.Unsupported: Faces(501, "notImplemented", 501, "unsupported"),
+    errors.NotExportable: Faces(415, "fileNotExportable", 415, "not_exportable"),
     errors.NoMajority: Faces(503, "backendError", 503, "no_majority"),
     errors.OutcomeUnknown: Faces(503, "backendError", 503, "outcome_unknown"),
     errors.UpstreamError: Faces(503, "backendError", 503, "upstream_down"),

@@ -40,7 +40,10 @@ class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class FileMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
-    """All of it; None and empty = nothing special. `trashed_from` is (parent ino, name in the mount)."""
+    """All of it; None and empty = nothing special. `trashed_from` is (parent ino, name in the mount).
+
+    `validate` is a folder's rule for what is below it, `fault` what its check found wrong with a content.
+    """
 
     file_id: str | None = None
     name: str | None = None
@@ -60,6 +63,8 @@ class FileMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
     trashed_from: tuple[int, str] | None = None
     trashed_ns: int | None = None
     keep_forever: bool = False
+    validate: str | None = None
+    fault: str | None = None
 
     def encoded(self) -> bytes:
         """Return it as it is stored."""

@@ -4,10 +4,11 @@ import getpass
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
+from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.changes_feed import ChangesFeed
+from trivet.gateway.files.kept_checks import KeptChecks
 from trivet.gateway.people import People
 from trivet.volume.interface import PRIVATE_INO, REVISIONS, TRASH, UPLOADS, Caller, VersionedVolume
 
@@ -27,17 +28,19 @@ class Drive:
     trash_ino: int
     revisions_ino: int
     feed: ChangesFeed
+    pool: DecodingPool
     caller: Caller = field(default_factory=lambda: Caller(os.geteuid(), os.getegid()))
     owner: str = field(default_factory=getpass.getuser)
-    #: what is known of unfinished uploads in this worker: key -> hashes of the bytes held
-    sums: dict[str, Any] = field(default_factory=dict)
+    checks: KeptChecks = field(default_factory=KeptChecks)
 
 
-async def open_drive(volume: VersionedVolume, people: People, door: DoorFile, folder: Path) -> Drive:
+async def open_drive(
+    volume: VersionedVolume, people: People, door: DoorFile, folder: Path, pool: DecodingPool
+) -> Drive:
     """Return the drive of `volume` whose gateway keeps its files in `folder`."""
     uploads, trash, revisions = [
         (await volume.lookup(PRIVATE_INO, name)).ino for name in (UPLOADS, TRASH, REVISIONS)
     ]
     (folder / "uploads").mkdir(parents=True, exist_ok=True)
     secret, feed = await door.secret(), ChangesFeed(volume)
-    return Drive(volume, people, door, folder, secret, uploads, trash, revisions, feed)
+    return Drive(volume, people, door, folder, secret, uploads, trash, revisions, feed, pool)

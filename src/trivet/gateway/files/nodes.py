@@ -15,6 +15,7 @@ from trivet.drive.file_metadata import ATTRIBUTE, FileMetadata, decode_metadata
 from trivet.drive.names import PATH_DEPTH_MAX, shown
 from trivet.drive.resources import BINARY_MIME, FOLDER_MIME, FileView
 from trivet.drive.rights import Grant, Principal, Verb
+from trivet.drive.validation.rule import Rule, effective_rule, parse_rule
 from trivet.errors import FileSystemError, Forbidden, NotFound
 from trivet.gateway.files.drive import Drive
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO, Attributes, DirectoryEntry
@@ -92,6 +93,23 @@ async def grants_of(drive: Drive, view: FileView) -> list[Grant]:
         ino = above[0][0]
         found += grants_in(await metadata_of(drive, ino))
     return found
+
+
+async def rule_for(drive: Drive, view: FileView) -> Rule:
+    """Return what is done below the folder, or with the file, `view` with content that fails its check."""
+    rules = [_rule_in(view.metadata)]
+    ino = view.ino
+    for _ in range(PATH_DEPTH_MAX * 2):
+        above = await drive.volume.names_of(ino)
+        if not above:
+            break
+        ino = above[0][0]
+        rules.append(_rule_in(await metadata_of(drive, ino)))
+    return effective_rule(reversed(rules))
+
+
+def _rule_in(metadata: FileMetadata) -> Rule | None:
+    return None if metadata.validate is None else parse_rule(metadata.validate)
 
 
 def grants_in(metadata: FileMetadata) -> list[Grant]:

@@ -25,7 +25,7 @@ def described(metadata: FileMetadata, content: CheckedContent, mtime_ns: int) ->
     """Return `metadata` with what is known of `content`, that has this mtime, as a revision of its own."""
     sums = Sums(**content.checksums)
     known = Content(secrets.token_hex(12), content.size_bytes, mtime_ns, sums)
-    return metadata.changed(content=known)
+    return metadata.changed(content=known, fault=content.fault)
 
 
 async def publish_new(
@@ -102,17 +102,24 @@ async def publish_over(
     except Conflict as error:
         raise PreconditionFailed(f"{target.name} was changed meanwhile: {error}") from error
     await store_metadata(drive, target.ino, metadata.changed(keep_forever=False))
-    await _file_away(drive, staged_name, target.ino)
+    await file_away(drive, staged_name, target.ino)
     await prune(drive, target.ino)
 
 
-async def _file_away(drive: Drive, staged_name: str, ino: int) -> None:
-    """Put the staged file, which holds the old content now, among the revisions of `ino`."""
+async def file_away(drive: Drive, staged_name: str, ino: int) -> None:
+    """Put the staged file, which holds the old content now, among the revisions of the file `ino`."""
     folder = await revisions_folder(drive, ino)
     name = f"{time.time_ns():020d}".encode()
     await drive.volume.rename(
         drive.uploads_ino, staged_name.encode(), folder, name, replace=False, exchange=False
     )
+
+
+async def was_exchanged(drive: Drive, staged: int) -> bool:
+    """Tell whether the staged file holds the old content of what it was to replace."""
+    data, attributes = await metadata_of(drive, staged), await drive.volume.getattr(staged)
+    mark = data.content
+    return mark is not None and (mark.size, mark.mtime_ns) == (attributes.size, attributes.mtime_ns)
 
 
 async def revisions_folder(drive: Drive, ino: int) -> int:

@@ -11,8 +11,8 @@ from contextlib import asynccontextmanager
 from typing import Protocol
 
 from trivet.drive.validation.validator import Content as CheckedContent
-from trivet.drive.validation.validator import Validator
 from trivet.errors import PayloadTooLarge
+from trivet.gateway.content_check import ContentCheck
 from trivet.gateway.files.drive import FILE_MODE, Drive
 from trivet.volume.interface import AttributeChanges
 
@@ -38,12 +38,12 @@ async def stage(drive: Drive, name: str) -> int:
 async def write_body(
     drive: Drive,
     ino: int,
-    validator: Validator,
+    check: ContentCheck,
     body: AsyncIterable[bytes],
     offset: int,
     on_held: OnHeld | None,
 ) -> int:
-    """Write `body` at `offset` of the staged file `ino`, feeding `validator`; return how much is held.
+    """Write `body` at `offset` of the staged file `ino`, feeding `check`; return how much is held.
 
     Whatever ends the body, what was written up to then is told to `on_held`; then the error goes on.
     """
@@ -53,7 +53,7 @@ async def write_body(
             async for piece in in_pieces(body):
                 writing = asyncio.ensure_future(_write(drive, handle, held, piece))
                 try:
-                    await asyncio.to_thread(validator.feed, piece)
+                    await check.feed(piece)
                 finally:
                     await asyncio.shield(writing)
                 held += len(piece)
@@ -128,25 +128,25 @@ async def bounded(body: AsyncIterable[bytes], limit: int, skip: int = 0) -> Asyn
             yield fresh
 
 
-async def feed_staged(drive: Drive, ino: int, validator: Validator, size: int) -> None:
-    """Feed `validator` with the first `size` bytes of the staged file, as another process wrote them."""
+async def feed_staged(drive: Drive, ino: int, check: ContentCheck, size: int) -> None:
+    """Feed `check` with the first `size` bytes of the staged file, as another process wrote them."""
     handle = await drive.volume.open(ino, writing=False, truncate=False, sync=False)
     try:
         at = 0
         while at < size:
             piece = await drive.volume.read(handle, at, min(PIECE_BYTES, size - at))
             assert piece, "a staged file is as long as its row says"
-            await asyncio.to_thread(validator.feed, piece)
+            await check.feed(piece)
             at += len(piece)
     finally:
         await drive.volume.release(handle)
 
 
 async def finish(
-    drive: Drive, ino: int, validator: Validator, modified_ns: int | None
+    drive: Drive, ino: int, check: ContentCheck, modified_ns: int | None
 ) -> tuple[CheckedContent, int]:
     """Return what the staged file turned out to be and its mtime, set to `modified_ns` if that is given."""
-    content = await asyncio.to_thread(validator.finish)
+    content = await check.finish()
     changes = AttributeChanges(size=content.size_bytes, mtime_ns=modified_ns)
     attributes = await drive.volume.getattr(ino)
     if attributes.size != content.size_bytes or modified_ns is not None:

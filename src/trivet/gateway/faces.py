@@ -1,0 +1,65 @@
+"""The door's one translating place: an error becomes the answer of the face it was asked on.
+
+Rule: no answer to an error has an empty body.
+"""
+
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from trivet.drive.errors_v3 import drive_error, faces_of, problem
+from trivet.errors import BadRange, RateLimited, TrivetError, Unauthorized
+from trivet.gateway.sending import bad_range_headers
+
+_V3_PREFIXES = ("/drive/", "/upload/", "/resumable/", "/batch")
+RETRY_AFTER_S = 2
+
+
+def is_v3(path: str) -> bool:
+    """Tell whether `path` belongs to the face of Drive v3."""
+    return path.startswith(_V3_PREFIXES)
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Return the answer that tells of an expected failure."""
+    assert isinstance(error, TrivetError)
+    headers = _headers(error)
+    request_id = request.scope.get("trivet.request_id", "")
+    if is_v3(request.url.path):
+        status, told = drive_error(error)
+        return _json(status, told, "application/json; charset=UTF-8", headers)
+    status, told = problem(error, request_id)
+    return _json(status, told, "application/problem+json", headers)
+
+
+async def on_http_error(request: Request, error: Exception) -> Response:
+    """Return the answer for an address or a method that there is not."""
+    assert isinstance(error, HTTPException)
+    status = error.status_code
+    if is_v3(request.url.path):
+        item = {"domain": "global", "reason": "notFound" if status == 404 else "badRequest"}
+        message = str(error.detail)
+        errors = [{**item, "message": message}]
+        told: dict[str, Any] = {"error": {"code": status, "message": message, "errors": errors}}
+        return _json(status, told, "application/json; charset=UTF-8", dict(error.headers or {}))
+    code = str(error.detail).lower().replace(" ", "_")
+    told = {"type": "about:blank", "title": error.detail, "status": status, "code": code}
+    told["request_id"] = request.scope.get("trivet.request_id", "")
+    return _json(status, told, "application/problem+json", dict(error.headers or {}))
+
+
+def _json(status: int, told: Any, kind: str, headers: dict[str, str]) -> Response:
+    return Response(msgspec.json.encode(told), status, headers, media_type=kind)
+
+
+def _headers(error: TrivetError) -> dict[str, str]:
+    if isinstance(error, BadRange):
+        return bad_range_headers(error)
+    if isinstance(error, Unauthorized):
+        return {"WWW-Authenticate": 'Bearer realm="trivet"'}
+    if isinstance(error, RateLimited):
+        return {"Retry-After": str(max(1, round(error.retry_after_s)))}
+    return {"Retry-After": str(RETRY_AFTER_S)} if faces_of(error).status == 503 else {}

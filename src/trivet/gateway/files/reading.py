@@ -1,0 +1,63 @@
+"""Bytes on their way out: a whole version of a file, held while it is sent.
+
+Rule: what is sent is one version, whatever is written meanwhile; it is let go of when the sending ends.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+from trivet.drive.file_metadata import Content, Sums
+from trivet.drive.resources import FileView
+from trivet.drive.validation.validator import Validator
+from trivet.gateway.files.drive import Drive
+from trivet.gateway.files.nodes import store_metadata
+from trivet.volume.interface import Snapshot
+
+PIECE_BYTES = 1 << 20
+
+
+async def hold(drive: Drive, ino: int) -> Snapshot:
+    """Hold the file `ino` as it is now; `release` the snapshot's handle in the end."""
+    return await drive.volume.open_snapshot(ino)
+
+
+async def read_pieces(drive: Drive, snapshot: Snapshot, start: int, stop: int) -> AsyncIterator[bytes]:
+    """Yield the bytes [start, stop) of `snapshot`, the next piece fetched while one is sent; then release."""
+    fetching: asyncio.Task[bytes] | None = None
+    try:
+        at = start
+        fetching = _fetch(drive, snapshot, at, stop)
+        while fetching is not None:
+            piece = await fetching
+            assert piece, "a snapshot is as long as its attributes say"
+            at += len(piece)
+            fetching = _fetch(drive, snapshot, at, stop)
+            yield piece
+    finally:
+        if fetching is not None:
+            fetching.cancel()
+            await asyncio.wait([fetching])
+        await asyncio.shield(asyncio.ensure_future(drive.volume.release(snapshot.handle)))
+
+
+def _fetch(drive: Drive, snapshot: Snapshot, at: int, stop: int) -> "asyncio.Task[bytes] | None":
+    if at >= stop:
+        return None
+    return asyncio.ensure_future(drive.volume.read(snapshot.handle, at, min(PIECE_BYTES, stop - at)))
+
+
+async def with_sums(drive: Drive, view: FileView) -> FileView:
+    """Return `view` with checksums; those of a file that was changed through the mount are taken now."""
+    if view.is_folder or view.sums is not None:
+        return view
+    snapshot = await hold(drive, view.ino)
+    size, mtime_ns = snapshot.attributes.size, snapshot.attributes.mtime_ns
+    validator = Validator(view.name, rule="off")
+    async for piece in read_pieces(drive, snapshot, 0, size):
+        await asyncio.to_thread(validator.feed, piece)
+    sums = Sums(**validator.finish().checksums)
+    revision = view.metadata.revision_of(size, mtime_ns)
+    data = view.metadata.changed(content=Content(revision, size, mtime_ns, sums))
+    await store_metadata(drive, view.ino, data)
+    return replace(view, metadata=data, size=size, modified_ns=mtime_ns, head_revision=revision)
