@@ -1,9 +1,10 @@
-"""`trivet serve bank|keeper`: one process of the drive, by hand or started by `trivet up`.
+"""`trivet serve bank|keeper|gateway`: one process of the drive, by hand or started by `trivet up`.
 
 Rule: this is the composition root: the keeper is handed its door here, and knows no mount.
 """
 
 import asyncio
+import getpass
 import logging
 import os
 import signal
@@ -23,7 +24,7 @@ from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
 from trivet.io.mount_table import find_mount, remove_guard
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.volume_setup import Durability, check_fuse, has_supervisor
-from trivet.volume.interface import Volume
+from trivet.volume.interface import KernelCache, Volume
 
 LOG_BYTES = 16 << 20
 
@@ -71,20 +72,42 @@ def keeper(
     return uvloop.run(keep(folder.path, door, durability=durability, refresh_s=refresh))
 
 
+@app.command
+def gateway(
+    *,
+    port: Annotated[int, Parameter(help="The port to serve HTTP on; several workers may share it.")] = 8080,
+    host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
+    no_auth: Annotated[
+        bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
+    ] = False,
+    tls_cert: Annotated[Path | None, Parameter(help="Serve TLS with this certificate ...")] = None,
+    tls_key: Annotated[Path | None, Parameter(help="... and its key.")] = None,
+    state: State = DEFAULT_STATE,
+) -> int:
+    """Run one worker of the HTTP door until SIGTERM."""
+    from trivet.gateway.serving import Door, serve_door
+
+    folder = volume_folder(state)
+    folder.read_config()
+    _log_to(folder.gateway_path / "gateway.log")
+    where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key)
+    return uvloop.run(serve_door(folder, where))
+
+
 @asynccontextmanager
 async def _folder_door(
     folder: VolumeFolder, where: Path | None, source: str, volume: Volume
-) -> AsyncIterator[None]:
+) -> AsyncIterator[KernelCache | None]:
     """Serve `volume` in the folder `where` (None: nowhere); its unmounting by hand ends the process."""
     if where is None:
-        yield
+        yield None
         return
     from trivet.mount.session import mounted
 
     async with mounted(volume, where, source) as session:
         watching = asyncio.create_task(_end_when(session.unmounted, where))
         try:
-            yield
+            yield session
         finally:
             watching.cancel()
     if not has_supervisor(folder):  # it was killed, and can't tidy up itself

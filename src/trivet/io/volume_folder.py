@@ -69,6 +69,11 @@ class VolumeFolder:
         return self.path / "gateway"
 
     @property
+    def volume_socket(self) -> Path:
+        """Where the keeper serves the volume to other processes of this machine."""
+        return self.keeper_path / "volume.sock"
+
+    @property
     def supervisor_socket(self) -> Path:
         """Where `trivet up` answers control requests."""
         return self.path / "up.sock"

@@ -131,6 +131,11 @@ class Journal:
                 del self._lacking[slot, bank]
                 self._shell.run(self._leader.on_blobs_stored(bank, slot, steady_s()))
 
+    def blob_came(self, name: int, bank: int) -> None:
+        """Note that a bank has a blob of an entry that was handed in, if that still matters."""
+        if name in self._slot_of_blob or name in self._stored:
+            self.blob_stored(name, bank)
+
     def _missing(self, slot: int, refs: Sequence[BlobRef]) -> list[int]:
         """Return the banks that do not hold all of `refs`, which the entry at `slot` names, yet."""
         missing = set()

@@ -13,6 +13,7 @@ from stat import S_IFMT, S_IFREG, S_IMODE
 from trivet.errors import FileSystemError
 from trivet.keeper.blob_writing import BlobWriter
 from trivet.keeper.flushing import Flusher
+from trivet.keeper.outside_bodies import OutsideBodies
 from trivet.keeper.packing import Packer
 from trivet.keeper.page_cache import PageCache
 from trivet.keeper.read_path import ReadPath
@@ -26,7 +27,10 @@ from trivet.volume.namespace import Namespace
 
 
 class LocalVolume(VersionOperations):
-    """The Volume of this process; `start` it before use, `close` it at the end."""
+    """The Volume of this process; `start` it before use, `close` it at the end.
+
+    `outside` serves those who move bodies to and from the banks themselves.
+    """
 
     def __init__(
         self,
@@ -48,6 +52,7 @@ class LocalVolume(VersionOperations):
         writes = WritePath(space, submitter, flusher, reads, cache, packer, clock_ns)
         super().__init__(space, submitter, writes, reads, commit, records, access, clock_ns)
         self._room = room
+        self.outside = OutsideBodies(space, submitter, flusher, writes, reads, clock_ns)
 
     async def start(self) -> None:
         """Begin background work; what loading purged is submitted."""

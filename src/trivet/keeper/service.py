@@ -20,13 +20,15 @@ from trivet.errors import ConfigError, TrivetError
 from trivet.io.control_socket import serve_control
 from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.control import handlers
-from trivet.keeper.keeper import Keeper
+from trivet.keeper.keeper import Keeper, Loaded
 from trivet.keeper.stores import Durability
-from trivet.volume.interface import Volume
+from trivet.keeper.volume_door import OutsideBlobs, VolumeDoor, open_door
+from trivet.volume.interface import KernelCache, Volume
 
 log = logging.getLogger(__name__)
 
-Door = Callable[[Volume], AbstractAsyncContextManager[object]]
+#: What serves the volume to the kernel, and hands back the kernel's cache, None without one.
+Door = Callable[[Volume], AbstractAsyncContextManager[KernelCache | None]]
 BUG_EXIT_CODE = 70
 
 
@@ -56,13 +58,13 @@ async def keep(state: Path, door: Door, *, durability: Durability | None, refres
         await keeper.start()
         try:
             async with serve_control(folder.keeper_socket, handlers(keeper)):
-                await _serve(keeper, door)
+                await _serve(keeper, door, folder)
         finally:
             await keeper.close()
     return 3 if keeper.is_deposed else 0
 
 
-async def _serve(keeper: Keeper, door: Door) -> None:
+async def _serve(keeper: Keeper, door: Door, folder: VolumeFolder) -> None:
     ended = asyncio.create_task(keeper.ended.wait())
     taking_over = asyncio.create_task(keeper.take_over())
     try:
@@ -75,7 +77,10 @@ async def _serve(keeper: Keeper, door: Door) -> None:
         gc.freeze()
         gc.disable()  # what the hot paths make has no cycles; a collection would stall everybody
         keeper.notes["door"] = "the folder is not mounted yet"
-        async with door(keeper.loaded.volume):
+        async with (
+            door(keeper.loaded.volume) as cache,
+            open_door(_volume_door(keeper, keeper.loaded, cache), folder.volume_socket),
+        ):
             del keeper.notes["door"]
             await ended
     finally:
@@ -83,6 +88,12 @@ async def _serve(keeper: Keeper, door: Door) -> None:
             task.cancel()
         with contextlib.suppress(TrivetError):
             await asyncio.gather(ended, taking_over, return_exceptions=True)
+
+
+def _volume_door(keeper: Keeper, loaded: Loaded, cache: KernelCache | None) -> VolumeDoor:
+    assert keeper.shell is not None
+    blobs = OutsideBlobs(loaded.journal, loaded.queue, loaded.blobs)
+    return VolumeDoor(loaded.volume, keeper.shell.leader.reign.epoch.number, keeper.key, blobs, cache)
 
 
 def _die(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -58,7 +58,7 @@ class VersionOperations(NameOperations):
     async def version(self, ino: int) -> int:
         """Return the slot of the newest change of `ino`."""
         self.space.inode(ino)
-        await self._writes.flush(ino)
+        await self._writes.store(ino)
         return await self._settled_slot(ino)
 
     async def open_snapshot(self, ino: int) -> Snapshot:

@@ -100,11 +100,15 @@ class WritePath:
         elif not self._has_dirty.is_set():
             self._has_dirty.set()
 
+    async def store(self, ino: int) -> None:
+        """See that all that is dirty is noted or acked; what failed before is left to `flush`."""
+        await self._flusher.flush(ino)
+        self._has_room.set()
+
     async def flush(self, ino: int) -> None:
         """See that all that is dirty is noted or acked; raise what a flush before this failed with."""
         error = self._errors.pop(ino, None) if self._errors else None
-        await self._flusher.flush(ino)
-        self._has_room.set()
+        await self.store(ino)
         if error is not None:
             raise type(error)(*error.args)
 
@@ -118,7 +122,7 @@ class WritePath:
             for ino in sorted(inos):
                 await stack.enter_async_context(self._no_writes(ino))
             for ino in inos:
-                await self.flush(ino)
+                await self.store(ino)
                 await self._packer.pack_whole(ino)
             for ino in sorted(inos):
                 await stack.enter_async_context(self._flusher.alone(ino))

@@ -10,7 +10,7 @@ bare folder and be hidden.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -19,6 +19,7 @@ import pyfuse3
 from trivet.errors import TrivetError
 from trivet.io.mount_table import FILE_SYSTEM, clear_dead_mount, find_mount, set_read_ahead, unmount
 from trivet.mount import event_loop
+from trivet.mount.forgetting import Forgetting
 from trivet.mount.operations import VolumeOperations
 from trivet.volume.interface import Volume
 
@@ -35,6 +36,16 @@ class MountSession:
     def __init__(self, mount_point: Path) -> None:
         self.mount_point = mount_point
         self.unmounted = asyncio.Event()
+        self._forgetting = Forgetting()
+
+    async def forget(self, inodes: Collection[int], names: Collection[tuple[int, bytes]]) -> None:
+        """See KernelCache."""
+        if not self.unmounted.is_set():
+            await self._forgetting.forget(inodes, names)
+
+    def close(self) -> None:
+        """Let go of what `forget` needs."""
+        self._forgetting.close()
 
 
 @asynccontextmanager
@@ -74,6 +85,7 @@ async def mounted(volume: Volume, mount_point: Path, source: str) -> AsyncIterat
                     await _take_away(session)
                     await serving
     finally:
+        session.close()
         pyfuse3.close(unmount=not session.unmounted.is_set())
         await unmount(mount_point, lazy=True)  # libfuse leaves a mount that was cut off where it is
     if failure is not None:

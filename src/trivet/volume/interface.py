@@ -6,7 +6,7 @@ Rule: what a door keeps for itself stands below PRIVATE_INO: no name leads there
 kept, verified and repaired like all else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -86,6 +86,13 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     handle: int
     version: int
     attributes: Attributes
+
+
+class KernelCache(Protocol):
+    """What a kernel keeps of the volume behind a mount; others who change something make it forget."""
+
+    async def forget(self, inodes: Collection[int], names: Collection[tuple[int, bytes]]) -> None:
+        """Return when the kernel has let go of attributes and pages of `inodes` and of (parent, name)s."""
 
 
 class Volume(Protocol):

@@ -19,6 +19,12 @@ class StoredBody(msgspec.Struct, frozen=True, array_like=True):
     extents: dict[int, bytes]
     pages: dict[int, bytes]
 
+    def part(self, mibs: range) -> "StoredBody":
+        """Return the same with the MiBs `mibs` alone."""
+        extents = {mib: value for mib, value in self.extents.items() if mib in mibs}
+        pages = {page: body for page, body in self.pages.items() if page // PAGES_PER_MIB in mibs}
+        return StoredBody(self.size, extents, pages)
+
     def blob_names(self) -> list[int]:
         """Return the names of all blobs that hold a part of it."""
         return [ref.name for value in self.extents.values() for ref in blobs_of(value)]
@@ -30,9 +36,18 @@ class StoredBody(msgspec.Struct, frozen=True, array_like=True):
 
     def lay_pages(self, found: bytearray, mib: int, start: int, end: int) -> None:
         """Lay the page bodies over `found`, the bytes [`start`, `end`) of a MiB."""
-        first = mib * PAGES_PER_MIB
-        pages = range(first + start // PAGE_BYTES, first + -(-end // PAGE_BYTES))
-        lay_pages(found, mib, start, end, {page: self.pages[page] for page in pages if page in self.pages})
+        if self.pages:
+            held = {page: self.pages[page] for page in _pages(mib, start, end) if page in self.pages}
+            lay_pages(found, mib, start, end, held)
+
+    def has_pages(self, mib: int, start: int, end: int) -> bool:
+        """Tell whether a page body is part of the bytes [`start`, `end`) of a MiB."""
+        return bool(self.pages) and any(page in self.pages for page in _pages(mib, start, end))
+
+
+def _pages(mib: int, start: int, end: int) -> range:
+    first = mib * PAGES_PER_MIB
+    return range(first + start // PAGE_BYTES, first + -(-end // PAGE_BYTES))
 
 
 def lay_pages(found: bytearray, mib: int, start: int, end: int, bodies: Mapping[int, bytes]) -> None:

@@ -28,6 +28,7 @@ from trivet.wire.journal_messages import (
     Trim,
 )
 from trivet.wire.records import Row
+from trivet.wire.volume_messages import VOLUME_MESSAGES
 
 
 class GetRecords(BankMessage):
@@ -176,7 +177,7 @@ MESSAGES: tuple[type[BankMessage], ...] = (
     Hello, Identity, Prepare, ReadLog, LogPart, AdoptBegin, AdoptPart, AdoptEnd, Append, Appended,
     Admit, Reset, Assign, Trim, GetRecords, ListRecords, Rows, PutRows, DeleteRows, Digest,
     Digests, PutBlob, GetBlob, BlobData, SyncBlobs, DeleteBlobs, ListBlobs, BlobNames, ScrubBlobs, Scrubbed,
-    Stat, ServerStat, Touched, Done, Refusal,
+    Stat, ServerStat, Touched, Done, Refusal, *VOLUME_MESSAGES,
 )  # fmt: skip
 _KIND_OF = {message: kind for kind, message in enumerate(MESSAGES, start=1)}
 _DECODERS = {kind: msgspec.msgpack.Decoder(message).decode for message, kind in _KIND_OF.items()}

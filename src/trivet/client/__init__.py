@@ -1,0 +1,1 @@
+"""Clients of the volume in other processes than the keeper."""

@@ -1,0 +1,97 @@
+"""A client's links to the servers of the banks: made when first needed, given up on for a while when lost.
+
+Rule: one link a server; who asks one that is away hears so at once, until it is time to try again.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from trivet.errors import ProtocolError
+from trivet.io.clock import steady_s
+from trivet.io.link import Body, Link, LinkLost, Reply
+from trivet.io.volume_folder import VolumeFolder
+from trivet.quorum.placement import ranking
+from trivet.wire.journal_messages import BankMessage, Hello
+
+CONNECT_TIMEOUT_S = 1.0
+AWAY_S = 1.0
+HOST = "127.0.0.1"
+
+
+class BankServer:
+    """The link to one server of the bank whose ports begin at `base`."""
+
+    def __init__(self, base: int, port: int, connect: Callable[[int, int], "asyncio.Future[Link]"]) -> None:
+        self.base = base
+        self.port = port
+        self._connect = connect
+        self._link: asyncio.Future[Link] | None = None
+        self._away_until_s = 0.0
+
+    async def ask(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:
+        """Send a request and return its reply; raises LinkLost, also while the server is away."""
+        if self._link is None:
+            if steady_s() < self._away_until_s:
+                raise LinkLost(f"server {self.port} is away")
+            self._link = self._connect(self.base, self.port)
+        making = self._link
+        try:
+            link = await asyncio.shield(making)
+            return await link.request(message, body, timeout_s=timeout_s)
+        except (LinkLost, ProtocolError) as error:
+            if self._link is making:
+                self._link = None
+                self._away_until_s = steady_s() + AWAY_S
+                if making.done() and not making.cancelled() and making.exception() is None:
+                    making.result().abort()
+            raise LinkLost(f"server {self.port}: {error}") from error
+
+    @property
+    def is_away(self) -> bool:
+        """Whether it was lost a moment ago."""
+        return self._link is None and steady_s() < self._away_until_s
+
+    async def close(self) -> None:
+        """Close the link."""
+        making, self._link = self._link, None
+        if making is not None:
+            (link,) = await asyncio.gather(making, return_exceptions=True)
+            if isinstance(link, Link):
+                await link.close()
+
+
+class BankPool:
+    """All servers of a volume's banks."""
+
+    def __init__(self, folder: VolumeFolder) -> None:
+        self._folder = folder
+        self._key = folder.read_key()
+        config = folder.read_config()
+        self.banks = [[BankServer(row[0], port, self._connect) for port in row] for row in config.ports()]
+
+    async def close(self) -> None:
+        """Close every link."""
+        await asyncio.gather(*(server.close() for bank in self.banks for server in bank))
+
+    def servers_for(self, name: int, bank: int) -> Sequence[BankServer]:
+        """Return the servers of `bank` in the order in which they would have the blob `name`."""
+        by_port = {server.port: server for server in self.banks[bank]}
+        return [by_port[port] for port in ranking(name, list(by_port))]
+
+    def _connect(self, base: int, port: int) -> asyncio.Future[Link]:
+        return asyncio.ensure_future(self._make_link(base, port))
+
+    async def _make_link(self, base: int, port: int) -> Link:
+        path = self._folder.server_socket(base, port)
+        try:
+            link = await Link.connect(path, self._key, timeout_s=CONNECT_TIMEOUT_S)
+        except LinkLost as error:
+            if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
+                raise
+            link = await Link.connect((HOST, port), self._key, timeout_s=CONNECT_TIMEOUT_S)
+        try:
+            await link.request(Hello("blobs"), timeout_s=CONNECT_TIMEOUT_S)
+        except LinkLost:
+            await link.close()
+            raise
+        return link

@@ -1,0 +1,146 @@
+"""Moving blobs between this process and the banks: two banks of three have what was put, the third follows.
+
+Rule: nothing that comes from a bank is believed before it matches the root in the record that names it.
+Rule: a bank that has no good copy is told to the keeper, whose business repairs are.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import NamedTuple
+
+from trivet.client.bank_pool import BankPool, BankServer
+from trivet.errors import NoMajority, NoSpace
+from trivet.io.link import LinkLost
+from trivet.wire.bank_messages import BlobData, GetBlob, PutBlob
+from trivet.wire.blobs import BlobRef, is_intact, piece_range, root_of, sub_hashes
+from trivet.wire.journal_messages import Refusal
+
+PUT_TIMEOUT_S = 5.0
+READ_TIMEOUT_S = 2.0
+LATE_MAX = 16
+
+
+class StoredBlob(NamedTuple):
+    """A blob that the banks at `bases` have."""
+
+    ref: BlobRef
+    bases: list[int]
+
+
+class BlobTransfer:
+    """Puts and reads blobs; `on_late(name, base, well)` hears what became of a third copy, `on_bad(name,
+    base)` of a bank without a good copy.
+    """
+
+    def __init__(
+        self, pool: BankPool, on_late: Callable[[int, int, bool], None], on_bad: Callable[[int, int], None]
+    ) -> None:
+        self._pool = pool
+        self._on_late = on_late
+        self._on_bad = on_bad
+        self._late: set[asyncio.Task[bool]] = set()
+        self._late_places = asyncio.Semaphore(LATE_MAX)
+
+    async def close(self) -> None:
+        """Wait for third copies that are on their way; each has its deadline."""
+        await asyncio.gather(*self._late, return_exceptions=True)
+
+    async def put(self, name: int, view: memoryview) -> StoredBlob:
+        """Write `view` under `name`; return when two banks have handed it to their system.
+
+        Raises NoMajority when two banks can't be had, NoSpace when they are full.
+        """
+        hashes = sub_hashes(view)
+        ref = BlobRef(name, len(view), root_of(len(view), hashes))
+        request = PutBlob(name, hashes, False)
+        refusals: list[Refusal] = []
+        await self._late_places.acquire()
+        tasks = {
+            asyncio.create_task(self._put_in_bank(bank, name, request, view, refusals)): servers[0].base
+            for bank, servers in enumerate(self._pool.banks)
+        }
+        good: list[int] = []
+        pending = set(tasks)
+        try:
+            while len(good) < 2 and pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                good += [tasks[task] for task in done if task.result()]
+        finally:
+            self._leave_behind(name, {task: tasks[task] for task in pending})
+        if len(good) < 2:
+            if sum(refusal.reason == "space" for refusal in refusals) >= 2:
+                raise NoSpace("two banks have no room left")
+            raise NoMajority("fewer than two banks took the data")
+        for base in set(tasks.values()).difference(good, (tasks[task] for task in pending)):
+            self._on_late(name, base, False)
+        return StoredBlob(ref, good)
+
+    def _leave_behind(self, name: int, pending: dict[asyncio.Task[bool], int]) -> None:
+        left = set(pending)
+        if not left:
+            self._late_places.release()
+
+        def ended(task: asyncio.Task[bool]) -> None:
+            self._late.discard(task)
+            left.discard(task)
+            if not left:
+                self._late_places.release()
+            if not task.cancelled():
+                self._on_late(name, pending[task], task.result())
+
+        for task in pending:
+            self._late.add(task)
+            task.add_done_callback(ended)
+
+    async def _put_in_bank(
+        self, bank: int, name: int, request: PutBlob, data: memoryview, refusals: list[Refusal]
+    ) -> bool:
+        """Write to the server the name belongs on, or to the next that answers; tell whether one has it."""
+        for server in self._pool.servers_for(name, bank):
+            try:
+                reply, _ = await server.ask(request, data, timeout_s=PUT_TIMEOUT_S)
+            except LinkLost:
+                continue
+            if not isinstance(reply, Refusal):
+                return True
+            refusals.append(reply)
+        return False
+
+    async def read(self, ref: BlobRef, offset: int, size: int) -> memoryview:
+        """Return `size` verified bytes at `offset` of a blob from the first bank that has a good copy.
+
+        Raises NoMajority if none of those that answer has one.
+        """
+        start, end = piece_range(ref.size, offset, size)
+        banks = len(self._pool.banks)
+        for turn in range(banks):
+            bank = (ref.name + turn) % banks
+            body = await self._read_in_bank(bank, ref, start, end)
+            if body is not None:
+                return memoryview(body)[offset - start : offset - start + size]
+        raise NoMajority(f"no bank that answers has a good copy of blob {ref.name}")
+
+    async def _read_in_bank(self, bank: int, ref: BlobRef, start: int, end: int) -> bytes | memoryview | None:
+        answered = False
+        for server in self._pool.servers_for(ref.name, bank):
+            if server.is_away:
+                continue
+            try:
+                body = await self._ask_for(server, ref, start, end)
+            except LinkLost:
+                continue
+            if body is not None:
+                return body
+            answered = True
+        if answered:
+            self._on_bad(ref.name, self._pool.banks[bank][0].base)
+        return None
+
+    @staticmethod
+    async def _ask_for(server: BankServer, ref: BlobRef, start: int, end: int) -> bytes | memoryview | None:
+        """Return the verified pieces from `start` to `end` on `server`, None without a good copy."""
+        reply, body = await server.ask(GetBlob(ref.name, start, end - start), timeout_s=READ_TIMEOUT_S)
+        if not isinstance(reply, BlobData) or not reply.found:
+            return None
+        whole = reply.start == start and len(body) == end - start
+        return body if whole and is_intact(ref, reply.hashes, start, body) else None

@@ -1,0 +1,89 @@
+"""Reading through a RemoteVolume: the keeper says where bytes are, the banks give them, verified.
+
+Rule: little is read through the keeper at once; so is what the banks can't give, for the keeper knows best
+what is true and says so loudly when nobody has it.
+"""
+
+import asyncio
+
+from trivet.client.blob_transfer import BlobTransfer
+from trivet.client.remote_file import RemoteFile
+from trivet.errors import NoMajority
+from trivet.volume.attributes import MIB_BYTES, SMALL_FILE_BYTES
+from trivet.volume.body_calls import PLAN_MAX_BYTES, READ_MAX_BYTES, PlanRead, Read, ReadPlan
+from trivet.volume.stored_body import StoredBody
+
+BLOBS_AT_ONCE = 8
+
+
+class BodyReader:
+    """Reads the files of one client."""
+
+    def __init__(self, transfer: BlobTransfer) -> None:
+        self._transfer = transfer
+        self._places = asyncio.Semaphore(BLOBS_AT_ONCE)
+
+    async def read(self, file: RemoteFile, offset: int, size: int) -> bytes:
+        """Return up to `size` bytes at `offset`, fewer only at the end of the file."""
+        parts: list[bytes | bytearray | memoryview] = []
+        while size > 0:
+            if size <= SMALL_FILE_BYTES and not file.is_snapshot:
+                parts.append(await self._through_keeper(file, offset, size))
+                break
+            plan = await self._plan(file, offset, min(size, PLAN_MAX_BYTES))
+            end = min(offset + size, plan.body.size, plan.end_mib * MIB_BYTES)
+            if end <= offset:
+                break
+            parts += await self._read_planned(file, plan.body, offset, end)
+            size -= end - offset
+            offset = end
+        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+
+    async def _plan(self, file: RemoteFile, offset: int, size: int) -> ReadPlan:
+        """Return a plan that begins at `offset` or before; that of a snapshot stays true."""
+        mib = offset // MIB_BYTES
+        plan = file.plan
+        if plan is not None and (file.plan_from_mib <= mib < plan.end_mib or offset >= plan.body.size):
+            return plan
+        wanted = PLAN_MAX_BYTES if file.is_snapshot else size
+        plan = await file.ask(
+            PlanRead(file.handle, mib * MIB_BYTES if file.is_snapshot else offset, wanted), ReadPlan
+        )
+        if file.is_snapshot:
+            file.plan, file.plan_from_mib = plan, mib
+        return plan
+
+    async def _read_planned(
+        self, file: RemoteFile, body: StoredBody, offset: int, end: int
+    ) -> list[bytes | bytearray | memoryview]:
+        spans = []
+        while offset < end:
+            mib, start = divmod(offset, MIB_BYTES)
+            stop = min(MIB_BYTES, start + end - offset)
+            spans.append((mib, start, stop))
+            offset += stop - start
+        if len(spans) == 1:
+            return [await self._read_mib(file, body, *spans[0])]
+        return await asyncio.gather(*(self._read_mib(file, body, *span) for span in spans))
+
+    async def _read_mib(
+        self, file: RemoteFile, body: StoredBody, mib: int, start: int, stop: int
+    ) -> bytes | bytearray | memoryview:
+        ranges = body.ranges(mib, start, stop)
+        try:
+            async with self._places:
+                texts = [await self._transfer.read(one.blob, one.offset, one.size) for one in ranges]
+        except NoMajority:
+            return await self._through_keeper(file, mib * MIB_BYTES + start, stop - start)
+        if len(ranges) == 1 and ranges[0].size == stop - start and not body.has_pages(mib, start, stop):
+            return texts[0]
+        found = bytearray(stop - start)
+        for piece, text in zip(ranges, texts, strict=True):
+            found[piece.place : piece.place + len(text)] = text
+        body.lay_pages(found, mib, start, stop)
+        return found
+
+    async def _through_keeper(self, file: RemoteFile, offset: int, size: int) -> bytes:
+        assert size <= READ_MAX_BYTES
+        _result, data = await file.move(Read(file.handle, offset, size))
+        return bytes(data)

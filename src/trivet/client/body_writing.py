@@ -1,0 +1,142 @@
+"""Writing through a RemoteVolume: what comes in order is gathered into MiBs that go to the banks as blobs.
+
+Rule: what was written becomes part of the file in the order it was written; a client that dies leaves a
+prefix of it, and blobs nobody names, which the keeper deletes.
+Rule: what is too little for a blob goes through the keeper, as does what a blob can't hold.
+"""
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from errno import EINVAL
+
+from trivet.client.blob_names import LentNames
+from trivet.client.blob_transfer import BlobTransfer, StoredBlob
+from trivet.client.remote_file import RemoteFile
+from trivet.errors import FileSystemError, TrivetError
+from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, SMALL_FILE_BYTES
+from trivet.volume.body_calls import BlobPart, PutBlobs, Write
+
+CHUNKS_AHEAD = 8
+PARTS_AT_ONCE = 64
+
+
+@dataclass(slots=True)
+class _Chunk:
+    """Bytes of one MiB on their way: as a blob if `putting`, else through the keeper."""
+
+    offset: int
+    data: memoryview
+    putting: asyncio.Task[StoredBlob] | None = None
+
+
+class BodyWriter:
+    """Takes what is written to one file; the caller holds the file's lock."""
+
+    def __init__(self, file: RemoteFile, names: LentNames, transfer: BlobTransfer) -> None:
+        self._file = file
+        self._names = names
+        self._transfer = transfer
+        self._start = 0
+        self._gathered = bytearray()
+        self._chunks: deque[_Chunk] = deque()
+
+    @property
+    def is_clean(self) -> bool:
+        """Whether the keeper has everything."""
+        return not self._gathered and not self._chunks
+
+    async def write(self, offset: int, data: bytes) -> None:
+        """Take `data` in; wait while too much is on its way."""
+        view = memoryview(data)
+        while view:
+            if self._gathered and offset != self._start + len(self._gathered):
+                self._seal()
+            room = MIB_BYTES - offset % MIB_BYTES
+            part = view[:room]
+            if not self._gathered and len(part) == MIB_BYTES:
+                self._send(offset, part)
+            else:
+                if not self._gathered:
+                    self._start = offset
+                self._gathered += part
+                if len(part) == room:
+                    self._seal()
+            offset += len(part)
+            view = view[len(part) :]
+        while len(self._chunks) > CHUNKS_AHEAD:
+            await self._store_first()
+
+    async def store(self) -> None:
+        """Hand everything over to the keeper."""
+        self._seal()
+        while self._chunks:
+            await self._store_first()
+
+    def drop(self) -> None:
+        """Give up what is not handed over."""
+        self._gathered = bytearray()
+        for chunk in self._chunks:
+            if chunk.putting is not None:
+                chunk.putting.cancel()
+        self._chunks.clear()
+
+    def _seal(self) -> None:
+        if self._gathered:
+            data, self._gathered = self._gathered, bytearray()
+            self._send(self._start, memoryview(data))
+
+    def _send(self, offset: int, data: memoryview) -> None:
+        chunk = _Chunk(offset, data)
+        if len(data) > SMALL_FILE_BYTES and offset % PAGE_BYTES == 0:
+            chunk.putting = asyncio.create_task(self._put(data))
+            chunk.putting.add_done_callback(_seen)
+        self._chunks.append(chunk)
+
+    async def _put(self, data: memoryview) -> StoredBlob:
+        return await self._transfer.put(await self._names.take(), data)
+
+    async def _store_first(self) -> None:
+        """Hand the oldest chunk over to the keeper, with those behind it that are ready."""
+        try:
+            if self._chunks[0].putting is None:
+                await self._write_through(self._chunks[0])
+                self._chunks.popleft()
+                return
+            await self._chunks[0].putting
+            ready: list[_Chunk] = []
+            for chunk in self._chunks:
+                if chunk.putting is None or not chunk.putting.done() or len(ready) == PARTS_AT_ONCE:
+                    break
+                ready.append(chunk)
+            await self._name(ready)
+            for _chunk in ready:
+                self._chunks.popleft()
+        except TrivetError as error:
+            self._file.failure = error
+            self.drop()
+            raise
+
+    async def _name(self, chunks: list[_Chunk]) -> None:
+        parts = []
+        for chunk in chunks:
+            assert chunk.putting is not None
+            stored = chunk.putting.result()
+            mib, start = divmod(chunk.offset, MIB_BYTES)
+            parts.append(BlobPart(mib, start // PAGE_BYTES, stored.ref, stored.bases))
+        try:
+            await self._file.ask(PutBlobs(self._file.handle, parts), type(None))
+        except FileSystemError as error:
+            if error.errno != EINVAL:
+                raise
+            for chunk in chunks:  # one ends within a page of the file
+                await self._write_through(chunk)
+
+    async def _write_through(self, chunk: _Chunk) -> None:
+        await self._file.move(Write(self._file.handle, chunk.offset), chunk.data)
+
+
+def _seen(task: asyncio.Task[StoredBlob]) -> None:
+    """A put that failed is told when its turn comes, or never if the file was given up."""
+    if not task.cancelled():
+        task.exception()

@@ -1,0 +1,76 @@
+"""One open file of a RemoteVolume: its handle at the keeper, kept through reconnects where that is right.
+
+Rule: a handle of an ended session is opened anew; not if it is a snapshot, and not silently if something was
+written since the last flush: that may be lost, and who flushes must hear so.
+"""
+
+import asyncio
+from errno import ESTALE
+from typing import TypeVar
+
+import msgspec
+
+from trivet.client.keeper_link import KeeperLink, StaleHandle
+from trivet.errors import FileSystemError, OutcomeUnknown, TrivetError
+from trivet.io.link import Body
+from trivet.volume.body_calls import Open, ReadPlan
+from trivet.volume.call_types import Call
+
+Result = TypeVar("Result")
+
+
+class RemoteFile:
+    """`plan` is a snapshot's where it is known, None for a file as it changes."""
+
+    def __init__(
+        self,
+        keeper: KeeperLink,
+        ino: int,
+        handle: int,
+        *,
+        writing: bool = False,
+        sync: bool = False,
+        plan: ReadPlan | None = None,
+    ) -> None:
+        self.ino = ino
+        self.handle = handle
+        self.is_snapshot = plan is not None
+        self.plan = plan
+        self.plan_from_mib = 0
+        self.sync = sync
+        self.has_unflushed = False
+        self.failure: TrivetError | None = None
+        self.lock = asyncio.Lock()
+        self._keeper = keeper
+        self._writing = writing
+        self._generation = keeper.generation
+
+    async def move(self, call: Call, data: Body = b"") -> tuple[bytes, Body]:
+        """Carry out a call that names this file's handle (which `call.handle` must be)."""
+        try:
+            return await self._keeper.move(call, data, generation=self._generation)
+        except StaleHandle as error:
+            if self.is_snapshot:
+                raise FileSystemError(ESTALE, "the keeper that held this snapshot has ended") from error
+            if self.has_unflushed:
+                self.failure = OutcomeUnknown(
+                    "the keeper ended: what was written since the last flush is lost"
+                )
+                raise self.failure from error
+            await self._open_anew()
+        again = msgspec.structs.replace(call, handle=self.handle)
+        return await self._keeper.move(again, data, generation=self._generation)
+
+    async def ask(self, call: Call, result: type[Result]) -> Result:
+        """Carry out such a call and return its result."""
+        found, _data = await self.move(call)
+        return msgspec.msgpack.decode(found, type=result)
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the session of the handle is over."""
+        return self._generation != self._keeper.generation
+
+    async def _open_anew(self) -> None:
+        self.handle = await self._keeper.ask(Open(self.ino, self._writing, False, self.sync), int)
+        self._generation = self._keeper.generation

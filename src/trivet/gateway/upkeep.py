@@ -1,0 +1,63 @@
+"""What a worker does besides: watch the volume, and clear away what nobody will come back for.
+
+Rule: a staged file without a row, an hour old, belongs to a request that died; a row past its expiry, to a
+client that did.
+"""
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable
+
+from trivet.errors import TrivetError
+from trivet.gateway.files import transfers
+from trivet.gateway.files.drive import Drive
+from trivet.gateway.files.nodes import entries_of
+from trivet.gateway.files.removal import finish_removals
+from trivet.gateway.files.uploading import remove_staged
+
+SWEEP_EVERY_S = 600.0
+ORPHAN_AGE_S = 3600.0
+AGAIN_S = 2.0
+GENERATED_KEPT_S = 30 * 24 * 3600.0
+
+log = logging.getLogger(__name__)
+
+
+async def keep_up(drive: Drive) -> None:
+    """Watch and sweep until cancelled; an outage of the drive is waited out."""
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_again_and_again(drive, _watch, AGAIN_S))
+        tasks.create_task(_again_and_again(drive, sweep, SWEEP_EVERY_S))
+
+
+async def _again_and_again(drive: Drive, work: Callable[[Drive], Awaitable[None]], pause_s: float) -> None:
+    while True:
+        try:
+            await work(drive)
+        except TrivetError as error:
+            log.warning("upkeep: %s", error)
+        await asyncio.sleep(pause_s)
+
+
+async def _watch(drive: Drive) -> None:
+    await drive.feed.run()
+
+
+async def sweep(drive: Drive) -> None:
+    """Remove what has expired, and staged files that nobody will finish."""
+    now_s = time.time()
+    for (key,) in await drive.door.rows("SELECT key FROM transfers WHERE expires_at <= ?", now_s):
+        await remove_staged(drive, key)
+        await transfers.forget(drive, key)
+    await drive.door.write("DELETE FROM generated WHERE ino IS NULL AND at < ?", now_s - GENERATED_KEPT_S)
+    known = {key for (key,) in await drive.door.rows("SELECT key FROM transfers")}
+    orphans = [
+        entry.name.decode()
+        async for entry in entries_of(drive, drive.uploads_ino)
+        if entry.name.decode() not in known and now_s - entry.attributes.ctime_ns / 10**9 > ORPHAN_AGE_S
+    ]
+    for name in orphans:
+        await remove_staged(drive, name)
+    await finish_removals(drive)
+    await drive.people.sweep()

@@ -1,0 +1,202 @@
+"""The volume door: serves the volume to other processes of this machine over a unix socket.
+
+Rule: who connects must hold the volume key, as on the links to the banks; what breaks the protocol loses the
+connection, with one log line.
+Rule: a client that went away may come back for GRACE_S; then all that it held is let go.
+Rule: before a change is answered, a kernel that caches the volume has forgotten what it changes.
+"""
+
+import asyncio
+import functools
+import logging
+from collections.abc import AsyncIterator, Collection, Coroutine
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trivet.errors import ProtocolError, TrivetError
+from trivet.io.link import Body, HandlerResult, Peer, Reply, serve_link
+from trivet.io.unix_socket import bound_socket
+from trivet.keeper.blob_service import BlobService
+from trivet.keeper.journal import Journal
+from trivet.keeper.local_volume import LocalVolume
+from trivet.keeper.repair_queue import RepairQueue
+from trivet.keeper.volume_calls import ClientCalls
+from trivet.keeper.volume_effects import effects_of
+from trivet.keeper.volume_session import VolumeSession
+from trivet.volume.calls import AnyCall, decode_call
+from trivet.volume.interface import KernelCache
+from trivet.wire.journal_messages import BankMessage
+from trivet.wire.volume_messages import (
+    CLIENT_BYTES,
+    VolumeAnswer,
+    VolumeCall,
+    VolumeHello,
+    VolumeRefusal,
+    VolumeWelcome,
+)
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 5.0
+CONNECTIONS_MAX = 256
+_READ_LIMIT_BYTES = 4 << 20
+_encode = msgspec.msgpack.Encoder().encode
+
+
+class OutsideBlobs:
+    """Passes on what clients say of blobs."""
+
+    def __init__(self, journal: Journal, queue: RepairQueue, blobs: BlobService) -> None:
+        self.blob_stored = journal.blob_stored
+        self.blob_came = journal.blob_came
+        self._queue = queue
+        self._blobs = blobs
+        self._banks = {bank[0].base: bank[0].bank for bank in queue.fleet.banks}
+        self.bases: Collection[int] = self._banks.keys()
+
+    def blob_missing(self, name: int, base: int) -> None:
+        """Have a bank's copy looked at."""
+        if base in self._banks:
+            self._queue.bad_blob(name, self._blobs.home_of(name, self._banks[base]))
+
+
+class VolumeDoor:
+    """All clients of the volume; `cache` is the kernel's, None where nothing is mounted."""
+
+    def __init__(
+        self, volume: LocalVolume, epoch: int, key: bytes, blobs: OutsideBlobs, cache: KernelCache | None
+    ) -> None:
+        self._volume = volume
+        self._epoch = epoch
+        self._key = key
+        self._blobs = blobs
+        self._cache = cache
+        self._sessions: dict[bytes, VolumeSession] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Serve one connection to its end."""
+        if len(self._tasks) >= CONNECTIONS_MAX:
+            log.warning("a client was turned away: %s are connected", len(self._tasks))
+            writer.close()
+            return
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        connection = _Connection(self)
+        try:
+            await serve_link(reader, writer, self._key, connection.handle)
+        except asyncio.CancelledError:  # the door closes; nobody waits for this task
+            writer.close()
+        finally:
+            self._tasks.discard(task)
+            connection.left()
+
+    async def close(self) -> None:
+        """End all connections and what their clients held."""
+        connected = list(self._tasks)
+        for task in connected:
+            task.cancel()
+        await asyncio.gather(*connected, return_exceptions=True)
+        await asyncio.gather(*(session.end() for session in self._sessions.values()))
+        self._sessions.clear()
+
+    def welcome(self, client: bytes) -> tuple[VolumeSession, VolumeWelcome]:
+        """Return the session of a client that says hello, a new one if it holds nothing."""
+        if len(client) != CLIENT_BYTES:
+            raise ProtocolError("a client's name has the wrong length")
+        session = self._sessions.get(client)
+        resumed = session is not None
+        if session is None:
+            session = self._sessions[client] = VolumeSession(self._volume)
+        session.connections += 1
+        return session, VolumeWelcome(self._epoch, resumed)
+
+    def calls_of(self, session: VolumeSession) -> ClientCalls:
+        """Return what carries out the calls of a client."""
+        return ClientCalls(self._volume, session, self._blobs)
+
+    def left(self, client: bytes, session: VolumeSession) -> None:
+        """Note that a connection of a client ended; the last one ends the session after GRACE_S."""
+        session.connections -= 1
+        if not session.connections:
+            task = asyncio.create_task(self._end_later(client, session))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _end_later(self, client: bytes, session: VolumeSession) -> None:
+        await asyncio.sleep(GRACE_S)
+        if not session.connections and self._sessions.get(client) is session:
+            del self._sessions[client]
+            await session.end()
+
+    async def answer(self, calls: ClientCalls, call: AnyCall, data: Body) -> Reply:
+        """Carry out a call; what goes wrong is told as a refusal."""
+        try:
+            effects = effects_of(call, self._volume.space)
+            result, read = await calls.do(call, data)
+            if self._cache is not None and (effects.inodes or effects.names):
+                await self._cache.forget(effects.inodes, effects.names)
+        except TrivetError as error:
+            return VolumeRefusal(type(error).__name__, error.errno, str(error)), b""
+        return VolumeAnswer(_encode(result)), read
+
+
+class _Connection:
+    """One connection: who it is, and what it asks for."""
+
+    def __init__(self, door: VolumeDoor) -> None:
+        self._door = door
+        self._client = b""
+        self._session: VolumeSession | None = None
+        self._calls: ClientCalls | None = None
+
+    def handle(
+        self, message: BankMessage, data: Body, peer: Peer
+    ) -> HandlerResult | Coroutine[Any, Any, Reply]:
+        """Answer one request of the link."""
+        if isinstance(message, VolumeHello) and self._session is None:
+            self._client = message.client
+            self._session, welcome = self._door.welcome(message.client)
+            self._calls = self._door.calls_of(self._session)
+            return welcome
+        if not isinstance(message, VolumeCall) or self._session is None or self._calls is None:
+            raise ProtocolError(f"{type(message).__name__} is not what a client says here")
+        call = decode_call(message.call)
+        if not call.changes:
+            return self._door.answer(self._calls, call, data)
+        if message.sequence < 1:
+            raise ProtocolError("a change without a sequence")
+        change = functools.partial(self._door.answer, self._calls, call, data)
+        return _outcome(self._session.once(message.sequence, change))
+
+    def left(self) -> None:
+        """The connection ended."""
+        if self._session is not None:
+            self._door.left(self._client, self._session)
+
+
+async def _outcome(change: asyncio.Task[Reply]) -> Reply:
+    """Wait for a change, which goes on also when nobody waits any more."""
+    return await asyncio.shield(change)
+
+
+@asynccontextmanager
+async def open_door(door: VolumeDoor, path: Path) -> AsyncIterator[None]:
+    """Serve `door` on the unix socket `path` while the block runs; the keeper's lock keeps others off it."""
+    _remove(path)
+    listening = bound_socket(path)
+    server = await asyncio.start_unix_server(door.connected, sock=listening, limit=_READ_LIMIT_BYTES)
+    try:
+        yield
+    finally:
+        server.close()
+        _remove(path)
+        await door.close()
+
+
+def _remove(path: Path) -> None:
+    path.unlink(missing_ok=True)

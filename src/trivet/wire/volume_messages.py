@@ -1,0 +1,57 @@
+"""What a client of the volume and its keeper say to each other, around the calls themselves.
+
+Rule: a client says hello first; each request has exactly one reply under the same request number.
+Rule: calls, results and large bodies are opaque here: `volume/calls.py` says what they hold.
+"""
+
+from trivet.wire.journal_messages import BankMessage
+
+CLIENT_BYTES = 16
+
+
+class VolumeHello(BankMessage):
+    """First request on a connection: `client` (16 random bytes) is who it is, also when it comes again.
+
+    Answered by VolumeWelcome.
+    """
+
+    client: bytes
+
+
+class VolumeWelcome(BankMessage):
+    """`epoch` tells one reign of a keeper from the next: with a new one all handles and leases are gone.
+
+    `resumed`: the keeper still has the handles of this client.
+    """
+
+    epoch: int
+    resumed: bool
+
+
+class VolumeCall(BankMessage):
+    """One operation, msgpack in `call`, what is to be written in the body; VolumeAnswer or VolumeRefusal.
+
+    A call with a `sequence` above 0 changes something and is done once, however often it is sent.
+    """
+
+    sequence: int
+    call: bytes
+
+
+class VolumeAnswer(BankMessage):
+    """The `result` (msgpack), what was read in the body."""
+
+    result: bytes
+
+
+class VolumeRefusal(BankMessage):
+    """The operation failed: the name of the error's class, its errno and what it says."""
+
+    error: str
+    errno: int
+    message: str
+
+
+VOLUME_MESSAGES: tuple[type[BankMessage], ...] = (
+    VolumeHello, VolumeWelcome, VolumeCall, VolumeAnswer, VolumeRefusal,
+)  # fmt: skip
