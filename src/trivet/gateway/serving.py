@@ -120,7 +120,7 @@ def _config(drive: Drive, access: AccessLog, where: Door) -> uvicorn.Config:
     return uvicorn.Config(
         build_app(drive, access),
         http=GuardedProtocol,
-        ws="websockets",
+        ws="websockets-sansio",
         ws_max_size=64 << 10,
         lifespan="off",
         log_config=None,
