@@ -1,6 +1,6 @@
 """The HTTP door's app: both faces over one drive, behind log, teardown and people.
 
-Rule: the order from outside in is access log, teardown, people, errors, routes.
+Rule: the order from outside in is access log, teardown, policy, people, errors, routes.
 """
 
 from starlette.applications import Starlette
@@ -12,16 +12,21 @@ from trivet.gateway.access_log import AccessLog, AccessLogMiddleware
 from trivet.gateway.drive_v3 import about, batches, changes, files, permissions, revisions, uploads
 from trivet.gateway.faces import on_error, on_http_error
 from trivet.gateway.files.drive import Drive
+from trivet.gateway.login_routes import login_routes
+from trivet.gateway.page.routes import PolicyMiddleware, page_routes
 from trivet.gateway.sessions import PeopleMiddleware
 from trivet.gateway.teardown import App, TeardownMiddleware
+from trivet.io.volume_folder import VolumeFolder
 
 
 def build_app(drive: Drive, log: AccessLog) -> App:
     """Return the app that serves `drive` and writes its requests down in `log`."""
     rooms = (files, uploads, changes, revisions, permissions, about, batches)
     routes: list[BaseRoute] = [route for room in rooms for route in room.ROUTES]
+    routes += [*login_routes(drive.people), *page_routes(VolumeFolder(drive.folder.parent).keeper_socket)]
     inner = Starlette(routes=routes, exception_handlers={TrivetError: on_error, HTTPException: on_http_error})
     inner.router.redirect_slashes = False
     inner.state.drive = drive
     inner.state.inner = inner
-    return AccessLogMiddleware(TeardownMiddleware(PeopleMiddleware(inner, drive.people)), log)
+    guarded = PolicyMiddleware(PeopleMiddleware(inner, drive.people))
+    return AccessLogMiddleware(TeardownMiddleware(guarded), log)

@@ -22,7 +22,8 @@ _PAGE_POLICY = (
     b" form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 _CONTENT_POLICY = b"default-src 'none'; sandbox; frame-ancestors 'none'"
-_DEADLINE_S = 5.0
+_POLICY = b"content-security-policy"
+_ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-referrer"))
 
 
 def page_routes(keeper_socket: Path) -> list[BaseRoute]:
@@ -60,7 +61,7 @@ async def _keepers(socket: Path, verb: str, arguments: dict[str, object]) -> Res
 
 
 class PolicyMiddleware:
-    """Adds to each answer of `app` what keeps browsers from running or sniffing stored content."""
+    """Adds to answers of `app`, unless they say so, what keeps browsers from running stored content."""
 
     def __init__(self, app: App) -> None:
         self.app = app
@@ -74,12 +75,9 @@ class PolicyMiddleware:
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
-                headers = [
-                    (b"content-security-policy", policy),
-                    (b"x-content-type-options", b"nosniff"),
-                    (b"referrer-policy", b"no-referrer"),
-                ]
-                message = {**message, "headers": [*message.get("headers", ()), *headers]}
+                own = {name.lower() for name, _ in message["headers"]}
+                added = [pair for pair in ((_POLICY, policy), *_ALWAYS) if pair[0] not in own]
+                message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 
         await self.app(scope, receive, sending)

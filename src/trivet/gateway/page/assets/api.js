@@ -1,6 +1,6 @@
 // All that is asked of the server: files through the Drive v3 face, the rest through the native one.
 
-const FIELDS = "id,name,mimeType,size,modifiedTime,parents,md5Checksum,ownedByMe,trashed";
+const FIELDS = "id,name,mimeType,size,modifiedTime,parents,version,trashed";
 export const FOLDER = "application/vnd.google-apps.folder";
 
 /** What the server refused; `status` is the HTTP status, `facts` the JSON it sent. */
@@ -44,6 +44,7 @@ export const search = (q, pageToken, orderBy = "folder,name_natural") => told(`/
 export const inFolder = (id, token) => search(`${quoted(id)} in parents and trashed = false`, token);
 export const inTrash = (token) => search("trashed = true", token, "modifiedTime desc");
 export const file = (id) => told(`${fileUrl(id)}?${query({ fields: FIELDS })}`);
+export const checksum = async (id) => (await told(`${fileUrl(id)}?fields=md5Checksum`)).md5Checksum;
 
 /** Return the file called `name` in the folder `parent`, undefined if there is none. */
 export async function named(parent, name) {

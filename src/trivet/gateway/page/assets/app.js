@@ -24,16 +24,19 @@ async function route() {
   for (const link of byId("nav").children) {
     link.toggleAttribute("aria-current", link.dataset.view === view);
   }
-  const views = { files: () => showFiles(main, id), trash: () => showTrash(main),
-    transfers: () => showTransfers(main), health: () => showHealth(main) };
+  const place = el("div"); // seen only once it is ready, and only if nobody has gone elsewhere meanwhile
+  const views = { files: () => showFiles(place, id), trash: () => showTrash(place),
+    transfers: () => showTransfers(place), health: () => showHealth(place) };
+  let end = null;
   try {
-    const end = await (views[view] ?? views.files)();
-    if (mine === turn) leave = end ?? null; else end?.();
+    end = await (views[view] ?? views.files)();
   } catch (error) {
-    if (mine === turn) {
-      main.replaceChildren(el("div", { class: "empty" }, el("strong", {}, "This can't be shown"), error.message));
-    }
+    place.replaceChildren(el("div", { class: "empty" }, el("strong", {}, "This can't be shown"), error.message));
   }
+  if (mine === turn) {
+    leave = end;
+    main.replaceChildren(place);
+  } else end?.();
 }
 
 async function enter(note) {
@@ -53,6 +56,7 @@ async function enter(note) {
 
 function out(note = "") {
   inside = false;
+  turn += 1;
   leave?.();
   leave = null;
   byId("nav").hidden = byId("who").hidden = true;
@@ -62,14 +66,16 @@ function out(note = "") {
 /** Tell the views when something in the drive changed, whoever did it. */
 async function watch() {
   let token = null;
-  for (;;) {
-    await new Promise((resolve) => { setTimeout(resolve, CHANGES_MS); });
-    if (!inside || document.hidden) { token = null; continue; }
+  let missed = false;
+  for (;; await new Promise((resolve) => { setTimeout(resolve, CHANGES_MS); })) {
+    if (!inside || document.hidden) continue;
     try {
+      missed ||= token === null;
       token ??= await api.changesStart();
       const page = await api.changesSince(token);
       token = page.newStartPageToken ?? page.nextPageToken;
-      if (page.changes.length) document.dispatchEvent(new Event("drive-changed"));
+      if (missed || page.changes.length) document.dispatchEvent(new Event("drive-changed"));
+      missed = false;
       byId("health-dot").hidden = (await api.health()).healthy;
     } catch { token = null; }
   }

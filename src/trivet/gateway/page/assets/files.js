@@ -60,7 +60,7 @@ class FilesView {
     this.token = page.nextPageToken;
     this.rows(focused);
     const chosen = this.chosen && this.files.find((one) => one.id === this.chosen.id);
-    if (this.chosen && chosen?.md5Checksum !== this.chosen.md5Checksum) this.choose(chosen ?? null);
+    if (this.chosen && chosen?.version !== this.chosen.version) this.choose(chosen ?? null);
   }
 
   draw() {
@@ -74,7 +74,7 @@ class FilesView {
     const crumbs = el("ol", { class: "crumbs" }, this.path.map((one, place) => el("li", {},
       el("a", { href: `#/files/${one.id}`, "aria-current": place === this.path.length - 1 ? "page" : null },
         one.name))));
-    const bar = el("div", { class: "bar" }, el("nav", { "aria-label": "Folders above", class: "crumbs" }, crumbs),
+    const bar = el("div", { class: "bar" }, el("nav", { "aria-label": "Folders above" }, crumbs),
       this.filter, el("button", { onclick: () => this.newFolder() }, "New folder"),
       el("button", { onclick: () => tree.click() }, "Upload folder"),
       el("button", { class: "main", onclick: () => picker.click() }, "Upload"), picker, tree);

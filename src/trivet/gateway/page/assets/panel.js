@@ -6,6 +6,7 @@ import { size, when } from "./format.js";
 const TEXT = /^(text\/|application\/(json|xml|x-sh|x-yaml|javascript|toml))/;
 const IMAGE = /^image\/(png|jpeg|gif|webp|svg\+xml|bmp|avif)$/;
 const BEGINNING = 64 * 1024;
+const SUMMED = 1e9;
 
 /** Return what shows `file` in the panel; `deeds` = {rename, move, trash, close, reload} are asked for. */
 export function panel(file, deeds) {
@@ -26,8 +27,12 @@ export function panel(file, deeds) {
 function facts(file, folder) {
   const rows = [["Kind", folder ? "Folder" : file.mimeType], ["Changed", when(file.modifiedTime)]];
   if (!folder) rows.push(["Size", `${size(file.size)} (${Number(file.size).toLocaleString()} bytes)`]);
-  if (file.md5Checksum) rows.push(["MD5", file.md5Checksum]);
-  return el("dl", {}, rows.map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)]));
+  const sum = el("dd", {}, "…");
+  if (!folder && Number(file.size) < SUMMED) {
+    rows.push(["MD5", sum]);
+    api.checksum(file.id).then((text) => { sum.textContent = text; }, (error) => { sum.textContent = error.message; });
+  }
+  return el("dl", {}, rows.map(([name, value]) => [el("dt", {}, name), value === sum ? sum : el("dd", {}, value)]));
 }
 
 function preview(file) {

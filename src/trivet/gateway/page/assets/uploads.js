@@ -161,8 +161,12 @@ function facts(text) {
 
 /** Upload what was dropped, folders with all inside them, into the folder `parent`. */
 export async function drop(transfer, parent) {
-  const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-  for (const entry of entries) await walk(entry, parent);
+  // all at once: the browser empties `items` as soon as anything is waited for
+  const dropped = [...transfer.items].map((item) => [item.webkitGetAsEntry?.(), item.getAsFile()]);
+  for (const [entry, file] of dropped) {
+    if (entry) await walk(entry, parent);
+    else if (file) upload(file, parent);
+  }
 }
 
 async function walk(entry, parent) {
