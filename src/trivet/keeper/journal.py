@@ -67,15 +67,18 @@ class Journal:
         if self._is_stalled:
             raise NoMajority("fewer than two banks take changes")
 
-    def submit(self, changes: ChangeSet) -> Ticket:
-        """Put `changes` whole into the next entry; never blocks."""
+    def submit(self, changes: ChangeSet, *, sync: bool = False) -> Ticket:
+        """Put `changes` whole into the next entry, and have that synced at once if `sync`; never blocks."""
         batch = self._batch
         if batch is None:
             batch = self._batch = Batch(Ticket(steady_s(), self._durable_wanted))
             batch.ticket.wants_durable = self.durability == "always"
         batch.add(changes)
+        batch.ticket.wants_durable |= sync
         self._fresh.update(changes.records)
-        if not self._seal_asked:
+        if not self._under_way and not self._seal_asked and self._leader.is_serving:
+            self._seal(batch)
+        elif not self._seal_asked:
             self._seal_asked = True
             asyncio.get_running_loop().call_soon(self._seal_if_due)
         elif batch.size_bytes >= BATCH_BYTES:

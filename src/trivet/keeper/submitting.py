@@ -26,10 +26,13 @@ class Submitter:
         """Raise NoMajority, before anything is changed, while banks do not take changes."""
         self._commit.check_writable()
 
-    def submit(self) -> Ticket | None:
-        """Hand over all that was noted; return the last ticket, None if there never was a change."""
+    def submit(self, *, sync: bool = False) -> Ticket | None:
+        """Hand over all that was noted, to be synced at once if `sync`.
+
+        Return the last ticket, None if there never was a change.
+        """
         if self._space.has_changes:
-            self._last = self._commit.submit(self._space.take_changes())
+            self._last = self._commit.submit(self._space.take_changes(), sync=sync)
             if self._space.doomed:
                 self.ride()
         return self._last
@@ -50,7 +53,7 @@ class Submitter:
 
     async def durable(self) -> None:
         """Hand over all that was noted and wait until it and everything before it is synced."""
-        ticket = self.submit()
+        ticket = self.submit(sync=True)
         if ticket is not None:
             await ticket.durable()
 
