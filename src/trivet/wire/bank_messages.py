@@ -191,10 +191,10 @@ class Touched(BankMessage):
 
 
 MESSAGES: tuple[type[BankMessage], ...] = (
-    Hello, Identity, Prepare, ReadLog, LogPart, AdoptBegin, AdoptPart, AdoptEnd, Append, Appended,
-    Admit, Reset, Assign, Trim, GetRecords, ListRecords, Rows, PutRows, DeleteRows, Digest,
+    Hello, Identity, Prepare, ReadLog, LogPart, AdoptBegin, AdoptPart, AdoptEnd, Append, Appended, BlobPlaces,
+    Admit, Reset, Assign, Trim, GetRecords, ListRecords, Rows, PutRows, DeleteRows, Digest, FindBlobs,
     Digests, PutBlob, GetBlob, BlobData, SyncBlobs, DeleteBlobs, ListBlobs, BlobNames, ScrubBlobs, Scrubbed,
-    Stat, ServerStat, Touched, Done, Refusal, FindBlobs, BlobPlaces,
+    Stat, ServerStat, Touched, Done, Refusal,
 )  # fmt: skip
 _KIND_OF = {message: kind for kind, message in enumerate(MESSAGES, start=1)}
 #: Kinds whose body proves itself to its receiver: entries carry their own MACs, blobs their sub-hashes.
