@@ -67,7 +67,7 @@ class MemoryBanks:
     def check_writable(self) -> None:
         """See stores.CommitPort: these banks fail at the ticket, never before."""
 
-    def submit(self, changes: ChangeSet) -> Entry:
+    def submit(self, changes: ChangeSet, *, sync: bool = False) -> Entry:
         """See stores.CommitPort; values are readable at once, as from the port's overlay."""
         if self._open is None:
             self._open = Entry(self)

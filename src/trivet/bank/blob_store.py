@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from trivet.bank.blob_copy import Data, header_of, is_whole, read_pieces, reads_back, spoil
-from trivet.bank.blob_header import BLOCK_BYTES, pack_header, stored_bytes
+from trivet.bank.blob_header import BLOCK_BYTES, header_bytes, pack_header, stored_bytes
 from trivet.bank.blob_index import BlobIndex, Place
 from trivet.bank.segment import Segment, segment_path, segments_in
 from trivet.errors import CorruptReplica
@@ -134,6 +134,18 @@ class BlobStore:
             return None
         start, end = piece_range(place.size, offset, length)
         return place, min(start, place.size), max(min(start, place.size), end)
+
+    def places(self, first: int, count: int) -> tuple[list[str], list[tuple[int, int, int]]]:
+        """Return (segment files, (name, file, where its first byte stands) of blobs from `first` on)."""
+        files: dict[str, int] = {}
+        found = []
+        for name in range(first, first + count):
+            place = self.index.get(name)
+            segment = self._segments.get(place.segment) if place is not None else None
+            if place is not None and segment is not None:
+                file = files.setdefault(segment.path.name, len(files))
+                found.append((name, file, place.offset + header_bytes(place.size)))
+        return list(files), found
 
     def read_now(self, place: Place, start: int, end: int) -> tuple[BlobData, Data] | None:
         """Return the bytes [start, end) of the blob at `place` if they are in memory, None if not."""

@@ -20,9 +20,11 @@ from trivet.quorum.acceptor import Acceptor
 from trivet.wire.bank_messages import (
     BlobData,
     BlobNames,
+    BlobPlaces,
     DeleteBlobs,
     DeleteRows,
     Digest,
+    FindBlobs,
     GetBlob,
     GetRecords,
     ListBlobs,
@@ -46,6 +48,7 @@ ROOM_BYTES = 16 << 20
 _NAME_LIMIT = 1 << 53
 _SCRUB_BYTES = 64 << 20
 _LOOK_AT = 256
+_PLACES_LIMIT = 256
 _LIST_LIMIT = 16384
 _ROWS_LIMIT = 4096
 _ANSWER_BYTES = 16 << 20
@@ -96,6 +99,8 @@ class DataRequests:
             return self._guarded(self._put_blob(message, body))
         if isinstance(message, Stat):
             return self._stat()
+        if isinstance(message, FindBlobs):
+            return BlobPlaces(*self._blobs.places(message.first, min(message.count, _PLACES_LIMIT)))
         answer = self._answers.get(type(message))
         return self._guarded(answer(message)) if answer is not None else None
 

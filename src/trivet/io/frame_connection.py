@@ -33,6 +33,7 @@ class FrameConnection(asyncio.BufferedProtocol):
     def __init__(self) -> None:
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_closing = False
+        self.is_local = False
         self.held = False
         self._transport: asyncio.Transport
         self._is_made = False
@@ -120,6 +121,8 @@ class FrameConnection(asyncio.BufferedProtocol):
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
         self._is_made = True
+        connection = transport.get_extra_info("socket")
+        self.is_local = connection is not None and connection.family == socket.AF_UNIX
         self._small = memoryview(bytearray(SMALL_BYTES))
         enlarge_send_buffer(transport.get_extra_info("socket"))
 

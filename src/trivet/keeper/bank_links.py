@@ -66,6 +66,11 @@ class ServerLink:
         """Whether requests can be sent."""
         return self.state == "up"
 
+    @property
+    def is_near(self) -> bool:
+        """Whether the server's own folder is on this machine."""
+        return self.is_up and self.blobs is not None and self.blobs.is_local
+
     async def ask_journal(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:
         """Send a journal request and return its reply; raises LinkLost while the server is not up."""
         return await self._ask(self.journal, message, body, timeout_s)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from trivet.errors import NoMajority, NoSpace, ReplicaError
 from trivet.io.link import LinkLost
 from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.near_blobs import NearBlobs
 from trivet.quorum.placement import belongs, ranking
 from trivet.wire.bank_messages import BlobData, GetBlob, PutBlob
 from trivet.wire.blobs import BlobRef, is_intact, piece_range, root_of, sub_hashes
@@ -38,6 +39,7 @@ class BlobService:
         self._on_stored = on_stored
         self._on_bad_copy = on_bad_copy
         self._late: set[asyncio.Task[bool]] = set()
+        self._near = NearBlobs()
         self.bytes_read = 0
         self.copies_read = self.copies_verified = 0
         self.bytes_written = 0
@@ -47,6 +49,7 @@ class BlobService:
         for task in self._late:
             task.cancel()
         await asyncio.gather(*self._late, return_exceptions=True)
+        self._near.close()
 
     async def put(self, name: int, data: bytes | memoryview) -> BlobRef:
         """Write `data` under `name` to every bank and return when two have handed it to their system.
@@ -111,8 +114,15 @@ class BlobService:
         start, end = piece_range(ref.size, offset, size)
         unreachable = 0
         banks = len(self._fleet.banks)
+        first = self._near.bank_of(ref.name)
+        if first is not None:
+            near = await self._near.read(ref, start, end)
+            if near is not None:
+                self.copies_read += 1
+                self.bytes_read += len(near)
+                return near[offset - start : offset - start + size]
         for turn in range(banks):
-            bank = (ref.name + turn) % banks
+            bank = ((ref.name if first is None else first) + turn) % banks
             body = await self._read_in_bank(bank, ref, start, end)
             if body is not None:
                 self.bytes_read += len(body)
@@ -131,6 +141,7 @@ class BlobService:
         for server in servers:
             body = await self._ask_for(server, ref, start, end)
             if body is not None:
+                self._near.ask(server, ref.name)
                 return body
         if servers:
             self._on_bad_copy(ref, servers[0])

@@ -26,9 +26,11 @@ SYNC_EVERY_S = 0.05
 CHECK_EVERY_S = 0.1
 ANCHOR_AFTER_S = 1.0
 ANCHOR_EVERY_ENTRIES = 5000
+ANCHOR_EVERY_BYTES = 4 << 20
+TRIM_EVERY_S = 0.5
 ENTRIES_UNDER_WAY = 4
 BATCH_BYTES = 2 << 20
-KEPT_LOG_BYTES = 24 << 20
+KEPT_LOG_BYTES = 16 << 20
 
 
 class Journal:
@@ -52,7 +54,8 @@ class Journal:
         self._sync_asked = False
         self._seal_asked = False
         self._last_entry_at = steady_s()
-        self._since_anchor = 0
+        self._since_anchor = self._bytes_since_anchor = 0
+        self._next_trim_at = 0.0
         self._ends_in_anchor = False
         self._running = own_task(self._keep_time())
 
@@ -68,15 +71,18 @@ class Journal:
         if self._is_stalled:
             raise NoMajority("fewer than two banks take changes")
 
-    def submit(self, changes: ChangeSet) -> Ticket:
-        """Put `changes` whole into the next entry; never blocks."""
+    def submit(self, changes: ChangeSet, *, sync: bool = False) -> Ticket:
+        """Put `changes` whole into the next entry, and have that synced at once if `sync`; never blocks."""
         batch = self._batch
         if batch is None:
             batch = self._batch = Batch(Ticket(steady_s(), self._durable_wanted))
             batch.ticket.wants_durable = self.durability == "always"
         batch.add(changes)
+        batch.ticket.wants_durable |= sync
         self._fresh.update(changes.records)
-        if not self._seal_asked:
+        if not self._under_way and not self._seal_asked and self._leader.is_serving:
+            self._seal(batch)
+        elif not self._seal_asked:
             self._seal_asked = True
             asyncio.get_running_loop().call_soon(self._seal_if_due)
         elif batch.size_bytes >= BATCH_BYTES:
@@ -100,10 +106,11 @@ class Journal:
         now = steady_s()
         blobs = [(ref.name, ref.size, ref.root) for ref in batch.new_blobs]
         missing = self._missing(slot, batch.new_blobs)
-        _, commands = self._leader.append(
+        entry, commands = self._leader.append(
             ops, now, freed=batch.freed, new_blobs=blobs, missing=missing, sync=batch.ticket.wants_durable
         )
         self._note_entry(now)
+        self._bytes_since_anchor += len(entry.raw)
         batch.ticket.slot = slot
         self._under_way.append(batch)
         self._unsynced.append(batch.ticket)
@@ -232,6 +239,7 @@ class Journal:
                 next_check = now + CHECK_EVERY_S
                 self._fail_overdue(now)
                 self._write_anchor(now)
+                self._trim_long_log(now)
 
     def _fail_overdue(self, now: float) -> None:
         unacked = [batch.ticket for batch in self._under_way]
@@ -243,15 +251,24 @@ class Journal:
                 ticket.fail("fewer than two banks take changes")
 
     def _write_anchor(self, now: float) -> None:
-        """Record marks and sums 1 s after the last entry, and every few thousand entries."""
-        idle = not self._ends_in_anchor and now - self._last_entry_at > ANCHOR_AFTER_S
-        if not self._leader.is_serving or not (idle or self._since_anchor > ANCHOR_EVERY_ENTRIES):
+        """Record marks and sums 1 s after the last entry, and every few thousand entries or MiB."""
+        is_due = not self._ends_in_anchor and now - self._last_entry_at > ANCHOR_AFTER_S
+        is_due |= self._since_anchor > ANCHOR_EVERY_ENTRIES or self._bytes_since_anchor > ANCHOR_EVERY_BYTES
+        if not self._leader.is_serving or not is_due:
             return
+        self._bytes_since_anchor = 0
         self.index.exchange(CONFIG_KEY, self._leader.next_slot)
         _, commands = self._leader.anchor(self.index.sums(), now)
         self._note_entry(now, is_anchor=True)
         self._shell.run(commands)
         if self._leader.reign.log.size_bytes > KEPT_LOG_BYTES:
+            self._shell.run(self._leader.trim(now))
+
+    def _trim_long_log(self, now: float) -> None:
+        """Let go of what the banks have applied; how far that is they answered to the call before."""
+        log = self._leader.reign.log
+        if log.size_bytes > KEPT_LOG_BYTES and now >= self._next_trim_at:
+            self._next_trim_at = now + TRIM_EVERY_S
             self._shell.run(self._leader.trim(now))
 
     def sealed(self, entry: Entry) -> None:

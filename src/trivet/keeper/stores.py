@@ -39,7 +39,7 @@ class CommitPort(Protocol):
     def check_writable(self) -> None:
         """Raise NoMajority while changes handed in earlier wait for banks: nothing may be changed then."""
 
-    def submit(self, changes: ChangeSet) -> Ticket:
+    def submit(self, changes: ChangeSet, *, sync: bool = False) -> Ticket:
         """Put `changes` whole into the next entry, in the order of calls; never blocks."""
 
     @property

@@ -28,11 +28,14 @@ class Submitter:
         """Raise NoMajority, before anything is changed, while banks do not take changes."""
         self._commit.check_writable()
 
-    def submit(self) -> Ticket | None:
-        """Hand over all that was noted; return the last ticket, None if there never was a change."""
+    def submit(self, *, sync: bool = False) -> Ticket | None:
+        """Hand over all that was noted, to be synced at once if `sync`.
+
+        Return the last ticket, None if there never was a change.
+        """
         if self._space.has_changes:
             changes = self._space.take_changes()
-            self._last = self._commit.submit(changes)
+            self._last = self._commit.submit(changes, sync=sync)
             self.history.note(self._last, changes.records)
             if self._space.doomed:
                 self.ride()
@@ -57,7 +60,7 @@ class Submitter:
 
     async def durable(self) -> None:
         """Hand over all that was noted and wait until it and everything before it is synced."""
-        ticket = self.submit()
+        ticket = self.submit(sync=True)
         if ticket is not None:
             await ticket.durable()
 

@@ -9,6 +9,7 @@ Rule: only this module knows that pyfuse3 can be told what to wait with.
 
 import asyncio
 import select
+from collections import deque
 from collections.abc import Awaitable, Callable
 from time import perf_counter
 from typing import Any
@@ -18,7 +19,40 @@ import pyfuse3
 POLL_S = 0.00004
 POLLED_IN_A_ROW = 32
 
-Lock = asyncio.Lock
+
+class Lock:
+    """Lets one worker at a time wait for the kernel; one that is done at once goes on without handing over.
+
+    asyncio's own lock is fair, so that two idle workers would take turns, a task switch for each request.
+    """
+
+    def __init__(self) -> None:
+        self._is_taken = False
+        self._waiting: deque[asyncio.Future[None]] = deque()
+
+    async def __aenter__(self) -> None:
+        while self._is_taken:
+            turn = asyncio.get_running_loop().create_future()
+            self._waiting.append(turn)
+            try:
+                await turn
+            except asyncio.CancelledError:
+                if turn.done() and not turn.cancelled():
+                    self._hand_over()
+                raise
+        self._is_taken = True
+
+    async def __aexit__(self, *failure: object) -> None:
+        self._is_taken = False
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._hand_over)
+
+    def _hand_over(self) -> None:
+        while self._waiting and not self._is_taken:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
 
 
 class InFlight:
@@ -41,6 +75,7 @@ class _Waiting:
 
     def __init__(self) -> None:
         self._future: asyncio.Future[None] | None = None
+        self._watched: int | None = None
         self._poll: select.poll | None = None
         self._polled_in_a_row = 0
 
@@ -60,14 +95,27 @@ class _Waiting:
         # The event loop's other work (banks, timers) gets its turn here at the latest.
         self._polled_in_a_row = 0
         loop = asyncio.get_running_loop()
-        future: asyncio.Future[None] = loop.create_future()
-        self._future = future
-        loop.add_reader(fd, _resolve, future)
+        self._future = loop.create_future()
+        if self._watched is None:
+            self._watched = fd
+            loop.add_reader(fd, self._resolve)
         try:
-            await future
+            await self._future
         finally:
-            loop.remove_reader(fd)
             self._future = None
+
+    def _resolve(self) -> None:
+        """Wake the worker that waits; without one look away, or the loop would spin."""
+        if self._future is None:
+            self.look_away()
+        elif not self._future.done():
+            self._future.set_result(None)
+
+    def look_away(self) -> None:
+        """Watch the kernel's requests no longer, until somebody waits for one again."""
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            self._watched = None
 
     def close(self) -> None:
         """Wake the waiting worker: the session ends."""
@@ -75,23 +123,22 @@ class _Waiting:
             self._future.set_exception(ClosedResourceError())
 
 
-def _resolve(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
-
-
 class _Nursery:
     """What pyfuse3 starts its workers in; a worker's error cancels the others and is raised at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, waiting: _Waiting) -> None:
         self._group = asyncio.TaskGroup()
+        self._waiting = waiting
 
     async def __aenter__(self) -> "_Nursery":
         await self._group.__aenter__()
         return self
 
     async def __aexit__(self, *failure: Any) -> None:
-        await self._group.__aexit__(*failure)
+        try:
+            await self._group.__aexit__(*failure)
+        finally:
+            self._waiting.look_away()
 
     def start_soon(self, work: Callable[..., Awaitable[None]], *arguments: Any, name: str = "") -> None:
         async def run() -> None:
@@ -107,8 +154,7 @@ class _Task:
 class _Lowlevel:
     """The part of pyfuse3's event loop it calls `lowlevel`."""
 
-    def __init__(self) -> None:
-        waiting = _Waiting()
+    def __init__(self, waiting: _Waiting) -> None:
         self.wait_readable = waiting.readable
         self.notify_closing = lambda fd: waiting.close()
         self.current_task = lambda: _Task
@@ -119,10 +165,11 @@ class _EventLoop:
     """Everything pyfuse3 asks of its event loop."""
 
     def __init__(self) -> None:
+        waiting = _Waiting()
         self.Lock = Lock
         self.ClosedResourceError = ClosedResourceError
-        self.open_nursery = _Nursery
-        self.lowlevel = _Lowlevel()
+        self.open_nursery = lambda: _Nursery(waiting)
+        self.lowlevel = _Lowlevel(waiting)
 
 
 def install() -> None:

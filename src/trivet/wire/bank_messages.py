@@ -111,6 +111,24 @@ class BlobData(BankMessage):
     hashes: bytes
 
 
+class FindBlobs(BankMessage):
+    """Tell where the blobs `first`..`first`+`count`-1 stand on the disk; answered by BlobPlaces."""
+
+    first: int
+    count: int
+
+
+class BlobPlaces(BankMessage):
+    """For readers on the same machine, who verify what they read.
+
+    `files` are segment files of this server, `places` (name, index into `files`, where its first byte
+    stands); the blob's sub-hashes stand right before that. Blobs it does not have are left out.
+    """
+
+    files: list[str]
+    places: list[tuple[int, int, int]]
+
+
 class SyncBlobs(BankMessage):
     """Sync every blob written so far; Done afterwards."""
 
@@ -174,8 +192,8 @@ class Touched(BankMessage):
 
 
 MESSAGES: tuple[type[BankMessage], ...] = (
-    Hello, Identity, Prepare, ReadLog, LogPart, AdoptBegin, AdoptPart, AdoptEnd, Append, Appended,
-    Admit, Reset, Assign, Trim, GetRecords, ListRecords, Rows, PutRows, DeleteRows, Digest,
+    Hello, Identity, Prepare, ReadLog, LogPart, AdoptBegin, AdoptPart, AdoptEnd, Append, Appended, BlobPlaces,
+    Admit, Reset, Assign, Trim, GetRecords, ListRecords, Rows, PutRows, DeleteRows, Digest, FindBlobs,
     Digests, PutBlob, GetBlob, BlobData, SyncBlobs, DeleteBlobs, ListBlobs, BlobNames, ScrubBlobs, Scrubbed,
     Stat, ServerStat, Touched, Done, Refusal, *VOLUME_MESSAGES,
 )  # fmt: skip
