@@ -29,6 +29,7 @@ ANCHOR_EVERY_ENTRIES = 5000
 ENTRIES_UNDER_WAY = 4
 BATCH_BYTES = 2 << 20
 KEPT_LOG_BYTES = 24 << 20
+KEPT_REIGNS = 64  # each began a file of every bank's journal
 
 
 class Journal:
@@ -247,7 +248,9 @@ class Journal:
         _, commands = self._leader.anchor(self.index.sums(), now)
         self._note_entry(now, is_anchor=True)
         self._shell.run(commands)
-        if self._leader.reign.log.size_bytes > KEPT_LOG_BYTES:
+        log = self._leader.reign.log
+        reigns = log.entries[-1].epoch.number - log.entries[0].epoch.number
+        if log.size_bytes > KEPT_LOG_BYTES or reigns > KEPT_REIGNS:
             self._shell.run(self._leader.trim(now))
 
     def sealed(self, entry: Entry) -> None:
