@@ -62,12 +62,9 @@ def write(path: Path) -> bytes:
 def hog(drive: Drive, base: int) -> Path:
     """Take all the room that is left on the disk of a bank."""
     path = drive.state / f"bank-{base}" / "hog"
-    with path.open("wb", buffering=0) as file:
-        try:
-            while True:
-                file.write(bytes(1 << 16))
-        except OSError as error:
-            assert error.errno == errno.ENOSPC
+    with path.open("wb", buffering=0) as file, pytest.raises(OSError, match="No space left"):
+        while True:
+            file.write(bytes(1 << 16))
     return path
 
 
