@@ -213,7 +213,15 @@ class Journal:
         self._parts = [part for part in self._parts[:-1] if part.last > floor] + self._parts[-1:]
 
     def remove_unlisted(self, aside: Path | None = None) -> None:
-        """Delete the files that no longer count, or move them to `aside`; only after the list was stored."""
+        """Delete the files that no longer count, or move them to `aside`; only after the list was stored.
+
+        Files that count but are not written any more give the room behind their last entry back: every
+        takeover begins a file, and on a full disk that is the room for the next one.
+        """
+        for part in self._parts[:-1]:
+            if part.size > part.tail:
+                os.ftruncate(part.fd, part.tail)
+                part.size = part.tail
         kept = {part.number for part in (*self._parts, *self._staged)}
         for number in numbers_in(self._folder):
             path = part_path(self._folder, number)

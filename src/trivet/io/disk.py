@@ -18,6 +18,7 @@ _fallocate = _libc.fallocate
 _renameat2 = _libc.renameat2
 _renameat2.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_char_p, ctypes.c_uint]
 _AT_FDCWD = -100
+_BLOCK_BYTES = 512
 _RENAME_EXCHANGE = 2
 _fallocate.argtypes = [ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64]
 
@@ -40,7 +41,13 @@ def write_whole(fd: int, buffers: Sequence[bytes | memoryview], offset: int) -> 
 
 
 def reserve(fd: int, size: int) -> None:
-    """Let the file have `size` bytes with blocks of their own, reading as zeros where nothing was written."""
+    """Let the file have `size` bytes with blocks of their own, reading as zeros where nothing was written.
+
+    Without enough room nothing is taken: a try that fails half way would leave others none meanwhile.
+    """
+    disk = os.fstatvfs(fd)
+    if disk.f_bavail * disk.f_frsize < size - os.fstat(fd).st_blocks * _BLOCK_BYTES:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     os.posix_fallocate(fd, 0, size)
 
 

@@ -31,6 +31,7 @@ TRIM_EVERY_S = 0.5
 ENTRIES_UNDER_WAY = 4
 BATCH_BYTES = 2 << 20
 KEPT_LOG_BYTES = 16 << 20
+KEPT_REIGNS = 64  # each began a file of every bank's journal
 
 
 class Journal:
@@ -261,7 +262,9 @@ class Journal:
         _, commands = self._leader.anchor(self.index.sums(), now)
         self._note_entry(now, is_anchor=True)
         self._shell.run(commands)
-        if self._leader.reign.log.size_bytes > KEPT_LOG_BYTES:
+        log = self._leader.reign.log
+        reigns = log.entries[-1].epoch.number - log.entries[0].epoch.number
+        if log.size_bytes > KEPT_LOG_BYTES or reigns > KEPT_REIGNS:
             self._shell.run(self._leader.trim(now))
 
     def _trim_long_log(self, now: float) -> None:

@@ -127,3 +127,27 @@ def test_a_file_cut_under_the_journal_is_noticed_before_the_sync_counts(
     path.unlink()
     with pytest.raises(CorruptReplica, match="deleted or cut"):
         journal.take_dirty()
+
+
+def test_files_behind_which_another_was_begun_give_their_room_back(journal: Journal, tmp_path: Path) -> None:
+    entries = author(3)
+    journal.append(entries[:2])
+    journal.stage_begin()
+    journal.stage(entries[2:])
+    journal.install(2, 3, entries[2].hash)
+    journal.write_mark()
+    journal.remove_unlisted()
+    sizes = [path.stat().st_size for path in sorted(tmp_path.glob("*.log"))]
+    assert sizes[0] < FILE_BYTES == sizes[1]
+    assert split_entries(journal.read(1, 1 << 20)) == [entry.raw for entry in entries]
+    scan = reopened(tmp_path, journal.listed())
+    assert (scan.chain.head, scan.damaged) == (3, False)
+
+
+def test_room_ahead_takes_nothing_when_there_is_not_enough(tmp_path: Path) -> None:
+    journal = Journal(tmp_path, KEY, 1 << 50)
+    journal.open(JournalList(), 0, GENESIS_HASH)
+    with pytest.raises(OSError, match="No space left"):
+        journal.make_spare()
+    assert [path.name for path in tmp_path.iterdir()] == ["mark"]
+    journal.close()
