@@ -198,3 +198,50 @@ def test_a_writer_at_full_speed_is_kept_up_with(tmp_path: Path, following: Any) 
     assert (last["lines_handled"], last["lines_waiting"], last["truncations"]) == (written, 0, 0)
     assert 0.008 * written < last["malformed"] < 0.012 * written
     assert f"{written} lines in".encode() in writer.stderr
+
+
+CADDY = (
+    b'{"level":"info","ts":1646861401.5,"logger":"http.log.access","msg":"handled request","request":'
+    b'{"remote_ip":"127.0.0.1","proto":"HTTP/2.0","method":"GET","host":"localhost","uri":"/caddy"},'
+    b'"duration":0.9,"size":10900,"status":200}\n'
+)
+
+
+@pytest.mark.parametrize("first", ["caddy.log", "nginx.log"])
+def test_files_of_two_formats_are_followed_together(tmp_path: Path, following: Any, first: str) -> None:
+    second = {"caddy.log": "nginx.log", "nginx.log": "caddy.log"}[first]
+    held = {"caddy.log": CADDY, "nginx.log": line()}
+    (tmp_path / first).write_bytes(held[first] * 3)
+    follower = following(str(tmp_path / first), str(tmp_path / second), "--from-start")
+    follower.wait_until(lambda: follower.handled() == 3)
+    (tmp_path / second).write_bytes(held[second] * 4)
+    follower.wait_until(lambda: follower.handled() == 7)
+    (tmp_path / first).open("ab").write(held[first] * 2)
+    follower.wait_until(lambda: follower.handled() == 9)
+    assert follower.stop() == 0
+    assert follower.events[-1]["malformed"] == 0
+    assert sum(e["hits"] for e in follower.events if e["event"] == "period") == 9
+
+
+def test_an_endless_line_is_one_malformed_line(tmp_path: Path, following: Any) -> None:
+    path = tmp_path / "access.log"
+    path.write_bytes(line())
+    follower = following(str(path), "--from-start")
+    follower.wait_until(lambda: follower.handled() == 1)
+    with path.open("ab", buffering=0) as out:
+        for _ in range(30):
+            out.write(b"y" * 1_000_000)
+        out.write(b"\n" + line())
+    follower.wait_until(lambda: follower.handled() == 3)
+    assert follower.stop() == 0
+    assert follower.events[-1]["malformed"] == 1
+
+
+@pytest.mark.parametrize(("name", "words"), [(".", "is a directory"), ("/dev/zero", "is no regular file")])
+@pytest.mark.parametrize("verb", ["logs", "floods"])
+def test_what_cannot_be_followed_is_told_at_once(name: str, words: str, verb: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "trivet", verb, name, "--follow"], capture_output=True, timeout=DEADLINE_S
+    )
+    assert done.returncode == 2
+    assert words in done.stderr.decode()

@@ -1,8 +1,11 @@
 """Logs that are broken on purpose are told, counted and survived, with both engines."""
 
 import gzip
+import importlib
+import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -36,9 +39,10 @@ def read(tmp_path: Path, data: bytes, engine: str, format_name: str | None = Non
         (GOOD + b"\n" + b"y" * (BLOCK_BYTES + 99) + b"\n" + GOOD, 2, 1),
         (GOOD.replace(b"/a", b"/caf\xe9") + b"\n", 1, 0),
         (b'"' + GOOD + b'"\n', 1, 0),
+        (b"\xef\xbb\xbf" + GOOD + b"\n" + GOOD, 2, 0),
     ],
     ids=["empty", "no newline", "crlf", "only newlines", "binary", "nul", "1 MB line", "over a block",
-         "latin-1", "quoted"],
+         "latin-1", "quoted", "byte order mark"],
 )  # fmt: skip
 def test_broken_lines(tmp_path: Path, data: bytes, records: int, malformed: int, engine: str) -> None:
     reading = read(tmp_path, data, engine)
@@ -46,6 +50,7 @@ def test_broken_lines(tmp_path: Path, data: bytes, records: int, malformed: int,
     assert (summary.records, summary.malformed) == (records, malformed)
     assert summary.lines == records + malformed
     assert len(reading.malformed_lines) == malformed
+    assert {ip for ip, _ in summary.top_ips} <= {b"10.0.0.1"}
 
 
 @ENGINES
@@ -106,3 +111,36 @@ def test_one_of_several_files_that_is_no_log_is_left_out(tmp_path: Path) -> None
     reading = read_logs([f"{tmp_path}/*.log"], ReadOptions(say=said.append))
     assert reading.summary.records == 1
     assert "b.log is no access log" in said[0]
+
+
+@pytest.mark.parametrize("packing", ["gzip", "bz2", "lzma", "zstandard"])
+@ENGINES
+def test_every_packing_is_read_and_its_damage_told(tmp_path: Path, packing: str, engine: str) -> None:
+    lines = b"".join(GOOD.replace(b"/a", b"/%d" % (k * k)) + b"\n" for k in range(60_000))
+    packed = importlib.import_module(packing).compress(lines)
+    assert read(tmp_path, packed, engine).summary.records == 60_000
+    broken = read(tmp_path, packed[: len(packed) * 2 // 3], engine)
+    assert 10_000 < broken.summary.records < 60_000
+    assert "breaks off" in broken.problems[0]
+
+
+def test_a_pipe_is_read_like_a_file(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_bytes, args=(GOOD + b"\n",))
+    writer.start()
+    reading = read_logs([str(pipe)], ReadOptions(engine="regex"))
+    writer.join()
+    assert reading.summary.records == 1
+
+
+def test_an_account_that_can_keep_no_compiled_code(tmp_path: Path) -> None:
+    """Installed by root and run by an account without a home: numba finds no place for its cache."""
+    path = tmp_path / "a.log"
+    path.write_bytes(GOOD + b"\n" + GOOD + b"\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "trivet", "floods", str(path), "--engine", "kernel"], capture_output=True,
+        timeout=100, env=os.environ | {"NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert b"2 requests" in done.stdout

@@ -24,8 +24,11 @@ from trivet.wire.access_formats import SAMPLE_BYTES
 
 BLOCK_BYTES = 4 << 20
 STDIN = "-"
+#: what some editors and Windows programs put before the first line
+BOM = b"\xef\xbb\xbf"
 _CUT_BYTES = 40
 _PIECE_BYTES = 128 << 10
+_ZSTD_PIECE_BYTES = 2 << 10
 _PACKED_HEADS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00", b"\x28\xb5\x2f\xfd")
 _IsalError: Any = isal_zlib.error
 _DAMAGE = (EOFError, OSError, zlib.error, lzma.LZMAError, zstandard.ZstdError, _IsalError)
@@ -83,7 +86,7 @@ class LogFile:
         self._stream, self.packing = _unpacked(raw)
         # what a decompressor had in hand when the file broke off is lost: keep that small
         self._piece_bytes = block_bytes if self.packing == "plain" else _PIECE_BYTES
-        self._sample = self._read(min(SAMPLE_BYTES, block_bytes))
+        self._sample = self._read(min(SAMPLE_BYTES, block_bytes)).removeprefix(BOM)
 
     @property
     def sample(self) -> bytes:
@@ -135,6 +138,35 @@ class LogFile:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+class _Zstd:
+    """Unpacks zstd, and says when the file ends before its last frame does."""
+
+    def __init__(self, packed: BinaryIO) -> None:
+        self._packed = packed
+        self._frame: zstandard.ZstdDecompressionObj | None = None
+        self._input = b""
+        self._output = memoryview(b"")
+
+    def read(self, size: int) -> bytes:
+        """Return at most `size` bytes, none at the end; raises EOFError where a frame breaks off."""
+        while not self._output:
+            # in small pieces, because a few bytes may stand for very many
+            self._input = self._input or self._packed.read(_ZSTD_PIECE_BYTES)
+            if not self._input:
+                if self._frame is not None:
+                    raise EOFError("the file ends within a zstd frame")
+                return b""
+            frame = self._frame or zstandard.ZstdDecompressor().decompressobj()
+            self._output = memoryview(frame.decompress(self._input))
+            self._input, self._frame = (frame.unused_data, None) if frame.eof else (b"", frame)
+        part, self._output = self._output[:size], self._output[size:]
+        return bytes(part)
+
+    def close(self) -> None:
+        """Close the packed stream."""
+        self._packed.close()
+
+
 class _Ended:
     """What is left of a stream that broke off: nothing."""
 
@@ -184,6 +216,5 @@ def _unpacked(raw: BinaryIO) -> tuple[BinaryIO, str]:
     if head.startswith(b"\xfd7zXZ\x00"):
         return cast(BinaryIO, lzma.LZMAFile(stream)), "xz"
     if head.startswith(b"\x28\xb5\x2f\xfd"):
-        reader = zstandard.ZstdDecompressor().stream_reader(stream, read_across_frames=True)
-        return cast(BinaryIO, reader), "zstd"
+        return cast(BinaryIO, _Zstd(stream)), "zstd"
     return stream, "plain"

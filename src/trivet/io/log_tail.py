@@ -13,7 +13,8 @@ from dataclasses import dataclass, field
 from glob import glob, has_magic
 from typing import NamedTuple
 
-from trivet.io.log_files import STDIN
+from trivet.errors import InputError
+from trivet.io.log_files import BOM, STDIN
 
 #: what is read of one file before the next one has its turn
 READ_BYTES = 1 << 20
@@ -50,6 +51,8 @@ class _Followed:
 class LogTail:
     """Follows `patterns` (paths and globs); `from_start` reads what the first files already hold.
 
+    Raises InputError for a path that is there and is no file, since waiting for it would never end.
+
     `notes` collects what a user must know (truncations, files that appear); the owner empties it.
     """
 
@@ -60,6 +63,15 @@ class LogTail:
     _files: dict[tuple[int, int], _Followed] = field(default_factory=dict)
     _unreadable: set[str] = field(default_factory=set)
     _first: bool = True
+
+    def __post_init__(self) -> None:
+        for pattern in self.patterns:
+            if os.path.isdir(pattern):
+                raise InputError(
+                    f"{pattern} is a directory; name its log files, for example '{pattern.rstrip('/')}/*.log'"
+                )
+            if os.path.exists(pattern) and not os.path.isfile(pattern):
+                raise InputError(f"{pattern} is no regular file and can't be followed; leave --follow out")
 
     def look(self, now_s: float) -> None:
         """Find new files and renamed ones; `now_s` is a steady clock."""
@@ -114,6 +126,8 @@ class LogTail:
             file.offset -= len(tail) - (tail.rfind(b"\n") + 1) if b"\n" in tail else 0
         elif not self._first:
             self.notes.append(f"{path} appeared")
+        if not file.offset and file.head.startswith(BOM):
+            file.offset = len(BOM)
         self._files[file.identity] = file
 
     def _close_drained(self, file: _Followed) -> None:

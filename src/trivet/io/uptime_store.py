@@ -43,9 +43,9 @@ class UptimeStore:
 
     def __init__(self, path: Path, *, must_exist: bool = False) -> None:
         self.path = path
-        if must_exist and not path.exists():
-            raise InputError(f"there is no uptime store at {path}; 'trivet uptime probe URL' begins one")
         try:
+            if must_exist and not path.exists():
+                raise InputError(f"there is no uptime store at {path}; 'trivet uptime probe URL' begins one")
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=_BUSY_S, isolation_level=None, check_same_thread=False)
             self._prepare()

@@ -146,13 +146,13 @@ def read_blocks(log: LogFile, form: LogFormat, source: Source, taker: Taker, rea
 
 
 def wants_kernel(form: LogFormat, size_bytes: int, engine: str) -> bool:
-    """Say whether a log of `size_bytes` in format `form` is worth the compiled kernel (`engine` auto).
+    """Say whether a log of `size_bytes` (0: unknown) in format `form` is worth the kernel (`engine` auto).
 
     Importing it takes a second, compiling it, once, ten and more.
     """
     if engine == "regex" or form.name not in KERNEL_FORMATS or find_spec("numba") is None:
         return False
-    if engine == "auto" and size_bytes < KERNEL_BYTES:
+    if engine == "auto" and 0 < size_bytes < KERNEL_BYTES:
         return False
     return kernel_is_compiled() or engine == "kernel" or size_bytes >= COMPILE_BYTES
 
@@ -161,6 +161,6 @@ def kernel_is_compiled() -> bool:
     """Return whether an earlier run left the kernel in numba's cache; what is older than its sources goes."""
     from trivet.insight import arrival_kernel
 
-    cache = Path(arrival_kernel.scan_arrivals._cache.cache_path)  # type: ignore[attr-defined]
     sources = [Path(arrival_kernel.__file__), *kernel_sources()]
-    return cached(cache, "arrival_kernel.*", "arrival_kernel.scan_arrivals-*.nbi", sources)
+    entry = "arrival_kernel.scan_arrivals-*.nbi"
+    return cached(arrival_kernel.scan_arrivals, "arrival_kernel.*", entry, sources)

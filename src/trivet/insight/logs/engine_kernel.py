@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from trivet.insight.logs import kernel_scan as scan
 from trivet.insight.logs.distinct import DistinctCount
 from trivet.insight.logs.kernel_drill import Drill, drill_address, drill_section
-from trivet.insight.logs.kernel_report import named_sections, read_tables
+from trivet.insight.logs.kernel_report import named_sections, names_counted, read_tables
 from trivet.insight.logs.kernel_sections import sections_of
 from trivet.insight.logs.kernel_shrink import heavier_pairs, heavier_strings, pair_hashes
 from trivet.insight.logs.kernel_tables import (
@@ -32,7 +32,7 @@ from trivet.insight.logs.kernel_tables import (
     new_strings,
     pair_capacity,
 )
-from trivet.insight.logs.summary import AccessSummary, Fed
+from trivet.insight.logs.summary import AccessSummary, Counted, Fed
 from trivet.wire.access_log import NO_SECTION
 
 TABLES = ("ips", "urls", "agents", "referrers")
@@ -181,6 +181,13 @@ class KernelEngine:
         if kind == "ip":
             return drill_address(self._pairs, ips, urls, name)
         return drill_section(self._pairs, ips, urls, sections_of(urls, _SEED), name)
+
+    def counted(self) -> Counted | None:
+        """Return everything that was counted, by name; None where names were dropped."""
+        if self._undercount:
+            return None
+        names = names_counted(self._tables, self._pairs)
+        return Counted(self.summary(), self.section_figures(), *names)
 
     def merge(self, other: "KernelEngine") -> None:
         """Add everything that `other` counted; `other` is not used any more."""

@@ -14,6 +14,7 @@ from trivet.insight.logs.summary import (
     MOST_AGENTS,
     TOP,
     AccessSummary,
+    Counted,
     Fed,
     SlowUrl,
     ranked,
@@ -51,6 +52,22 @@ class RegexEngine:
         self._undercount: Counter[str] = Counter()
         self._dropped_ips = DistinctCount()
         self._dropped_pairs = DistinctCount()
+
+    def take_over(self, counted: Counted) -> None:
+        """Begin with what another engine `counted` so far."""
+        self._summary, self._sections = counted.summary, counted.sections
+        self._status.update(counted.summary.status)
+        for name in ("ips", "urls", "pairs", "agents", "referrers"):
+            table: Counter[object] = getattr(self, f"_{name}")
+            table.update(getattr(counted, name))
+        self._slow = counted.slow
+        self._section_of = {url: section_of(url) for url in counted.urls}
+        self._held_bytes = self._size_bytes()
+
+    def _size_bytes(self) -> int:
+        """Return about what the names cost."""
+        pairs = sum(len(ip) + len(url) + 3 * _ENTRY_BYTES for ip, url in self._pairs)
+        return pairs + sum(len(name) + _ENTRY_BYTES for name in [*self._referrers, *self._agents])
 
     def feed(self, block: bytes, log_format: LogFormat) -> Fed:
         """Count the lines of `block`, which are in `log_format`."""
@@ -142,8 +159,7 @@ class RegexEngine:
             self._undercount["sections"] += cut
         self._section_of.clear()
         self._slow = {url: figures for url, figures in self._slow.items() if url in self._urls}
-        self._held_bytes = sum(len(ip) + len(url) + 3 * _ENTRY_BYTES for ip, url in self._pairs)
-        self._held_bytes += sum(len(name) + _ENTRY_BYTES for name in [*self._referrers, *self._agents])
+        self._held_bytes = self._size_bytes()
 
     def section_figures(self) -> dict[bytes, list[int]]:
         """Return hits and bytes by section."""

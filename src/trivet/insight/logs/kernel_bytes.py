@@ -25,7 +25,11 @@ _S29, _S32 = np.uint64(29), np.uint64(32)
 
 def compiled(function: F) -> F:
     """Compile `function` on first use; it runs without the GIL and is kept in the cache on disk."""
-    return cast(F, numba.njit(cache=True, nogil=True)(function))
+    try:
+        return cast(F, numba.njit(cache=True, nogil=True)(function))
+    except RuntimeError:
+        # neither the folder of the sources nor a home can be written to: compiled anew by every process
+        return cast(F, numba.njit(nogil=True)(function))
 
 
 def _load(_context: Any, array: Any, index: Any) -> Any:

@@ -5,6 +5,7 @@ Rule: only names that are shown are taken out as bytes; everything else stays ar
 
 from collections.abc import Iterator
 from heapq import nsmallest
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,6 +113,26 @@ def read_tables(tables: tuple[Strings, ...], pairs: Pairs, sections: dict[bytes,
         slow_urls=_slowest(urls, int(urls.state[COUNT])),
         agents=ranked(heaviest(agents, MOST_AGENTS), MOST_AGENTS),
         referrers=ranked(heaviest(referrers, TOP), TOP),
+    )
+
+
+def names_counted(tables: tuple[Strings, ...], pairs: Pairs) -> tuple[Any, ...]:
+    """Return what the tables hold by name, as `Counted` wants it: from `ips` to `slow`."""
+    sizes = [int(table.state[COUNT]) for table in tables]
+    names = ([name_of(table, k) for k in range(n)] for table, n in zip(tables, sizes, strict=True))
+    ips, urls, agents, referrers = names
+    hits = [table.figures[:n, HITS].tolist() for table, n in zip(tables, sizes, strict=True)]
+    ip_ids, url_ids, counts = (column.tolist() for column in pair_arrays(pairs))
+    named = (((ips[ip], urls[url]), n) for ip, url, n in zip(ip_ids, url_ids, counts, strict=True))
+    figures = tables[1].figures[: sizes[1]]
+    slow = np.flatnonzero(figures[:, TIMED]).tolist()
+    return (
+        dict(zip(ips, hits[0], strict=True)),
+        dict(zip(urls, hits[1], strict=True)),
+        dict(named),
+        dict(zip(agents, hits[2], strict=True)),
+        dict(zip(referrers, hits[3], strict=True)),
+        {urls[k]: figures[k, [TIMED, TIMED_SUM_US, TIMED_MAX_US]].tolist() for k in slow},
     )
 
 

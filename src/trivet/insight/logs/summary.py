@@ -96,6 +96,22 @@ class AccessSummary:
         }
 
 
+class Counted(NamedTuple):
+    """Everything an engine counted by name, for another engine to go on with; nothing was dropped so far.
+
+    `sections` are [hits, bytes], `slow` [how often, microseconds in all, the longest] by URL.
+    """
+
+    summary: AccessSummary
+    sections: dict[bytes, list[int]]
+    ips: dict[bytes, int]
+    urls: dict[bytes, int]
+    pairs: dict[tuple[bytes, bytes], int]
+    agents: dict[bytes, int]
+    referrers: dict[bytes, int]
+    slow: dict[bytes, list[int]]
+
+
 def ranked(counts: Iterable[tuple[bytes, int]], top: int | None = None) -> list[tuple[bytes, int]]:
     """Return (name, count) with the heaviest first, ties by name; the empty name is left out."""
     return sorted((item for item in counts if item[0]), key=lambda item: (-item[1], item[0]))[:top]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 from trivet.errors import InputError
 
@@ -28,8 +29,7 @@ def kernel_is_compiled() -> bool:
     """Return whether an earlier run left the compiled kernel in numba's cache."""
     from trivet.insight.logs import kernel_scan
 
-    cache = Path(kernel_scan.scan_block._cache.cache_path)  # type: ignore[attr-defined]
-    return cached(cache, "kernel_*", "kernel_scan.scan_block-*.nbi", kernel_sources())
+    return cached(kernel_scan.scan_block, "kernel_*", "kernel_scan.scan_block-*.nbi", kernel_sources())
 
 
 def kernel_sources() -> list[Path]:
@@ -39,11 +39,14 @@ def kernel_sources() -> list[Path]:
     return list(Path(kernel_scan.__file__).parent.glob("kernel_*.py"))
 
 
-def cached(cache: Path, code: str, entry: str, sources: Sequence[Path]) -> bool:
-    """Return whether `cache` holds the function `entry`, and throw away all `code` older than its `sources`.
+def cached(function: Any, code: str, entry: str, sources: Sequence[Path]) -> bool:
+    """Return whether the cache of `function` holds its `entry`; `code` older than its `sources` goes.
 
     numba looks only at the file of the function it calls, not at those of the functions inside it.
     """
+    if function._cache.cache_path is None:
+        return False
+    cache = Path(function._cache.cache_path)
     changed_s = max(source.stat().st_mtime for source in sources)
     compiled = list(cache.glob(f"{code}.nb[ic]"))
     if any(path.stat().st_mtime < changed_s for path in compiled if path.suffix == ".nbi"):

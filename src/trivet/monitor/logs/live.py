@@ -161,7 +161,7 @@ class LiveLogs:
                 else detect_format(chunk.data, chunk.path)
             )
             if isinstance(self._engine, KernelEngine) and found.name not in KERNEL_FORMATS:
-                raise InputError(f"{chunk.path} is {found.title}; follow it with --engine regex")
+                self._change_engine(f"{chunk.path} is {found.title}")
         except InputError as error:
             if chunk.data.count(b"\n") < SAMPLE_LINES and len(chunk.data) < SAMPLE_BYTES:
                 self._undecided[chunk.path] = chunk.data
@@ -177,6 +177,17 @@ class LiveLogs:
         self._why = choice.why
         make = KernelEngine if choice.name == "kernel" else RegexEngine
         self._engine = make(self.memory_bytes)
+
+    def _change_engine(self, why: str) -> None:
+        """Go on with the regular expressions, which read every format; raises InputError if that can't be."""
+        assert isinstance(self._engine, KernelEngine)
+        counted = self._engine.counted() if self.engine_name == "auto" else None
+        if counted is None:
+            raise InputError(f"{why}; follow it with --engine regex")
+        engine = RegexEngine(self.memory_bytes)
+        engine.take_over(counted)
+        self._engine, self._why = engine, why
+        self.notes.append(f"{why}: all lines are read by the slower engine from now on")
 
     def _note(self, fed: Fed) -> list[AlertChanged]:
         """Add what a batch said to the period, the series and the alerts."""
