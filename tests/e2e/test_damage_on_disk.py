@@ -76,9 +76,10 @@ def body_or_none(drive: Drive, name: str) -> bytes | None:
     except OSError as error:
         if error.errno in (errno.EIO, errno.ENOTCONN, errno.ECONNABORTED):
             return None
-        if error.errno == errno.ENOENT and find_mount(drive.folder) is None:
-            return None
-        raise
+        if error.errno != errno.ENOENT:
+            raise
+        # The mount may have come back since: only what is missing from a mounted drive is lost.
+        return None if find_mount(drive.folder) is None else (drive.folder / name).read_bytes()
 
 
 def wait_for_files(drive: Drive) -> None:
