@@ -40,7 +40,7 @@ def compare(
 
     comparison, later = compare_sets(a, b, of or [default_store()], options.question())
     if out is not None:
-        write_comparison(comparison, later, out, title=f"{a} and {b}")
+        write_comparison(comparison, later, out, title=f"{b}, compared with {a}")
     elif json:
         print_comparison_json(comparison)
     else:

@@ -32,7 +32,8 @@ h1{font-size:1.5rem;margin:.5rem 0 0}h2{font-size:1.15rem;margin:1.5rem 0 .5rem}
 [role=tab]{font:inherit;color:var(--faint);background:none;border:0;border-bottom:3px solid transparent;
   padding:.4rem .9rem;cursor:pointer}
 [role=tab][aria-selected=true]{color:var(--ink);border-color:var(--mark)}
-.scroll{overflow-x:auto}
+.scroll,figure{overflow-x:auto}figure{margin:1rem 0}
+.vega-bind{margin:.15rem 0}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0}
 caption{text-align:left;color:var(--faint);padding:.25rem 0}
 th,td{padding:.2rem .7rem;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
@@ -95,8 +96,13 @@ def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, caption: 
     Whole numbers get thousands marks and floats are shown with 6 significant digits:
     hand over a string where that is not wanted.
     """
-    head = "".join(f"<th>{html.escape(header)}</th>" for header in headers)
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in rows)
+    lines = [list(row) for row in rows]
+    numeric = {at for row in lines for at, value in enumerate(row) if isinstance(value, int | float)}
+    head = "".join(
+        f"<th{' class=number' if at in numeric else ''}>{html.escape(header)}</th>"
+        for at, header in enumerate(headers)
+    )
+    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in lines)
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     return Fragment(
         f"<div class=scroll><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"

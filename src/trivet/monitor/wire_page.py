@@ -78,7 +78,12 @@ def waterfall(view: CaptureView, exchanges: Sequence[Exchange]) -> dict[str, Any
                 "title": None,
                 "axis": {"labelLimit": 420},
             },
-            "x": {"field": "from", "type": "quantitative", "title": "Time / ms", "scale": {"zero": False}},
+            "x": {
+                "field": "from",
+                "type": "quantitative",
+                "title": "Time / ms",
+                "scale": {"zero": False, "nice": False},
+            },
             "x2": {"field": "to"},
             "color": {
                 "field": "phase",

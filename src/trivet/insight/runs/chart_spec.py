@@ -61,7 +61,13 @@ def explorer_spec(bars: Sequence[Bar], phases: Sequence[Phase], *, title: str = 
         {
             "name": "page",
             "value": 1,
-            "bind": {"input": "range", "min": 1, "max": max(pages, 1), "step": 1, "name": "page "},
+            "bind": {
+                "input": "range",
+                "min": 1,
+                "max": max(pages, 1),
+                "step": 1,
+                "name": f"page (of {pages}) ",
+            },
         }
     ]
     filters: list[dict[str, Any]] = []
@@ -106,6 +112,7 @@ def _spec(bars: Sequence[Bar], phases: Sequence[Phase], title: str) -> dict[str,
         "height": HEIGHT,
         "data": {"values": rows},
         "mark": {"type": "bar", "height": {"band": 0.7}},
+        "config": {"axis": {"gridColor": "#808080", "gridOpacity": 0.3}},
         "encoding": {
             "y": {
                 "field": "run",

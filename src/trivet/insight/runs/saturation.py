@@ -14,7 +14,8 @@ from trivet.insight.runs.durations import phase_spans
 from trivet.insight.runs.event_table import SECOND_NS, Ints, Mask
 from trivet.insight.runs.phases import TEST_RUN_PHASES
 
-_QUEUE = next(phase for phase in TEST_RUN_PHASES if phase.name == "queue")
+#: The phase in which a run waits for a device; all others are work.
+QUEUE = next(phase for phase in TEST_RUN_PHASES if phase.name == "queue")
 
 #: The dimensions that name a queue of its own, the first that a table has.
 _QUEUE_DIMENSIONS = ("queue", "device_group")
@@ -43,7 +44,7 @@ class Saturation:
 def saturation(events: CleanEvents) -> list[Saturation]:
     """The saturation of each queue (of all runs as one, `*all*`, where no dimension names queues)."""
     table = events.table
-    spans = phase_spans(events, _QUEUE, TEST_RUN_PHASES)
+    spans = phase_spans(events, QUEUE, TEST_RUN_PHASES)
     right = spans.end >= spans.begin
     run, begin, end = spans.run[right], spans.begin[right], spans.end[right]
     if not len(run):

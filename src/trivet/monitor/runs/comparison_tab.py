@@ -2,6 +2,7 @@
 
 from trivet.insight.runs.comparison import Comparison
 from trivet.monitor.html_page import Fragment, heading, table, text
+from trivet.monitor.runs.report import rounded
 
 
 def comparison_tab(comparison: Comparison, words: str = "B against A") -> list[Fragment]:
@@ -26,11 +27,11 @@ def comparison_tab(comparison: Comparison, words: str = "B against A") -> list[F
                 change.phase,
                 change.dimension,
                 change.value,
-                change.extra_s,
+                rounded(change.extra_s),
                 change.runs_a,
                 change.runs_b,
-                change.mean_a_s,
-                change.mean_b_s,
+                rounded(change.mean_a_s),
+                rounded(change.mean_b_s),
                 f"more than noise (p = {change.p:.1g})" if change.more_than_noise else "may be noise",
             ]
             for change in changes

@@ -7,7 +7,7 @@ from typing import Any
 from trivet.insight.runs.bars import BarPages
 from trivet.insight.runs.chart_spec import TITLE, duration_text, explorer_spec, moment_text
 from trivet.insight.runs.outliers import outliers
-from trivet.insight.runs.saturation import saturation
+from trivet.insight.runs.saturation import QUEUE, saturation
 from trivet.insight.runs.statistics import RunStatistics, by_dimension, run_statistics
 from trivet.monitor.chart_files import chart_fragment
 from trivet.monitor.html_page import Fragment, heading, page, table, text
@@ -47,6 +47,10 @@ def _chart_tab(analysis: Analysis, embed_runs: int) -> list[Fragment]:
         f"{len(bars):,} runs took {duration_text(total)} in all, {duration_text(total / len(bars))} a run; "
         f"the longest is {longest.run} with {duration_text(longest.total_s)}."
     )
+    queued = sum(bar.seconds.get(QUEUE.name, 0.0) for bar in bars)
+    if queued:
+        share = queued / (total or 1.0)
+        words += f" {duration_text(queued)} of it ({share:.0%}) was waiting in the queue, the rest work."
     fragments.append(text(words))
     rows = [[name, *cells] for name, cells in _totals(bars, [phase.name for phase in analysis.phases])]
     fragments.append(
@@ -71,7 +75,7 @@ def _statistics_tab(analysis: Analysis, statistics: RunStatistics) -> list[Fragm
     rows = [
         [
             entry.phase.name,
-            *(entry.summary[c] for c in _COLUMNS),
+            *(rounded(entry.summary[c]) for c in _COLUMNS),
             entry.repeated,
             entry.opened,
             entry.negative,
@@ -87,7 +91,7 @@ def _statistics_tab(analysis: Analysis, statistics: RunStatistics) -> list[Fragm
     for dimension in list(analysis.events.table.dimensions)[:_MOST_DIMENSIONS]:
         groups = by_dimension(analysis.events, analysis.phases, dimension)
         rows = [
-            [value, phase, *(summary[c] for c in _COLUMNS)]
+            [value, phase, *(rounded(summary[c]) for c in _COLUMNS)]
             for value, summaries in groups.items()
             for phase, summary in summaries.items()
             if summary["count"]
@@ -101,6 +105,13 @@ def _statistics_tab(analysis: Analysis, statistics: RunStatistics) -> list[Fragm
     ]
     fragments.append(table(["rule", "found", "what was done"], odd) if odd else text("Nothing."))
     return fragments
+
+
+def rounded(value: float | None) -> float | None:
+    """A figure of a table for people: four digits that tell, and whole numbers from a thousand on."""
+    if not isinstance(value, float):
+        return value
+    return round(value) if abs(value) >= 1000 else float(f"{value:.4g}")
 
 
 def _outliers_and_queues(analysis: Analysis) -> list[Fragment]:
