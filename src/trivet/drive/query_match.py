@@ -13,6 +13,10 @@ from trivet.drive.resources import FileView, address
 _WORD_STARTS = re.compile(r"\b|_|(?<=[\W_])", re.UNICODE)
 
 
+#: Names of places that stand for an id.
+_ALIASES = {"root": "1"}
+
+
 def matches(tree: Expression, view: FileView) -> bool:
     """Tell whether the file `view` matches `tree`."""
     if isinstance(tree, All):
@@ -69,7 +73,7 @@ def folded(text: str) -> str:
 
 def _is_member(tree: Membership, view: FileView) -> bool:
     if tree.collection == "parents":
-        return view.parent_id is not None and tree.value == view.parent_id
+        return view.parent_id is not None and view.parent_id in (tree.value, _ALIASES.get(tree.value))
     who = view.me if tree.value == "me" else tree.value
     wanted = folded(address(who))
     if wanted == folded(address(view.owner)):

@@ -1,6 +1,6 @@
 """The HTTP door's app: both faces over one drive, behind log, teardown and people.
 
-Rule: the order from outside in is access log, teardown, people, errors, routes.
+Rule: the order from outside in is access log, teardown, policy, people, errors, routes.
 """
 
 from starlette.applications import Starlette
@@ -14,8 +14,10 @@ from trivet.gateway.faces import on_error, on_http_error
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.login_routes import login_routes
 from trivet.gateway.native import api
+from trivet.gateway.page.routes import PolicyMiddleware, page_routes
 from trivet.gateway.sessions import PeopleMiddleware
 from trivet.gateway.teardown import App, TeardownMiddleware
+from trivet.io.volume_folder import VolumeFolder
 
 
 def build_app(drive: Drive, log: AccessLog) -> App:
@@ -23,8 +25,10 @@ def build_app(drive: Drive, log: AccessLog) -> App:
     rooms = (files, uploads, changes, revisions, permissions, about, batches)
     routes: list[BaseRoute] = [route for room in rooms for route in room.ROUTES]
     routes += [*api.ROUTES, *login_routes(drive.people)]
+    routes += page_routes(VolumeFolder(drive.folder.parent).keeper_socket)
     inner = Starlette(routes=routes, exception_handlers={TrivetError: on_error, HTTPException: on_http_error})
     inner.router.redirect_slashes = False
     inner.state.drive = drive
     inner.state.inner = inner
-    return AccessLogMiddleware(TeardownMiddleware(PeopleMiddleware(inner, drive.people)), log)
+    guarded = PolicyMiddleware(PeopleMiddleware(inner, drive.people))
+    return AccessLogMiddleware(TeardownMiddleware(guarded), log)

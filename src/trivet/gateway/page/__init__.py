@@ -1,0 +1,1 @@
+"""The web page: static files from the package, under a policy that lets no request leave the machine."""

@@ -1,0 +1,83 @@
+// All that is asked of the server: files through the Drive v3 face, the rest through the native one.
+
+const FIELDS = "id,name,mimeType,size,modifiedTime,parents,version,trashed";
+export const FOLDER = "application/vnd.google-apps.folder";
+
+/** What the server refused; `status` is the HTTP status, `facts` the JSON it sent. */
+export class Refused extends Error {
+  constructor(status, facts, fallback) {
+    super(facts?.error?.message ?? facts?.detail ?? fallback);
+    this.status = status;
+    this.facts = facts;
+  }
+}
+
+/** Ask and return the response; raises Refused, or TypeError when the server can't be reached. */
+export async function ask(path, { method = "GET", json, headers = {}, ...more } = {}) {
+  const body = json === undefined ? more.body : JSON.stringify(json);
+  const sent = json === undefined ? headers : { "content-type": "application/json", ...headers };
+  const response = await fetch(path, { ...more, method, body, headers: sent, redirect: "manual" });
+  if (response.ok || response.status === 308) return response;
+  const facts = await response.json().catch(() => null);
+  if (response.status === 401) document.dispatchEvent(new Event("logged-out"));
+  throw new Refused(response.status, facts, `${response.status} ${response.statusText}`);
+}
+
+const told = async (path, options) => {
+  const response = await ask(path, options);
+  return response.status === 204 ? null : response.json();
+};
+const query = (values) => new URLSearchParams(values).toString();
+const quoted = (text) => `'${text.replaceAll("\\", "\\\\").replaceAll("'", "\\'")}'`;
+const fileUrl = (id) => `/drive/v3/files/${encodeURIComponent(id)}`;
+
+export const me = () => told("/api/v1/me");
+export const login = (user, password) => told("/api/v1/login", { method: "POST", json: { user, password } });
+export const logout = () => told("/api/v1/logout", { method: "POST" });
+export const health = () => told("/api/v1/health");
+export const repairs = (since) => told(`/api/v1/repairs?${query({ since_s: since })}`);
+
+/** Return one page of the files that `q` selects: {files, nextPageToken}. */
+export const search = (q, pageToken, orderBy = "folder,name_natural") => told(`/drive/v3/files?${query({
+  q, orderBy, pageSize: 200, fields: `files(${FIELDS}),nextPageToken`, ...(pageToken ? { pageToken } : {}),
+})}`);
+export const inFolder = (id, token) => search(`${quoted(id)} in parents and trashed = false`, token);
+export const inTrash = (token) => search("trashed = true", token, "modifiedTime desc");
+export const file = (id) => told(`${fileUrl(id)}?${query({ fields: FIELDS })}`);
+export const checksum = async (id) => (await told(`${fileUrl(id)}?fields=md5Checksum`)).md5Checksum;
+
+/** Return the file called `name` in the folder `parent`, undefined if there is none. */
+export async function named(parent, name) {
+  const q = `${quoted(parent)} in parents and name = ${quoted(name)} and trashed = false`;
+  return (await search(q)).files.find((one) => one.name === name);
+}
+
+/** Return the folders inside the folder `id`, up to a page of them. */
+export const folders = async (id) =>
+  (await search(`${quoted(id)} in parents and trashed = false and mimeType = '${FOLDER}'`)).files;
+
+export const makeFolder = (parent, name) => told(`/drive/v3/files?${query({ fields: FIELDS })}`, {
+  method: "POST", json: { name, mimeType: FOLDER, parents: [parent] } });
+export const change = (id, json) => told(`${fileUrl(id)}?${query({ fields: FIELDS })}`, { method: "PATCH", json });
+export const move = (one, to) => told(`${fileUrl(one.id)}?${query({
+  addParents: to, removeParents: one.parents.join(","), fields: FIELDS })}`, { method: "PATCH", json: {} });
+export const remove = (id) => told(fileUrl(id), { method: "DELETE" });
+export const emptyTrash = () => told("/drive/v3/files/trash", { method: "DELETE" });
+
+export const contentUrl = (id) => `${fileUrl(id)}?alt=media`;
+export const versionUrl = (id, version) => `${fileUrl(id)}/revisions/${encodeURIComponent(version)}?alt=media`;
+export const versions = async (id) => (await told(
+  `${fileUrl(id)}/revisions?${query({ fields: "revisions(id,modifiedTime,size,keepForever)", pageSize: 200 })}`,
+)).revisions;
+export const restoreVersion = (id, version) => told(
+  `/api/v1/files/${encodeURIComponent(id)}/revisions/${encodeURIComponent(version)}/restore`, { method: "POST" });
+
+/** Return the first `bytes` of a file as text. */
+export async function beginning(id, bytes) {
+  const response = await ask(contentUrl(id), { headers: { range: `bytes=0-${bytes - 1}` } });
+  return response.text();
+}
+
+export const changesStart = async () => (await told("/drive/v3/changes/startPageToken")).startPageToken;
+export const changesSince = (pageToken) => told(`/drive/v3/changes?${query({ pageToken, pageSize: 100,
+  fields: "changes(fileId),newStartPageToken,nextPageToken" })}`);

@@ -1,0 +1,95 @@
+// Starts the page: who is here, which view the address names, what changes meanwhile.
+import * as api from "./api.js";
+import { showFiles } from "./files.js";
+import { showHealth } from "./health.js";
+import { el, toast } from "./dom.js";
+import { showLogin } from "./login.js";
+import { countInto, showTransfers } from "./transfers.js";
+import { showTrash } from "./trash.js";
+import { uploads } from "./uploads.js";
+
+const CHANGES_MS = 3000;
+const byId = (id) => document.getElementById(id);
+const main = byId("main");
+let leave = null;
+let turn = 0;
+let inside = false;
+
+async function route() {
+  if (!inside) return;
+  const [, view = "files", id = "root"] = location.hash.split("/").map(decodeURIComponent);
+  const mine = ++turn;
+  leave?.();
+  leave = null;
+  for (const link of byId("nav").children) {
+    link.toggleAttribute("aria-current", link.dataset.view === view);
+  }
+  const place = el("div"); // seen only once it is ready, and only if nobody has gone elsewhere meanwhile
+  const views = { files: () => showFiles(place, id), trash: () => showTrash(place),
+    transfers: () => showTransfers(place), health: () => showHealth(place) };
+  let end = null;
+  try {
+    end = await (views[view] ?? views.files)();
+  } catch (error) {
+    place.replaceChildren(el("div", { class: "empty" }, el("strong", {}, "This can't be shown"), error.message));
+  }
+  if (mine === turn) {
+    leave = end;
+    main.replaceChildren(place);
+  } else end?.();
+}
+
+async function enter(note) {
+  try {
+    const me = await api.me();
+    inside = true;
+    byId("user").textContent = me.user;
+    byId("logout").hidden = !me.logins;
+    byId("nav").hidden = byId("who").hidden = false;
+    if (new URLSearchParams(location.search).has("login")) history.replaceState(null, "", "/");
+    await route();
+  } catch (error) {
+    if (!(error instanceof api.Refused) || error.status !== 401) toast(error.message, { bad: true });
+    out(note);
+  }
+}
+
+function out(note = "") {
+  inside = false;
+  turn += 1;
+  leave?.();
+  leave = null;
+  byId("nav").hidden = byId("who").hidden = true;
+  if (!main.querySelector(".login")) showLogin(main, () => enter(), note);
+}
+
+/** Tell the views when something in the drive changed, whoever did it. */
+async function watch() {
+  let token = null;
+  let missed = false;
+  for (;; await new Promise((resolve) => { setTimeout(resolve, CHANGES_MS); })) {
+    if (!inside || document.hidden) continue;
+    try {
+      missed ||= token === null;
+      token ??= await api.changesStart();
+      const page = await api.changesSince(token);
+      token = page.newStartPageToken ?? page.nextPageToken;
+      if (missed || page.changes.length) document.dispatchEvent(new Event("drive-changed"));
+      missed = false;
+      byId("health-dot").hidden = (await api.health()).healthy;
+    } catch { token = null; }
+  }
+}
+
+byId("logout").addEventListener("click", async () => { await api.logout().catch(() => null); out(); });
+document.addEventListener("logged-out", () => inside && out("You were logged out."));
+window.addEventListener("hashchange", route);
+window.addEventListener("beforeunload", (event) => {
+  if (uploads.some((one) => ["waiting", "running"].includes(one.state))) event.preventDefault();
+});
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => event.preventDefault());
+countInto(byId("running"));
+enter(new URLSearchParams(location.search).get("login") === "used"
+  ? "This login link was used or has run out." : "");
+watch();

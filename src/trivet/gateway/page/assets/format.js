@@ -1,0 +1,26 @@
+// Sizes, times and names as people read them.
+
+const UNITS = ["B", "KiB", "MiB", "GiB", "TiB"];
+
+/** Return `bytes` (a number or its text) like "4.2 MiB". */
+export function size(bytes) {
+  let value = Number(bytes);
+  let unit = 0;
+  while (value >= 1024 && unit < UNITS.length - 1) { value /= 1024; unit += 1; }
+  return `${unit && value < 10 ? value.toFixed(1) : Math.round(value)} ${UNITS[unit]}`;
+}
+
+/** Return the ISO time `text` like "today 14:03", in the reader's own zone. */
+export function when(text) {
+  const at = new Date(text);
+  const clock = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  if (at.toDateString() === new Date().toDateString()) return `today ${clock}`;
+  return `${at.toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" })} ${clock}`;
+}
+
+/** Return how long `seconds` is, roughly, like "3 min". */
+export function span(seconds) {
+  if (seconds < 90) return `${Math.round(seconds)} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${Math.round(seconds / 3600)} h`;
+}

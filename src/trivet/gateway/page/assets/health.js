@@ -1,0 +1,64 @@
+// The state of the banks and what was repaired lately, asked for every few seconds while it is seen.
+import * as api from "./api.js";
+import { el } from "./dom.js";
+import { size, span, when } from "./format.js";
+
+const EVERY_MS = 3000;
+const DAY_S = 86400;
+const STATES = { up: "good", full: "warn", joining: "warn" };
+
+/** Show health in `main`; returns what ends the view. */
+export async function showHealth(main) {
+  let timer = 0;
+  let ended = false;
+  async function draw() {
+    try {
+      const [told, repairs] = await Promise.all([api.health(), api.repairs(DAY_S)]);
+      if (!ended) main.replaceChildren(...page(told, repairs));
+    } catch (error) {
+      if (!ended) main.replaceChildren(el("h1", {}, "Health"), el("p", { class: "error" }, error.message));
+    }
+    if (!ended) timer = setTimeout(draw, EVERY_MS);
+  }
+  await draw();
+  return () => { ended = true; clearTimeout(timer); };
+}
+
+function page(told, repairs) {
+  const word = told.healthy ? "Everything is whole" : "Not everything is well";
+  const latest = [...repairs.repairs].reverse().slice(0, 100);
+  return [
+    el("div", { class: "bar" }, el("h1", { class: "crumbs" },
+      el("span", { class: `state ${told.healthy ? "good" : "bad"}` }, word))),
+    el("ul", { class: "feed" }, told.notes.map((note) => el("li", { class: "error" }, note))),
+    el("div", { class: "cards" }, told.banks.map(bank), numbers(told)),
+    el("div", { class: "card" }, el("h2", {}, "Repairs of the last day"),
+      el("ul", { class: "feed" }, latest.length ? latest.map(repair)
+        : el("li", { class: "soft" }, "Nothing had to be repaired."))),
+  ];
+}
+
+function bank(one) {
+  return el("section", { class: "card" }, el("h2", {}, `Bank ${one.base}`),
+    el("table", {}, one.servers.map((server) => el("tr", {},
+      el("td", {}, `${server.port}`),
+      el("td", {}, el("span", { class: `state ${STATES[server.state] ?? "bad"}` }, server.state)),
+      el("td", { class: "num soft" }, server.bytes === null ? "" : size(server.bytes)),
+      el("td", { class: "num" }, server.divergent ? `${server.divergent} to mend` : "")))));
+}
+
+function numbers(told) {
+  const age = (seconds) => (seconds === null ? "not yet" : `${span(seconds)} ago`);
+  const rows = [["Open damage", told.open_damage], ["Repaired so far", told.repaired_total],
+    ["Copies compared", age(told.refresh_age_s)], ["All bytes read", age(told.scrub.finished_age_s)]];
+  return el("section", { class: "card" }, el("h2", {}, "Healing"), el("table", {},
+    rows.map(([name, value]) => el("tr", {}, el("td", { class: "soft" }, name), el("td", { class: "num" }, `${value}`)))));
+}
+
+function repair(one) {
+  const bytes = one.ranges.map(([from, to]) => `bytes ${from}–${to - 1}`).join(", ");
+  const source = one.source ? `, from the copy on ${one.source}` : "";
+  return el("li", {}, el("strong", {}, `${one.verdict}: `), one.path,
+    el("div", { class: "soft" }, `${when(one.at_s * 1000)} · ${one.item} on ${one.server}: ${one.why}${source}` +
+      `${bytes ? ` · ${bytes}` : ""}`));
+}

@@ -1,0 +1,118 @@
+"""The whole HTTP door over a volume in memory, served on a real port by a thread of its own."""
+
+import asyncio
+import contextlib
+import socket
+import threading
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from memory_ports import MemoryBanks
+from trivet.gateway.access_log import AccessLog
+from trivet.gateway.app import build_app
+from trivet.gateway.decoding.pool import DecodingPool
+from trivet.gateway.door_file import DoorFile
+from trivet.gateway.files.drive import Drive, open_drive
+from trivet.gateway.guarded_protocol import GuardedProtocol
+from trivet.gateway.people import People
+from trivet.io.control_socket import serve_control
+from trivet.io.volume_folder import VolumeFolder
+from trivet.volume.private import make_private
+
+
+@dataclass
+class DoorInMemory:
+    """A door that is being served: its address, its people, its drive, the loop all that lives on."""
+
+    url: str
+    people: People
+    drive: Drive
+    loop: asyncio.AbstractEventLoop
+
+
+@contextlib.contextmanager
+def door_in_memory(
+    place: Path, *, no_auth_user: str | None = None, status: dict[str, object] | None = None, **people: float
+) -> Iterator[DoorInMemory]:
+    """Serve a new, empty drive whose state lies in `place`; `status` is what its keeper answers."""
+    ready: list[DoorInMemory] = []
+    started, failed = threading.Event(), list[BaseException]()
+    stop = asyncio.Event()
+
+    async def run() -> None:
+        async with _served(place, no_auth_user, status or {}, people) as door:
+            ready.append(door)
+            started.set()
+            await stop.wait()
+
+    def work() -> None:
+        try:
+            asyncio.run(run())
+        except BaseException as error:
+            failed.append(error)
+            raise
+        finally:
+            started.set()
+
+    thread = threading.Thread(target=work, name="door")
+    thread.start()
+    try:
+        assert started.wait(60)
+        if failed:
+            raise failed[0]
+        yield ready[0]
+    finally:
+        if ready:
+            ready[0].loop.call_soon_threadsafe(stop.set)
+        thread.join(30)
+
+
+@contextlib.asynccontextmanager
+async def _served(
+    place: Path, no_auth_user: str | None, status: dict[str, object], people: dict[str, float]
+) -> AsyncIterator[DoorInMemory]:
+    folder = VolumeFolder(place)
+    folder.gateway_path.mkdir(parents=True)
+    folder.keeper_path.mkdir()
+    volume = MemoryBanks().fresh()
+    make_private(volume.space, 0, 0, 1)
+    async with contextlib.AsyncExitStack() as stack:
+        await volume.start()
+        stack.push_async_callback(volume.close)
+        everybody = People(folder.gateway_path, no_auth_user=no_auth_user, **people)  # type: ignore[arg-type]
+        stack.callback(everybody.close)
+        door = DoorFile(folder.gateway_path / "door.sqlite")
+        stack.callback(door.close)
+        pool = await stack.enter_async_context(DecodingPool(1))
+        drive = await open_drive(volume, everybody, door, folder.gateway_path, pool)
+        stack.callback(drive.checks.close)
+        access = AccessLog(folder.gateway_path / "access.log")
+        stack.callback(access.close)
+        if status:
+            await stack.enter_async_context(serve_control(folder.keeper_socket, _answers(status)))
+        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        config = uvicorn.Config(
+            build_app(drive, access), http=GuardedProtocol, lifespan="off", log_config=None, access_log=False
+        )
+        server = uvicorn.Server(config)
+        server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
+        serving = asyncio.create_task(server.serve(sockets=[listening]))
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        try:
+            yield DoorInMemory(url, everybody, drive, asyncio.get_running_loop())
+        finally:
+            server.should_exit = True
+            await serving
+
+
+def _answers(status: dict[str, object]) -> dict[str, object]:
+    async def told(_: object, __: object) -> object:
+        return status["status"]
+
+    async def repairs(_: object, __: object) -> object:
+        return status["repairs"]
+
+    return {"status": told, "repairs": repairs}
