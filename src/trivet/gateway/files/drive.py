@@ -8,6 +8,7 @@ from pathlib import Path
 from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.changes_feed import ChangesFeed
+from trivet.gateway.files.hot_files import HotFiles
 from trivet.gateway.files.kept_checks import KeptChecks
 from trivet.gateway.people import People
 from trivet.volume.interface import PRIVATE_INO, REVISIONS, TRASH, UPLOADS, Caller, VersionedVolume
@@ -32,6 +33,7 @@ class Drive:
     caller: Caller = field(default_factory=lambda: Caller(os.geteuid(), os.getegid()))
     owner: str = field(default_factory=getpass.getuser)
     checks: KeptChecks = field(default_factory=KeptChecks)
+    hot: HotFiles = field(default_factory=HotFiles)
 
 
 async def open_drive(
