@@ -57,7 +57,8 @@ class Drive:
     def up(self, *options: str, expect: int | None = 0) -> subprocess.CompletedProcess[str]:
         """Bring it up, detached, refreshing every 2 s unless `options` say otherwise."""
         refresh = [] if "--refresh" in options else ["--refresh", "2"]
-        return self.trivet("up", *self.where(), "--detach", *refresh, *options, expect=expect)
+        door = [] if "--port" in options else ["--no-gateway"]
+        return self.trivet("up", *self.where(), "--detach", *refresh, *door, *options, expect=expect)
 
     def where(self) -> list[str]:
         """Return the options that say where this drive is."""

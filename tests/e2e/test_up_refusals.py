@@ -110,7 +110,16 @@ def test_no_mount_runs_without_a_folder(new_drive: Drive) -> None:
 
 
 def test_foreground_ends_with_ctrl_c(new_drive: Drive, tmp_path: Path) -> None:
-    words = [sys.executable, "-m", "trivet", "up", *new_drive.where(), "--state", str(new_drive.state)]
+    words = [
+        sys.executable,
+        "-m",
+        "trivet",
+        "up",
+        "--no-gateway",
+        *new_drive.where(),
+        "--state",
+        str(new_drive.state),
+    ]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as up:
         assert up.stdout is not None
         lines = [up.stdout.readline() for _ in range(2)]

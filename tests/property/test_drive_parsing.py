@@ -73,14 +73,17 @@ _PART = st.tuples(
 )
 
 
-@given(st.lists(_PART, min_size=1, max_size=4), st.lists(st.integers(1, 60), max_size=60))
-def test_parts_come_out_as_they_went_in(parts: list[tuple[bytes, dict[str, str]]], cuts: list[int]) -> None:
+@given(st.lists(_PART, min_size=1, max_size=4), st.lists(st.integers(1, 60), max_size=60), st.booleans())
+def test_parts_come_out_as_they_went_in(
+    parts: list[tuple[bytes, dict[str, str]]], cuts: list[int], bare: bool
+) -> None:
     mark = b"bOuNdArY"
-    body = b"preamble\r\n"
+    end = b"\n" if bare else b"\r\n"
+    body = b"preamble" + end
     for data, headers in parts:
-        head = "".join(f"{name}: {value}\r\n" for name, value in headers.items()).encode()
-        body += b"--" + mark + b"\r\n" + head + b"\r\n" + data + b"\r\n"
-    body += b"--" + mark + b"--\r\nepilogue"
+        head = b"".join(f"{name}: {value}".encode() + end for name, value in headers.items())
+        body += b"--" + mark + end + head + end + data + end
+    body += b"--" + mark + b"--" + end + b"epilogue"
     parser = multipart.MultipartParser(mark)
     found: list[tuple[bytes, dict[str, str]]] = []
     for piece in _cut(body, cuts):

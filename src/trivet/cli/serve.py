@@ -20,9 +20,11 @@ import uvloop
 from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
+from trivet.cli.door_options import check_door
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
 from trivet.io.mount_table import find_mount, remove_guard
 from trivet.io.volume_folder import VolumeFolder
+from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.volume_setup import Durability, check_fuse, has_supervisor
 from trivet.volume.interface import KernelCache, Volume
 
@@ -90,6 +92,7 @@ def gateway(
     folder = volume_folder(state)
     folder.read_config()
     _log_to(folder.gateway_path / "gateway.log")
+    check_door(DoorPlan(port, host, no_auth, tls_cert, tls_key))
     where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key)
     return uvloop.run(serve_door(folder, where))
 

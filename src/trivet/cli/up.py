@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,11 +13,13 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
+from trivet.cli.door_options import door_lines, free_door
 from trivet.cli.ports_option import Ports, bases_of
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.detaching import Reporter, launch
+from trivet.supervise.door_plan import DEFAULT_PORT, LOOPBACK, DoorPlan
 from trivet.supervise.live_view import show_live
 from trivet.supervise.supervisor import DrivePlan, run_drive
 from trivet.supervise.volume_setup import Durability, check_fuse, only_supervisor, open_volume
@@ -36,8 +39,15 @@ def up(
         Durability | None, Parameter(help="When a change counts as done (see the guide).")
     ] = None,
     refresh: Annotated[float, Parameter(help="Compare all banks every so many seconds.")] = REFRESH_S,
+    port: Annotated[int | None, Parameter(help="The port of the HTTP door (8080).")] = None,
+    host: Annotated[str, Parameter(help="The address of the HTTP door; others need TLS.")] = LOOPBACK,
+    no_gateway: Annotated[bool, Parameter(negative="", help="Run without the HTTP door.")] = False,
+    tls_cert: Annotated[Path | None, Parameter(help="Serve HTTPS with this certificate ...")] = None,
+    tls_key: Annotated[Path | None, Parameter(help="... and its key.")] = None,
     detach: Annotated[bool, Parameter(negative="", help="Return once the drive is up.")] = False,
-    no_auth: Annotated[bool, Parameter(negative="", help="No login on the doors of this machine.")] = False,
+    no_auth: Annotated[
+        bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
+    ] = False,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
 ) -> int:
     """Bring the drive up: make it if there is none, start its processes, mount the folder."""
@@ -54,7 +64,13 @@ def up(
             folder, config, where, durability or config.durability, refresh, supervise=not no_supervise
         )
         if detach:
-            return _detached(plan, no_auth=no_auth)
+            with only_supervisor(folder):
+                pass
+        if not no_gateway:
+            asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key)
+            plan = replace(plan, door=free_door(asked, config, is_asked_for=port is not None))
+        if detach:
+            return _detached(plan)
         with only_supervisor(folder):
             return _foreground(plan, reporter)
     except TrivetError as error:
@@ -71,12 +87,10 @@ def absolute_mount_point(mount: Path) -> Path:
     return Path(os.path.realpath(mount))
 
 
-def _detached(plan: DrivePlan, *, no_auth: bool) -> int:
-    with only_supervisor(plan.folder):
-        pass
+def _detached(plan: DrivePlan) -> int:
     where = ["--no-mount"] if plan.mount_point is None else ["--mount", str(plan.mount_point)]
     switches = [
-        *(["--no-auth"] if no_auth else []),
+        *(plan.door.switches() if plan.door else ["--no-gateway"]),
         *([] if plan.supervise else ["--no-supervise"]),
         *("--durability", plan.durability),
         *("--refresh", str(plan.refresh_s)),
@@ -120,6 +134,7 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     return [
         f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
         f"on ports {', '.join(rows)}.",
+        *door_lines(plan.door, plan.folder),
         f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
         f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",
     ]

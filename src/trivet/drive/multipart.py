@@ -3,6 +3,7 @@
 Rule: bytes in, events out: `PartBegun` with its headers, `PartData`, `PartEnded`, at last `BodyEnded`.
 Rule: what is held back is at most a boundary's length; headers of a part are bounded; a body that ends before
 its closing boundary is an error.
+Rule: lines end with CRLF; a body whose first boundary ends with LF alone has LF alone at all of them.
 Source: RFC 2046, section 5.1.
 """
 
@@ -79,9 +80,10 @@ class MultipartParser:
     """Takes the bytes of one body with `boundary` as they come."""
 
     def __init__(self, boundary: bytes) -> None:
-        self._mark = b"\r\n--" + boundary
-        self._held = b"\r\n"
+        self._mark = b"\n--" + boundary
+        self._held = b"\n"
         self._state = _State.PREAMBLE
+        self._preamble = True
 
     def feed(self, data: bytes) -> Iterator[Event]:
         """Yield what `data` brings; read it to the end before feeding more."""
@@ -132,6 +134,9 @@ class MultipartParser:
             return
         found = _TAIL.match(self._held)
         if found:
+            if self._preamble and found[0].endswith(b"\r\n"):
+                self._mark = b"\r" + self._mark
+            self._preamble = False
             self._held = self._held[found.end() :]
             self._state = _State.HEADERS
         elif len(self._held) > BOUNDARY_MAX_BYTES or self._held.strip(b" \t\r-"):
@@ -151,5 +156,5 @@ class MultipartParser:
         if len(block) > HEADERS_MAX_BYTES:
             raise PayloadTooLarge(f"headers of a part are at most {HEADERS_MAX_BYTES} bytes")
         self._state = _State.DATA
-        self._held = b"\r\n" + rest if rest.startswith(self._mark[2:]) else rest
+        self._held = rest
         yield PartBegun(parse_headers(block))

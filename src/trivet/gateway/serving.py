@@ -1,14 +1,11 @@
 """One worker of the door: connects to the drive, serves HTTP until SIGTERM, cleans up behind itself.
 
-Rule: a port is shared by the workers of one drive (SO_REUSEPORT); beyond loopback only with TLS and logins.
 Rule: at the end requests under way have a while to finish; an upload that is cut then is parked.
 """
 
 import asyncio
 import contextlib
-import ipaddress
 import logging
-import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,13 +14,13 @@ from pathlib import Path
 import uvicorn
 
 from trivet.client.remote_volume import RemoteVolume
-from trivet.errors import ConfigError
 from trivet.gateway.access_log import AccessLog
 from trivet.gateway.app import build_app
 from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.drive import Drive, open_drive
 from trivet.gateway.guarded_protocol import GuardedProtocol
+from trivet.gateway.listening import listening
 from trivet.gateway.people import People
 from trivet.gateway.upkeep import keep_up
 from trivet.io.volume_folder import VolumeFolder
@@ -45,41 +42,6 @@ class Door:
     tls_cert: Path | None = None
     tls_key: Path | None = None
 
-    def check(self) -> None:
-        """Raise ConfigError when people beyond this machine could come in unprotected."""
-        if is_loopback(self.host):
-            return
-        if self.no_auth_user is not None:
-            raise ConfigError(f"--no-auth on {self.host}: without logins only this machine may be served")
-        if self.tls_cert is None or self.tls_key is None:
-            raise ConfigError(f"{self.host} is beyond this machine: give --tls-cert and --tls-key, too")
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether only this machine reaches `host`."""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def listen(host: str, port: int) -> socket.socket:
-    """Return a listening socket that other workers may share; ConfigError when the port is taken."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    sock = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        sock.bind((host, port))
-        sock.listen(2048)
-        sock.setblocking(False)
-    except OSError as error:
-        sock.close()
-        raise ConfigError(
-            f"can't listen on {host}:{port}: {error.strerror}; choose another --port"
-        ) from error
-    return sock
-
 
 @asynccontextmanager
 async def opened(folder: VolumeFolder, no_auth_user: str | None) -> AsyncIterator[Drive]:
@@ -100,9 +62,7 @@ async def opened(folder: VolumeFolder, no_auth_user: str | None) -> AsyncIterato
 
 async def serve_door(folder: VolumeFolder, where: Door) -> int:
     """Serve the drive in `folder` at `where` until SIGTERM or SIGINT."""
-    where.check()
-    sock = listen(where.host, where.port)
-    with contextlib.closing(sock):
+    with listening(where.host, where.port, folder.gateway_path) as sock:
         async with opened(folder, where.no_auth_user) as drive:
             access = AccessLog(folder.gateway_path / "access.log")
             with contextlib.closing(access):

@@ -3,7 +3,7 @@
 Rule: a child that dies is started again after a pause that grows with each quick death; one that was stopped
 on purpose, or any with `supervise` off, is left alone until `start`.
 Rule: a port on which a server of this volume answers that we did not start counts as running (by hand).
-Rule: the keeper ends before the banks, so that what it still holds is written.
+Rule: the HTTP door ends before the keeper, the keeper before the banks, so that what they hold is written.
 """
 
 import asyncio
@@ -35,12 +35,23 @@ KEEPER_WATCH_S = 2.0
 log = logging.getLogger(__name__)
 
 State = Literal["up", "down", "stopped"]
+Role = Literal["bank", "keeper", "gateway"]
 
 
 class SupervisedChild:
-    """One process that ought to run: a server (with its port) or the keeper (port None)."""
+    """One process that ought to run: a server, the keeper (port None), or the HTTP door at `address`."""
 
-    def __init__(self, arguments: Sequence[str], log_path: Path, port: int | None) -> None:
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        log_path: Path,
+        port: int | None,
+        *,
+        role: Role = "bank",
+        address: str | None = None,
+    ) -> None:
+        self.role = role
+        self.address = address
         self.arguments = list(arguments)
         self.log_path = log_path
         self.port = port
@@ -56,7 +67,7 @@ class SupervisedChild:
     @property
     def name(self) -> str:
         """What log lines call it."""
-        return "the keeper" if self.port is None else f"server {self.port}"
+        return f"server {self.port}" if self.role == "bank" else f"the {self.role}"
 
     @property
     def state(self) -> State:
@@ -93,7 +104,8 @@ class SupervisedChild:
         """Return it as the control socket tells it."""
         pid = self.running.pid if self.running else self.by_hand.pid if self.by_hand else None
         return control_messages.Child(
-            role="keeper" if self.port is None else "bank",
+            role=self.role,
+            address=self.address,
             port=self.port,
             pid=pid,
             state=self.state,
@@ -114,6 +126,7 @@ class ChildKeeper:
         mount_point: Path | None,
         *,
         supervise: bool,
+        gateway: SupervisedChild | None = None,
     ) -> None:
         self._key = folder.read_key()
         self._folder = folder
@@ -130,27 +143,39 @@ class ChildKeeper:
             for base, row in zip(config.bases, config.ports(), strict=True)
             for port in row
         ]
-        self.keeper = SupervisedChild(keeper_arguments, folder.keeper_path / "keeper.log", None)
+        self.keeper = SupervisedChild(
+            keeper_arguments, folder.keeper_path / "keeper.log", None, role="keeper"
+        )
+        self.gateway = gateway
         self.tasks: list[asyncio.Task[None]] = []
 
     def told(self) -> control_messages.Children:
         """Return everything as the control socket tells it."""
-        children = [child.told() for child in (*self.servers, self.keeper)]
+        children = [child.told() for child in self.all]
         mount = None if self.mount_point is None else str(self.mount_point)
         return control_messages.Children(children, mount)
 
+    @property
+    def all(self) -> list[SupervisedChild]:
+        """Every process that ought to run."""
+        return [*self.servers, self.keeper, *([self.gateway] if self.gateway else [])]
+
     async def run(self) -> None:
-        """Start everything and keep it running until cancelled; then end all, the keeper first."""
+        """Start everything and keep it running until cancelled; then end all, the doors first."""
         if self.mount_point is not None:
             place_guard(self.mount_point)
         async with asyncio.TaskGroup() as tasks:
             servers = [tasks.create_task(self._keep(server)) for server in self.servers]
             keeper = tasks.create_task(self._keep(self.keeper))
             watch = tasks.create_task(self._watch_keeper())
+            doors = [tasks.create_task(self._keep(self.gateway))] if self.gateway else []
             try:
                 await asyncio.Event().wait()
             finally:
                 watch.cancel()
+                for door in doors:
+                    door.cancel()
+                    await asyncio.wait([door])
                 keeper.cancel()
                 await asyncio.wait([keeper])
                 if self.mount_point is not None:
@@ -206,7 +231,7 @@ class ChildKeeper:
 
     async def _look_for_one_by_hand(self, child: SupervisedChild) -> None:
         """Note whether somebody else has started the server on this port."""
-        if child.port is not None:
+        if child.role == "bank" and child.port is not None:
             child.by_hand = await ask_server(child.port, self._config.volume, self._key)
 
     async def _run_once(self, child: SupervisedChild) -> None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from trivet.errors import TrivetError
 from trivet.io.control_socket import ask
 from trivet.io.volume_folder import VolumeFolder
-from trivet.wire.control_messages import Children, ServerStatus, Status, Traffic
+from trivet.wire.control_messages import Child, Children, ServerStatus, Status, Traffic
 
 EVERY_S = 1.0
 STATE_STYLES = {
@@ -98,6 +98,8 @@ def summary_lines(status: Status) -> list[Text]:
         lines.append(
             Text(f"Keeper: process {keeper.pid}, slot {keeper.slot}, durable {keeper.durable_slot}.")
         )
+    if status.gateway is not None:
+        lines.append(door_line(status.gateway))
     if status.refresh_age_s is not None:
         took = "" if status.refresh_took_s is None else f" and took {status.refresh_took_s:.1f} s"
         lines.append(Text(f"Refresh: the last one ended {status.refresh_age_s:.0f} s ago{took}."))
@@ -107,6 +109,13 @@ def summary_lines(status: Status) -> list[Text]:
         lines.append(Text(f"Scrub: {scrub.state}, {share}, {size_text(scrub.bytes_s)}/s."))
     lines.extend(Text(f"! {note}", "yellow") for note in (*_absences(status), *status.notes))
     return lines
+
+
+def door_line(door: Child) -> Text:
+    """Return the sentence about the HTTP door."""
+    if door.state != "up":
+        return Text(f"HTTP: {door.address} is {door.state}; why is in {door.log}", "red")
+    return Text(f"HTTP: {door.address}, process {door.pid}.")
 
 
 def _absences(status: Status) -> list[str]:
@@ -129,6 +138,8 @@ def render(status: Status | None, children: Children, rates: Rates, problem: str
         parts.append(Text(f"No status: {problem}", "red"))
         parts.extend(Text(f"  {child.role} {child.port or ''} {child.state}") for child in children.children)
     else:
+        door = next((child for child in children.children if child.role == "gateway"), None)
+        status = msgspec.structs.replace(status, gateway=door)
         parts.extend((bank_table(status), Text(""), *summary_lines(status)))
         parts.append(
             Text(

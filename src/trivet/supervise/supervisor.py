@@ -22,6 +22,7 @@ from trivet.io.control_socket import Handler, NotRunning, Remote, Report, ask, s
 from trivet.io.mount_table import find_mount
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.children import ChildKeeper
+from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.probing import ask_server
 from trivet.supervise.volume_setup import check_ports, prepare_mount_point
 from trivet.wire.control_messages import Status
@@ -47,6 +48,7 @@ class DrivePlan:
     durability: str
     refresh_s: float
     supervise: bool
+    door: DoorPlan | None = None
 
     def keeper_arguments(self) -> list[str]:
         """Return the command line of the keeper's process, behind `trivet`."""
@@ -75,7 +77,12 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
     if plan.mount_point is not None and (cleared := await prepare_mount_point(plan.mount_point)):
         note(cleared)
     children = ChildKeeper(
-        plan.folder, plan.config, plan.keeper_arguments(), plan.mount_point, supervise=plan.supervise
+        plan.folder,
+        plan.config,
+        plan.keeper_arguments(),
+        plan.mount_point,
+        supervise=plan.supervise,
+        gateway=plan.door.child(plan.folder) if plan.door else None,
     )
     stop, ended = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
@@ -104,7 +111,7 @@ async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
     """Return "" once the drive serves, or why it may not; TrivetError when it does not come up."""
     began_s = stuck_since_s = time.monotonic()
     while True:
-        for child in (*children.servers, children.keeper):
+        for child in children.all:
             if child.restarts >= DEATHS_GIVE_UP or child.left_alone:
                 raise TrivetError(
                     f"{child.name} ends again and again; the end of {child.log_path}:\n"
@@ -151,6 +158,8 @@ async def _lack(plan: DrivePlan) -> _Lack | None:
         entry = await asyncio.to_thread(find_mount, plan.mount_point)
         if entry is None or not entry.is_ours:
             return _Lack(f"{plan.mount_point} is not mounted")
+    if plan.door is not None and not await plan.door.answers():
+        return _Lack(f"the HTTP door does not answer on port {plan.door.port}")
     return None
 
 

@@ -122,7 +122,7 @@ def only_supervisor(folder: VolumeFolder) -> Iterator[None]:
 
 async def check_ports(config: VolumeConfig, is_ours: Sequence[int]) -> None:
     """Raise ConfigError that names every port another program uses; `is_ours` answered as our servers."""
-    taken = [port for row in config.ports() for port in row if port not in is_ours and _is_taken(port)]
+    taken = [port for row in config.ports() for port in row if port not in is_ours and is_taken(port)]
     if taken:
         users = await asyncio.to_thread(_users, taken)
         named = ", ".join(f"port {port}{users.get(port, '')}" for port in taken)
@@ -132,7 +132,8 @@ async def check_ports(config: VolumeConfig, is_ours: Sequence[int]) -> None:
         )
 
 
-def _is_taken(port: int) -> bool:
+def is_taken(port: int) -> bool:
+    """Tell whether somebody listens on `port` of this machine; ConfigError if this account may not."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

@@ -90,7 +90,8 @@ class Status(msgspec.Struct, frozen=True):
     """The whole drive at a glance; `healthy` only when every copy is whole and nothing is open.
 
     `notes` are sentences for people: what is not well and why ("possibly stale", "bank 9000 is degraded").
-    `open_damage` counts findings that are not repaired yet, on all servers together.
+    `open_damage` counts findings that are not repaired yet, on all servers together. `gateway` is the HTTP
+    door that `trivet up` looks after, None if it was left out.
     """
 
     volume: str
@@ -104,6 +105,7 @@ class Status(msgspec.Struct, frozen=True):
     notes: list[str] = []
     scrub: ScrubState = ScrubState()
     traffic: Traffic = Traffic()
+    gateway: "Child | None" = None
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -172,13 +174,14 @@ class RecoverReport(msgspec.Struct, frozen=True):
 class Child(msgspec.Struct, frozen=True):
     """One process of the drive; `by_hand` when somebody else started what answers on the port."""
 
-    role: Literal["bank", "keeper"]
+    role: Literal["bank", "keeper", "gateway"]
     port: int | None
     pid: int | None
     state: Literal["up", "down", "stopped"]
     log: str
     by_hand: bool = False
     restarts: int = 0
+    address: str | None = None
 
 
 class Children(msgspec.Struct, frozen=True):

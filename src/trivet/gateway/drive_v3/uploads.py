@@ -187,10 +187,7 @@ async def cancel(request: Request, key: str) -> Response:
     drive = drive_of(request)
     found = await transfers.get(drive, key)
     uploading.check_owner(found, asker(request))
-    async with transfers.only_writer(drive, key):
-        if found.state != "committed":
-            await uploading.remove_staged(drive, key)
-        await transfers.forget(drive, key)
+    await uploading.cancel(drive, found)
     return Response(status_code=499)
 
 

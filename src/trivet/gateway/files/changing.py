@@ -11,9 +11,9 @@ from trivet.drive.errors_v3 import InvalidParameter
 from trivet.drive.file_changes import FileChanges, apply_changes
 from trivet.drive.file_metadata import FileMetadata
 from trivet.drive.names import PATH_DEPTH_MAX
-from trivet.drive.resources import FileView
+from trivet.drive.resources import FOLDER_MIME, FileView
 from trivet.drive.rights import Principal
-from trivet.errors import FileSystemError
+from trivet.errors import FileSystemError, NotFound
 from trivet.gateway.files import nodes
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.generated_ids import check_unused, note_use
@@ -64,6 +64,20 @@ async def create_folder(drive: Drive, who: Principal, changes: FileChanges) -> F
     if changes.modified_ns is not None:
         await drive.volume.setattr(ino, AttributeChanges(mtime_ns=changes.modified_ns))
     return await nodes.look(drive, ino, who.user)
+
+
+async def make_folders(drive: Drive, who: Principal, names: list[str]) -> FileView:
+    """Return the folder that `names` lead to from the root; those that are missing are made."""
+    here = await nodes.find_path(drive, [], who)
+    for depth in range(1, len(names) + 1):
+        try:
+            here = await nodes.find_path(drive, names[:depth], who)
+        except NotFound:
+            sent = FileChanges(name=names[depth - 1], parents=[here.file_id], mime_type=FOLDER_MIME)
+            here = await create_folder(drive, who, sent)
+    if not here.is_folder:
+        raise InvalidParameter(f"{here.path} is no folder", "path")
+    return here
 
 
 async def change(

@@ -71,6 +71,22 @@ async def find(drive: Drive, file_id: str, who: Principal, verb: Verb = "r") -> 
     return view
 
 
+async def find_path(drive: Drive, names: list[str], who: Principal, verb: Verb = "r") -> FileView:
+    """Return the file that `names` lead to from the root, by its names in the mount."""
+    ino, path = ROOT_INO, "/" + "/".join(names)
+    for name in names:
+        try:
+            found = await drive.volume.lookup(ino, name.encode())
+        except FileSystemError as error:
+            raise not_found(path) from error
+        if not is_ours(found):
+            raise not_found(path)
+        ino = found.ino
+    view = await look(drive, ino, who.user)
+    await check(drive, view, who, verb)
+    return view
+
+
 async def check(drive: Drive, view: FileView, who: Principal, verb: Verb) -> None:
     """Raise NotFound if `who` may not read the file `view`, Forbidden if they may not `verb` it."""
     if who.may(verb, view.path):

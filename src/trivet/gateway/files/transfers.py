@@ -97,12 +97,19 @@ async def get(drive: Drive, key: str) -> Transfer:
     return found
 
 
-async def list_of(drive: Drive, user: str | None, since: float, limit: int) -> list[Transfer]:
-    """Return the uploads of `user` (None: of all) that were touched after `since`, oldest first."""
+async def touched_since(drive: Drive, user: str, since: float, limit: int) -> list[Transfer]:
+    """Return the uploads of `user` that were touched after `since`, the oldest change first."""
     rows = await drive.door.rows(
-        f"SELECT {_COLUMNS} FROM transfers WHERE touched_at > ? AND (? IS NULL OR user = ?) "
-        "ORDER BY touched_at LIMIT ?",
-        *(since, user, user, limit),
+        f"SELECT {_COLUMNS} FROM transfers WHERE touched_at > ? AND user = ? ORDER BY touched_at LIMIT ?",
+        *(since, user, limit),
+    )
+    return [_transfer(row) for row in rows]
+
+
+async def newest(drive: Drive, user: str, limit: int) -> list[Transfer]:
+    """Return the uploads of `user` that were touched last, the newest change first."""
+    rows = await drive.door.rows(
+        f"SELECT {_COLUMNS} FROM transfers WHERE user = ? ORDER BY touched_at DESC LIMIT ?", user, limit
     )
     return [_transfer(row) for row in rows]
 

@@ -87,6 +87,25 @@ async def take_request(
         return Progress(upload.held)
 
 
+async def verified(drive: Drive, upload: Transfer, who: Principal) -> Transfer:
+    """Return the upload as it stands, its bytes read again by this worker if another wrote them."""
+    async with transfers.only_writer(drive, upload.key):
+        upload = await _as_it_stands(drive, await transfers.get(drive, upload.key))
+        if upload.held == upload.total and await finish_broken_off(drive, upload, who):
+            return await transfers.get(drive, upload.key)
+        check = await _check_at(drive, upload, upload.total)
+        drive.checks.keep(upload.key, upload.held, check)
+    return upload
+
+
+async def cancel(drive: Drive, upload: Transfer) -> None:
+    """Forget an upload; what was staged of it is removed."""
+    async with transfers.only_writer(drive, upload.key):
+        if (await transfers.get(drive, upload.key)).state != "committed":
+            await remove_staged(drive, upload.key)
+        await transfers.forget(drive, upload.key)
+
+
 async def _take_chunk(
     drive: Drive, who: Principal, upload: Transfer, plan: Chunk, body: AsyncIterable[bytes]
 ) -> Progress:
@@ -207,7 +226,8 @@ async def _publish(
     if folder.trashed or not folder.is_folder:
         raise Forbidden(f"the folder {folder.name} is not there any more")
     file_id = None if plan.changes.id is UNSET else plan.changes.id
-    made = FileMetadata(name=plan.name, owner=who.user, file_id=file_id, created_ns=int(wall_s() * 10**9))
+    created_ns = mtime_ns if plan.changes.modified_ns is None else int(wall_s() * 10**9)
+    made = FileMetadata(name=plan.name, owner=who.user, file_id=file_id, created_ns=created_ns)
     if plan.content_type:
         made = made.changed(mime_type=plan.content_type)
     made = described(apply_changes(made, plan.changes), content, mtime_ns)

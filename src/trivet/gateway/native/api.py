@@ -1,0 +1,30 @@
+"""All of /api/v1: its operations in one list, their routes, the document that tells of them."""
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from trivet.gateway.native import content, events, files, health, locks, transfers
+from trivet.gateway.native.openapi import document
+from trivet.gateway.native.operations import ROOT
+
+OPERATIONS = [
+    *content.OPERATIONS,
+    *locks.OPERATIONS,
+    *files.OPERATIONS,
+    *transfers.OPERATIONS,
+]
+
+
+async def openapi(request: Request) -> Response:
+    """Tell the OpenAPI document."""
+    return Response(msgspec.json.encode(document(OPERATIONS)), media_type="application/json")
+
+
+ROUTES: list[BaseRoute] = [
+    *(one.route() for one in OPERATIONS),
+    Route(f"{ROOT}/openapi.json", openapi, methods=["GET"]),
+    *health.ROUTES,
+    *events.ROUTES,
+]

@@ -1,0 +1,72 @@
+"""The HTTP door as `trivet up` runs it: where it listens, who may come in, whether it answers.
+
+Rule: a port that nobody asked for and that is taken is no reason not to bring the drive up.
+"""
+
+import asyncio
+import ssl
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from trivet.io.volume_folder import VolumeFolder
+from trivet.supervise.children import SupervisedChild
+
+DEFAULT_PORT = 8080
+LOOPBACK = "127.0.0.1"
+_ANSWER_S = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class DoorPlan:
+    """Where the door listens; `no_auth` when there are no logins."""
+
+    port: int = DEFAULT_PORT
+    host: str = LOOPBACK
+    no_auth: bool = False
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+    @property
+    def address(self) -> str:
+        """Where a browser finds it."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls_cert else 'http'}://{host}:{self.port}"
+
+    def switches(self) -> list[str]:
+        """Return the options of `trivet serve gateway`, and of `trivet up`, that say all this."""
+        tls = (
+            [*("--tls-cert", str(self.tls_cert)), *("--tls-key", str(self.tls_key))] if self.tls_cert else []
+        )
+        no_auth = ["--no-auth"] if self.no_auth else []
+        return ["--port", str(self.port), "--host", self.host, *no_auth, *tls]
+
+    def child(self, folder: VolumeFolder) -> SupervisedChild:
+        """Return the process that is to run."""
+        words = ["serve", "gateway", "--state", str(folder.path), *self.switches()]
+        log_path = folder.gateway_path / "gateway.log"
+        return SupervisedChild(words, log_path, self.port, role="gateway", address=self.address)
+
+    async def answers(self) -> bool:
+        """Tell whether it answers requests."""
+        context = None
+        if self.tls_cert:
+            context = ssl.create_default_context()
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        try:
+            async with asyncio.timeout(_ANSWER_S):
+                reader, writer = await asyncio.open_connection(self._near_host, self.port, ssl=context)
+                try:
+                    writer.write(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+                    return b" 200 " in await reader.readline()
+                finally:
+                    writer.close()
+                    with suppress(OSError):
+                        await writer.wait_closed()
+        except (OSError, TimeoutError):
+            return False
+
+    @property
+    def _near_host(self) -> str:
+        return {"0.0.0.0": LOOPBACK, "::": "::1"}.get(self.host, self.host)
