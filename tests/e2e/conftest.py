@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from door_under_test import Door, open_door
 from drive_under_test import Drive, running_drive
 
 
@@ -50,3 +51,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
 def failed(request: pytest.FixtureRequest) -> bool:
     """Tell whether the test that asked for the fixture has failed."""
     return request.node.stash.get(REPORTS, False)
+
+
+@pytest.fixture(scope="session")
+def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """The HTTP door of one drive, for all tests that leave it as they found it or in folders of their own."""
+    with open_door(tmp_path_factory.mktemp("door")) as opened:
+        yield opened

@@ -57,7 +57,7 @@ def test_a_cut_log_splits_into_whole_entries(some: list[entries.EntryBody], cut:
 def test_frames_come_back_in_order(messages: list[tuple[int, int, bytes, bytes]]) -> None:
     sealer, opener = frames.FrameSealer(KEY), frames.FrameOpener(KEY)
     for kind, request, header, body in messages:
-        data = b"".join(sealer.seal(kind, request, header, body))
+        data = sealer.seal(kind, request, header, body) + body
         assert frames.frame_length(data[:4]) == len(data) - 4
         frame = opener.open(data[4:])
         assert (frame.kind, frame.request, frame.header, bytes(frame.body)) == (kind, request, header, body)
@@ -65,7 +65,7 @@ def test_frames_come_back_in_order(messages: list[tuple[int, int, bytes, bytes]]
 
 @given(small, small, st.data())
 def test_an_altered_frame_is_refused(header: bytes, body: bytes, data: st.DataObject) -> None:
-    raw = bytearray(b"".join(frames.FrameSealer(KEY).seal(7, 9, header, body))[4:])
+    raw = bytearray((frames.FrameSealer(KEY).seal(7, 9, header, body) + body)[4:])
     raw[data.draw(st.integers(0, len(raw) - 1))] ^= data.draw(st.integers(1, 255))
     with pytest.raises(ProtocolError):
         frames.FrameOpener(KEY).open(bytes(raw))
@@ -73,7 +73,7 @@ def test_an_altered_frame_is_refused(header: bytes, body: bytes, data: st.DataOb
 
 @given(small, small)
 def test_a_replayed_frame_is_refused(header: bytes, body: bytes) -> None:
-    data = b"".join(frames.FrameSealer(KEY).seal(7, 9, header, body))[4:]
+    data = (frames.FrameSealer(KEY).seal(7, 9, header, body) + body)[4:]
     opener = frames.FrameOpener(KEY)
     opener.open(data)
     with pytest.raises(ProtocolError):

@@ -36,7 +36,7 @@ from trivet.wire.bank_messages import (
     Stat,
     SyncBlobs,
 )
-from trivet.wire.blobs import MAX_BLOB_BYTES
+from trivet.wire.blobs import MAX_BLOB_BYTES, wrong_pieces
 from trivet.wire.entries import GENESIS_HASH, NO_EPOCH
 from trivet.wire.journal_messages import BankMessage, Done, Refusal
 from trivet.wire.records import row_is_valid
@@ -139,6 +139,8 @@ class DataRequests:
             return _refuse("request", "a blob has 1 byte to 1 MiB and a sub-hash for each 16 KiB begun")
         if not 0 < message.name < _NAME_LIMIT:
             return _refuse("request", "blob names are above 0 and below 2^53")
+        if next(wrong_pieces(message.hashes, 0, body), None) is not None:
+            return _refuse("request", "the bytes are not what their sub-hashes say")
         if message.replace:
             await self._blobs.replace(message.name, body, message.hashes)
         else:

@@ -15,6 +15,7 @@ from trivet.wire.journal_messages import BankMessage, Hello
 
 CONNECT_TIMEOUT_S = 1.0
 AWAY_S = 1.0
+AWAY_MAX_S = 16.0
 HOST = "127.0.0.1"
 
 
@@ -27,6 +28,7 @@ class BankServer:
         self._connect = connect
         self._link: asyncio.Future[Link] | None = None
         self._away_until_s = 0.0
+        self._away_s = AWAY_S
 
     async def ask(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:
         """Send a request and return its reply; raises LinkLost, also while the server is away."""
@@ -37,14 +39,21 @@ class BankServer:
         making = self._link
         try:
             link = await asyncio.shield(making)
-            return await link.request(message, body, timeout_s=timeout_s)
+            reply = await link.request(message, body, timeout_s=timeout_s)
         except (LinkLost, ProtocolError) as error:
             if self._link is making:
-                self._link = None
-                self._away_until_s = steady_s() + AWAY_S
-                if making.done() and not making.cancelled() and making.exception() is None:
-                    making.result().abort()
+                self.give_up()
             raise LinkLost(f"server {self.port}: {error}") from error
+        self._away_s = AWAY_S
+        return reply
+
+    def give_up(self) -> None:
+        """Break the link to a server that fails or hangs; it is left alone for a while, longer each time."""
+        making, self._link = self._link, None
+        self._away_until_s = steady_s() + self._away_s
+        self._away_s = min(self._away_s * 2, AWAY_MAX_S)
+        if making is not None and making.done() and not making.cancelled() and making.exception() is None:
+            making.result().abort()
 
     @property
     def is_away(self) -> bool:

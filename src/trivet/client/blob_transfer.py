@@ -18,6 +18,7 @@ from trivet.wire.journal_messages import Refusal
 PUT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 2.0
 LATE_MAX = 16
+LATE_S = 1.0
 
 
 class StoredBlob(NamedTuple):
@@ -42,7 +43,7 @@ class BlobTransfer:
         self._late_places = asyncio.Semaphore(LATE_MAX)
 
     async def close(self) -> None:
-        """Wait for third copies that are on their way; each has its deadline."""
+        """Wait for third copies that are on their way, LATE_S at most."""
         await asyncio.gather(*self._late, return_exceptions=True)
 
     async def put(self, name: int, view: memoryview) -> StoredBlob:
@@ -85,12 +86,12 @@ class BlobTransfer:
             left.discard(task)
             if not left:
                 self._late_places.release()
-            if not task.cancelled():
-                self._on_late(name, pending[task], task.result())
+            self._on_late(name, pending[task], not task.cancelled() and task.result())
 
         for task in pending:
             self._late.add(task)
             task.add_done_callback(ended)
+            asyncio.get_running_loop().call_later(LATE_S, task.cancel)
 
     async def _put_in_bank(
         self, bank: int, name: int, request: PutBlob, data: memoryview, refusals: list[Refusal]
@@ -101,6 +102,9 @@ class BlobTransfer:
                 reply, _ = await server.ask(request, data, timeout_s=PUT_TIMEOUT_S)
             except LinkLost:
                 continue
+            except asyncio.CancelledError:  # two banks were faster, and this one too slow
+                server.give_up()
+                raise
             if not isinstance(reply, Refusal):
                 return True
             refusals.append(reply)

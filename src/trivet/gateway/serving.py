@@ -6,7 +6,8 @@ Rule: at the end requests under way have a while to finish; an upload that is cu
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -69,11 +70,23 @@ async def serve_door(folder: VolumeFolder, where: Door) -> int:
                 upkeep = asyncio.create_task(keep_up(drive))
                 try:
                     log.info("serving http on %s:%s", where.host, sock.getsockname()[1])
-                    await uvicorn.Server(_config(drive, access, where)).serve(sockets=[sock])
+                    await _Server(_config(drive, access, where)).serve(sockets=[sock])
                 finally:
                     upkeep.cancel()
                     await asyncio.wait([upkeep])
     return 0
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, ended by SIGTERM and SIGINT with the exit code 0."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Let go of the port, finish what is under way, then return."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        yield
 
 
 def _config(drive: Drive, access: AccessLog, where: Door) -> uvicorn.Config:

@@ -188,7 +188,7 @@ class Journal:
     def _sync_now(self) -> None:
         self._sync_asked = False
         if self._batch is None:
-            self._shell.run(self._leader.sync(steady_s()))
+            self._shell.run(self._leader.sync(steady_s(), hurry=True))
 
     # -- what others must know of the log
 
@@ -229,8 +229,7 @@ class Journal:
         while True:
             await asyncio.sleep(SYNC_EVERY_S)
             now = steady_s()
-            reign = self._leader.reign
-            if self._leader.is_serving and reign.marks.durable < reign.log.head:
+            if self._leader.is_serving:
                 self._shell.run(self._leader.sync(now))
             if now >= next_check:
                 next_check = now + CHECK_EVERY_S

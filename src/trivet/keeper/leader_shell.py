@@ -6,12 +6,13 @@ Rule: this room decides nothing about the log; what becomes of entries is told t
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Coroutine, Iterable
 from typing import Any, Protocol
 
 from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.clock import steady_s
-from trivet.io.link import LinkLost, Reply
+from trivet.io.link import Body, LinkLost
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.quorum.leader import Leader
 from trivet.quorum.leader_commands import (
@@ -35,6 +36,7 @@ from trivet.quorum.membership import likely_acceptor
 from trivet.wire import journal_messages
 from trivet.wire.bank_messages import SyncBlobs as SyncServer
 from trivet.wire.entries import Entry
+from trivet.wire.journal_messages import BankMessage
 
 log = logging.getLogger(__name__)
 
@@ -90,6 +92,8 @@ class LeaderShell:
         self._connected: dict[int, ServerLink] = {}
         self._seats: dict[int, int] = {}
         self._away_since: dict[int, float] = {}
+        self._due: deque[LeaderCommand] = deque()
+        self._is_running = False
 
     async def close(self) -> None:
         """Stop: nothing is sent or told afterwards."""
@@ -133,54 +137,60 @@ class LeaderShell:
             self._events.doubted(server.base, f"server {server.port} went away with unsynced blobs")
 
     def run(self, commands: Iterable[LeaderCommand]) -> None:
-        """Carry out `commands` in order."""
+        """Carry out `commands` in order; those that carrying one out brings about come behind them."""
+        self._due.extend(commands)
+        if self._is_running:
+            return
+        self._is_running = True
+        try:
+            while self._due:
+                self._carry_out(self._due.popleft())
+        finally:
+            self._is_running = False
+
+    def _carry_out(self, command: LeaderCommand) -> None:
         events = self._events
-        for command in commands:
-            match command:
-                case Send():
-                    self._send(command)
-                case Acked(slot):
-                    events.acked(slot)
-                case Durable(slot):
-                    events.durable(slot)
-                case Sealed(entry):
-                    events.sealed(entry)
-                case SyncBlobs():
-                    self._spawn(self._sync_blobs(command))
-                case Degraded(bank, reason):
-                    log.warning("bank %s is degraded: %s", bank, reason)
-                    self.degraded[bank] = reason
-                case CaughtUp(bank):
-                    log.info("bank %s has caught up", bank)
-                    self.degraded.pop(bank, None)
-                case Compare(bank, reason):
-                    events.doubted(bank, reason)
-                case Transfer(bank, _):
-                    self._spawn(self._transfer(bank))
-                case Serving():
-                    events.serving()
-                case Stuck(reason):
-                    events.stuck(reason)
-                case Deposed():
-                    events.deposed()
-                case CheckBlobs(blobs):
-                    self._spawn(self._check_blobs(blobs))
-                case NotAcceptor(bank, port):
-                    self._turn_to(bank, port)
+        match command:
+            case Send():
+                self._send(command)
+            case Acked(slot):
+                events.acked(slot)
+            case Durable(slot):
+                events.durable(slot)
+            case Sealed(entry):
+                events.sealed(entry)
+            case SyncBlobs():
+                self._spawn(self._sync_blobs(command))
+            case Degraded(bank, reason):
+                log.warning("bank %s is degraded: %s", bank, reason)
+                self.degraded[bank] = reason
+            case CaughtUp(bank):
+                log.info("bank %s has caught up", bank)
+                self.degraded.pop(bank, None)
+            case Compare(bank, reason):
+                events.doubted(bank, reason)
+            case Transfer(bank, _):
+                self._spawn(self._transfer(bank))
+            case Serving():
+                events.serving()
+            case Stuck(reason):
+                events.stuck(reason)
+            case Deposed():
+                events.deposed()
+            case CheckBlobs(blobs):
+                self._spawn(self._check_blobs(blobs))
+            case NotAcceptor(bank, port):
+                self._turn_to(bank, port)
 
     def _send(self, send: Send) -> None:
         server = self._connected.get(send.bank)
         if server is None or server.journal is None:
             return
-        future = server.journal.start(send.message, send.body)
 
-        def on_done(done: asyncio.Future[Reply]) -> None:
-            if done.cancelled() or done.exception() is not None:
-                return
-            message, body = done.result()
+        def on_reply(message: BankMessage, body: Body) -> None:
             self.run(self.leader.on_reply(send, message, steady_s(), bytes(body)))
 
-        future.add_done_callback(on_done)
+        server.journal.send_request(send.message, send.body, on_reply)
 
     async def _tick(self) -> None:
         while True:

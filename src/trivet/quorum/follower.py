@@ -78,9 +78,11 @@ class Follower:
 
     def is_overdue(self, now: float) -> bool:
         """Tell whether the bank's backlog is over the limits, so that nobody should wait for it."""
-        return self._inflight_bytes > BACKLOG_BYTES or (
-            bool(self._inflight) and now - self._inflight[0][1] > BACKLOG_S
-        )
+        return self._inflight_bytes > BACKLOG_BYTES or self.is_late(now, BACKLOG_S)
+
+    def is_late(self, now: float, limit_s: float) -> bool:
+        """Tell whether what was sent `limit_s` ago is still unanswered."""
+        return bool(self._inflight) and now - self._inflight[0][1] > limit_s
 
     def sent_entry(self, slot: int, size_bytes: int, now: float, *, sync: bool) -> None:
         """Note that the entries up to `slot` were sent, asking for a `sync` or not."""

@@ -99,7 +99,7 @@ class Leader:
             follower.degraded = False
             commands.append(CaughtUp(follower.bank))
         if follower.sent < reign.log.head or follower.wants_sync():
-            commands += reign.pump(follower, now)
+            commands += reign.catch_up(follower, now)
         return commands
 
     def _on_other(
@@ -199,9 +199,12 @@ class Leader:
             reign.marks.new_blobs(entry.slot, missing)
         return entry, reign.spread(entry, now, sync=sync)
 
-    def sync(self, now: float) -> list[LeaderCommand]:
-        """Have every bank sync what it was sent; Durable follows. To be called every 50 ms."""
-        return self.reign.sync(now) if self.reign.phase in ("install", "serve") else []
+    def sync(self, now: float, *, hurry: bool = False) -> list[LeaderCommand]:
+        """Have every bank sync what there is; Durable follows. To be called every 50 ms.
+
+        In a `hurry` (somebody waits) only as many banks as it takes need do it.
+        """
+        return self.reign.sync(now, hurry=hurry) if self.reign.phase in ("install", "serve") else []
 
     def may_move(self, bank: int) -> bool:
         """Tell whether the acceptor's role of `bank` may be given to another of its servers."""
@@ -287,6 +290,8 @@ class Leader:
                 continue
             if not follower.degraded and follower.is_overdue(now):
                 commands.append(reign.degrade(follower, "it does not keep up"))
+            if follower.counted and not follower.degraded and follower.sent < reign.log.head:
+                commands += reign.catch_up(follower, now)
             if now - follower.last_sent_at >= HEARTBEAT_S:
                 commands += reign.heartbeat(follower, now)
         return commands

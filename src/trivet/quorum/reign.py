@@ -2,6 +2,8 @@
 
 Rule: a bank counts once it is a voter and holds the log under this epoch.
 Rule: a reign serves once its barrier is durable.
+Rule: while all banks keep up, one that the majority does not need rests: it gets entries in parcels, some
+milliseconds late, which saves a third of the work; as soon as another is late or away it gets them at once.
 """
 
 from collections.abc import Sequence
@@ -24,6 +26,9 @@ from trivet.quorum.marks import Marks
 from trivet.quorum.membership import CONFIG_KEY, BankSeat, Config, encode_config
 from trivet.wire.entries import Entry, EntryBody, Epoch, RecordOp, seal_entry
 from trivet.wire.journal_messages import Admit, Append, Identity, Prepare
+
+PARCEL_S = 0.01
+PARCEL_ENTRIES = 64
 
 
 class Reign:
@@ -68,8 +73,13 @@ class Reign:
         commands: list[LeaderCommand] = []
         slot, size = entry.slot, len(entry.raw)
         plain = synced = None
+        resting = self._resting(now)
         for follower in self.followers.values():
-            if follower.state != "live" or follower.degraded or follower.sent != slot - 1:
+            if follower.state != "live" or follower.degraded or follower is resting:
+                continue
+            if follower.sent != slot - 1:
+                if follower.counted:
+                    commands += self.pump(follower, now)
                 continue
             if sync and slot > follower.want_sync:
                 self._want_sync(follower, commands)
@@ -87,17 +97,32 @@ class Reign:
                 commands.append(self.degrade(follower, "its backlog is too long"))
         return commands
 
+    def _resting(self, now: float) -> Follower | None:
+        """Return the bank that need not get the newest entries now: the last, while all of them keep up."""
+        followers = list(self.followers.values())
+        if any(not f.counted or f.degraded or f.is_late(now, PARCEL_S) for f in followers[:-1]):
+            return None
+        last = followers[-1]
+        is_due = now - last.last_sent_at >= PARCEL_S or self.log.head - last.sent > PARCEL_ENTRIES
+        return None if is_due or not last.counted or last.degraded else last
+
     def _want_sync(self, follower: Follower, commands: list[LeaderCommand]) -> None:
         follower.want_sync = self.log.head
         if not follower.syncing_blobs and self.marks.dirty_through(follower.bank):
             follower.syncing_blobs = True
             commands.append(SyncBlobs(follower.bank, self.log.head))
 
-    def sync(self, now: float) -> list[LeaderCommand]:
-        """Have every live bank sync all there is: blobs first, then the journal."""
+    def sync(self, now: float, *, hurry: bool = False) -> list[LeaderCommand]:
+        """Have every live bank sync all there is: blobs first, then the journal.
+
+        In a `hurry` the bank that rests is left to the next time: two that sync are enough.
+        """
         commands: list[LeaderCommand] = []
         head = self.log.head
+        resting = self._resting(now) if hurry else None
         for follower in self.followers.values():
+            if follower is resting:
+                continue
             dirty = self.marks.dirty_through(follower.bank) and not follower.syncing_blobs
             if follower.state == "live" and (follower.want_sync < head or dirty):
                 self._want_sync(follower, commands)
@@ -111,6 +136,12 @@ class Reign:
             self.forget(follower, "preparing")
             return [follower.send(Prepare(self.epoch), now)]
         return [*follower.pump(self.log, self.epoch, self.marks.durable, now)]
+
+    def catch_up(self, follower: Follower, now: float) -> list[LeaderCommand]:
+        """Send a live bank what it lacks unless it rests."""
+        if follower is self._resting(now) and not follower.wants_sync():
+            return []
+        return self.pump(follower, now)
 
     def heartbeat(self, follower: Follower, now: float) -> list[LeaderCommand]:
         """Send a live bank an append without entries."""

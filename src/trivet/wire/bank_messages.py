@@ -180,6 +180,8 @@ MESSAGES: tuple[type[BankMessage], ...] = (
     Stat, ServerStat, Touched, Done, Refusal, *VOLUME_MESSAGES,
 )  # fmt: skip
 _KIND_OF = {message: kind for kind, message in enumerate(MESSAGES, start=1)}
+#: Kinds whose body proves itself to its receiver: entries carry their own MACs, blobs their sub-hashes.
+PROVEN_KINDS = frozenset(_KIND_OF[message] for message in (Append, AdoptPart, LogPart, PutBlob, BlobData))
 _DECODERS = {kind: msgspec.msgpack.Decoder(message).decode for message, kind in _KIND_OF.items()}
 _encode = msgspec.msgpack.Encoder().encode
 

@@ -1,7 +1,9 @@
 """The link over real sockets: replies, order, events, and peers that break the protocol."""
 
 import asyncio
+import gc
 import os
+import weakref
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -122,6 +124,38 @@ async def test_garbage_loses_the_connection(garbage: bytes) -> None:
         with pytest.raises((asyncio.IncompleteReadError, ConnectionError)):
             await asyncio.wait_for(reader.readexactly(4096), 5)
         writer.close()
+
+
+async def test_links_that_are_over_leave_no_cycles(tmp_path: Path) -> None:
+    """The keeper does without the cyclic collector: what a lost link leaves behind would stay for ever."""
+
+    async def never() -> HandlerResult:
+        await asyncio.Event().wait()
+        return Done()
+
+    links: list[weakref.ref[Link]] = []
+    async with listening(lambda message, body, peer: never()) as port:
+        gc.collect()
+        gc.disable()
+        try:
+            for _ in range(20):
+                with pytest.raises(LinkLost):
+                    await Link.connect(tmp_path / "nobody", KEY, timeout_s=5)
+                link = await Link.connect(("127.0.0.1", port), KEY, timeout_s=5)
+                links.append(weakref.ref(link))
+                with pytest.raises(LinkLost):
+                    await link.request(Stat(), timeout_s=0.01)
+                waiting = asyncio.ensure_future(link.request(Stat(), timeout_s=5))
+                await asyncio.sleep(0)
+                await link.close()
+                with pytest.raises(LinkLost):
+                    await waiting
+                del link, waiting
+            await asyncio.sleep(0)
+            assert sum(link() is not None for link in links) <= 1
+            assert sum(isinstance(one, Link) for one in gc.get_objects()) <= 1
+        finally:
+            gc.enable()
 
 
 async def test_no_answer_is_a_lost_link_after_the_deadline() -> None:

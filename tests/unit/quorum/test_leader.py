@@ -5,6 +5,7 @@ from copy import deepcopy
 from leader_rig import BANKS, Rig, RigBank
 
 from trivet.quorum.leader_commands import Acked, CaughtUp, Compare, Deposed, Durable, Serving, Stuck
+from trivet.quorum.reign import PARCEL_ENTRIES
 from trivet.wire.entries import Epoch, RecordOp
 from trivet.wire.journal_messages import ReadLog
 
@@ -17,6 +18,7 @@ def put(rig: Rig, count: int = 1, *, sync: bool = False) -> int:
         entry, commands = rig.leader.append([RecordOp(b"i/x", 0, b"value")], rig.now, sync=sync)
         slot = entry.slot
         rig.do(commands)
+    rig.pass_time(0.05)  # the bank that rests gets its parcel
     return slot
 
 
@@ -67,6 +69,43 @@ def test_two_banks_acknowledge_and_one_does_not() -> None:
     rig.up = {A}
     put(rig)
     assert rig.of(Acked)[-1] == Acked(slot)
+
+
+def test_the_bank_that_is_not_needed_rests_while_all_keep_up() -> None:
+    rig = formed()
+    head = put(rig)
+    for _ in range(3):
+        rig.do(rig.leader.append([RecordOp(b"i/x", 0, b"value")], rig.now)[1])
+    assert rig.heads() == [head + 3, head + 3, head]
+    assert rig.of(Acked)[-1] == Acked(head + 3)
+    rig.do(rig.leader.sync(rig.now, hurry=True))
+    assert rig.of(Durable)[-1] == Durable(head + 3)
+    assert rig.heads()[2] == head
+    rig.do(rig.leader.sync(rig.now))
+    assert rig.heads() == [head + 3] * 3
+    assert [bank.acceptor.synced for bank in rig.banks.values()] == [head + 3] * 3
+
+
+def test_nobody_rests_once_a_bank_is_late_or_away() -> None:
+    rig = formed()
+    put(rig)
+    rig.up = {A, C}
+    entry, commands = rig.leader.append([RecordOp(b"i/x", 0, b"value")], rig.now)
+    rig.do(commands)
+    assert rig.of(Acked)[-1] == Acked(entry.slot - 1), "the bank in demand hangs, the third rests"
+    rig.pass_time(0.05)
+    assert rig.of(Acked)[-1] == Acked(entry.slot)
+    entry, commands = rig.leader.append([RecordOp(b"i/x", 0, b"value")], rig.now)
+    rig.do(commands)
+    assert rig.of(Acked)[-1] == Acked(entry.slot)
+
+
+def test_a_bank_that_rests_is_not_left_far_behind() -> None:
+    rig = formed()
+    put(rig)
+    for _ in range(500):
+        rig.do(rig.leader.append([RecordOp(b"i/x", 0, b"value")], rig.now)[1])
+        assert rig.heads()[0] - rig.heads()[2] <= PARCEL_ENTRIES
 
 
 def test_sync_makes_durable_on_two_banks() -> None:
@@ -207,6 +246,7 @@ def test_two_banks_rolled_back_elect_nobody_until_accepted() -> None:
 def test_lossy_bank_is_told_and_refilled() -> None:
     rig = formed()
     slot = put(rig, 6, sync=True)
+    rig.do(rig.leader.sync(rig.now))
     rig.do(rig.leader.on_lost(C, rig.now))
     rig.banks[C].restart("boot", keep=3)
     rig.connect(C)

@@ -30,7 +30,8 @@ from trivet.gateway.drive_v3.files import change_asked, create, update
 from trivet.gateway.files import changing, nodes, transfers, uploading
 from trivet.gateway.files.transfers import UploadPlan
 
-_MEDIA_PLAIN = "application/octet-stream"
+#: The MIME type of clients that know none; the name says more.
+_SAYS_NOTHING = "application/octet-stream"
 
 
 async def upload(request: Request) -> Response:
@@ -45,7 +46,7 @@ async def upload(request: Request) -> Response:
         return await _multipart(request)
     if kind == "media" or (kind is None and request.headers.get("content-type")):
         mime = request.headers.get("content-type")
-        plan = await plan_of(request, FileChanges(), None if mime == _MEDIA_PLAIN else mime)
+        plan = await plan_of(request, FileChanges(), mime)
         return await _take_whole(request, plan, streamed(request), content_length(request))
     if kind is None:
         return await (update if "file_id" in request.path_params else create)(request)
@@ -55,6 +56,8 @@ async def upload(request: Request) -> Response:
 async def plan_of(request: Request, changes: FileChanges, content_type: str | None) -> UploadPlan:
     """Return what an upload to this address is to become; what is only described is changed at once."""
     drive, who = drive_of(request), asker(request)
+    if content_type is not None and content_type.startswith(_SAYS_NOTHING):
+        content_type = None
     if "file_id" not in request.path_params:
         return await changing.new_plan(drive, who, changes, content_type)
     view = await asked_file(request, "w")
