@@ -1,4 +1,4 @@
-"""/healthz: whether this worker serves.
+"""/healthz and /api/v1/health: whether this worker serves, and how the banks are.
 
 Rule: /healthz is the one address that asks nobody who they are; it tells no more than yes or no.
 """
@@ -11,7 +11,9 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from trivet.errors import NoMajority, TrivetError
-from trivet.gateway.native.operations import drive_of
+from trivet.gateway.native.operations import ROOT, answer, asker, drive_of, number
+from trivet.io.control_socket import NotRunning, Remote, ask
+from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.interface import ROOT_INO
 
 ANSWER_S = 2.0
@@ -30,4 +32,28 @@ async def healthz(request: Request) -> Response:
     return Response(msgspec.json.encode(told), status, media_type="application/json")
 
 
-ROUTES = [Route("/healthz", healthz, methods=["GET"])]
+async def health(request: Request) -> Response:
+    """Tell what `trivet status --json` tells: banks, servers, damage, scrub."""
+    return await _asked_keeper(request, "status", {})
+
+
+async def repairs(request: Request) -> Response:
+    """Tell what was repaired, the newest last."""
+    since_s = number(request, "since_s", 3600, 1, 366 * 24 * 3600)
+    return await _asked_keeper(request, "repairs", {"since_s": float(since_s)})
+
+
+async def _asked_keeper(request: Request, verb: str, arguments: dict[str, float]) -> Response:
+    asker(request)
+    socket = VolumeFolder(drive_of(request).folder.parent).keeper_socket
+    try:
+        return answer(await ask(socket, verb, arguments))
+    except (NotRunning, Remote) as error:
+        raise NoMajority(f"the keeper does not answer: {error}") from error
+
+
+ROUTES = [
+    Route("/healthz", healthz, methods=["GET"]),
+    Route(f"{ROOT}/health", health, methods=["GET"]),
+    Route(f"{ROOT}/repairs", repairs, methods=["GET"]),
+]
