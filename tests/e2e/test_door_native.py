@@ -49,6 +49,20 @@ def test_etag_and_conditions(door: Door, path: str) -> None:
     assert door.http.head(path).headers["content-length"] == "3"
 
 
+def test_what_a_worker_keeps_is_never_stale(door: Door, path: str) -> None:
+    place = f"/api/v1/files/{told(door, path)['id']}"
+    for content in (b"two", b"three", b""):
+        door.told("PUT", path, content=content)
+        for _ in range(3):
+            assert door.http.get(f"{place}/content").content == content
+    door.told("PUT", path, content=b"0123456789")
+    assert door.http.get(f"{place}/content").content == b"0123456789"
+    part = door.http.get(f"{place}/content", headers={"Range": "bytes=2-4"})
+    assert (part.status_code, part.content, part.headers["content-length"]) == (206, b"234", "3")
+    door.told("DELETE", f"/api/v1/files/{told(door, path)['id']}?forever=true")
+    assert door.http.get(f"{place}/content").status_code == 404
+
+
 def test_lock_with_a_fencing_token(door: Door, path: str) -> None:
     place = f"/api/v1/files/{told(door, path)['id']}"
     lock = door.told("POST", f"{place}/locks", json={"owner": "a", "ttl_s": 60})

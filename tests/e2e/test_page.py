@@ -137,11 +137,64 @@ def test_an_upload_goes_on_after_a_cut(page: Page, context: BrowserContext) -> N
         else:
             route.continue_()  # type: ignore[attr-defined]
 
-    context.route("**/upload/**", some_fail)
+    context.route("**/api/v1/transfers/*", some_fail)
     _upload(page, ("big.bin", bytes(range(256)) * (6 << 12)))
     page.get_by_text("big.bin").click()
     expect(page.locator(".panel dl")).to_contain_text("6,291,456 bytes")
     assert cut["left"] == 0
+
+
+def test_a_parked_upload_goes_on_after_a_reload(page: Page, context: BrowserContext, tmp_path: Path) -> None:
+    big, starts = tmp_path / "big.bin", list[str]()
+    big.write_bytes(bytes(range(256)) * (6 << 12))
+
+    def late_ones_fail(route: object) -> None:
+        said = route.request.headers.get("content-range", "")  # type: ignore[attr-defined]
+        late = said.startswith("bytes 4194304-")
+        route.abort() if late else route.continue_()  # type: ignore[attr-defined]
+
+    context.route("**/api/v1/transfers/*", late_ones_fail)
+    page.set_input_files("input[type=file][multiple]", str(big))
+    page.get_by_role("link", name="Transfers").click()
+    expect(page.locator(".transfer", has_text="big.bin")).to_contain_text("4.0 MiB of 6.0 MiB")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".transfer", has_text="parked")).to_be_visible()
+    page.reload()
+    expect(page.locator(".transfer", has_text="/big.bin")).to_contain_text("4.0 MiB of 6.0 MiB")
+    context.unroute("**/api/v1/transfers/*")
+    page.on("request", lambda sent: starts.append(sent.headers.get("content-range", "")))
+    page.get_by_role("link", name="Files").click()
+    page.set_input_files("input[type=file][multiple]", str(big))
+    expect(_row(page, "big.bin")).to_be_visible()  # type: ignore[arg-type]
+    sent = [one for one in starts if one and "*/" not in one]
+    assert sent == ["bytes 4194304-6291455/6291456"], "what the server held was not sent again"
+
+
+def test_an_old_version_comes_back(page: Page) -> None:
+    _upload(page, ("a.txt", b"first"))
+    _upload(page, ("a.txt", b"the second one"))
+    page.get_by_text("a.txt").click()
+    expect(page.locator(".preview pre")).to_have_text("the second one")
+    page.get_by_text("Versions").click()
+    expect(page.locator(".versions li")).to_have_count(2)
+    page.get_by_role("button", name="Restore").click()
+    expect(page.locator(".preview pre")).to_have_text("first")
+
+
+def test_a_wrong_extension_is_offered_the_right_one(
+    page: Page, context: BrowserContext, door: DoorInMemory
+) -> None:
+    answer = context.request.patch(f"{door.url}/api/v1/files/root", data={"validate": "refuse"})
+    assert answer.ok, answer.text()
+    picture = {"name": "picture.pdf", "mimeType": "", "buffer": made_files.whole("png")}
+    page.set_input_files("input[type=file][multiple]", [picture])  # type: ignore[list-item]
+    page.get_by_role("link", name="Transfers").click()
+    expect(page.locator(".transfer").first).to_contain_text("its content is PNG")
+    page.get_by_role("button", name="Upload as picture.png").click()
+    expect(page.locator(".transfer", has_text="picture.png").first).to_contain_text("done")
+    page.get_by_role("link", name="Files").click()
+    expect(_row(page, "picture.png")).to_be_visible()  # type: ignore[arg-type]
+    expect(_row(page, "picture.pdf")).to_have_count(0)  # type: ignore[arg-type]
 
 
 def test_folders_rename_move_trash(page: Page) -> None:

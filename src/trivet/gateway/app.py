@@ -14,18 +14,17 @@ from trivet.gateway.faces import on_error, on_http_error
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.login_routes import login_routes
 from trivet.gateway.native import api
-from trivet.gateway.page.routes import PolicyMiddleware, page_routes
+from trivet.gateway.page.routes import ROUTES as PAGE_ROUTES
+from trivet.gateway.page.routes import PolicyMiddleware
 from trivet.gateway.sessions import PeopleMiddleware
 from trivet.gateway.teardown import App, TeardownMiddleware
-from trivet.io.volume_folder import VolumeFolder
 
 
 def build_app(drive: Drive, log: AccessLog) -> App:
     """Return the app that serves `drive` and writes its requests down in `log`."""
     rooms = (files, uploads, changes, revisions, permissions, about, batches)
     routes: list[BaseRoute] = [route for room in rooms for route in room.ROUTES]
-    routes += [*api.ROUTES, *login_routes(drive.people)]
-    routes += page_routes(VolumeFolder(drive.folder.parent).keeper_socket)
+    routes += [*api.ROUTES, *login_routes(drive.people), *PAGE_ROUTES]
     inner = Starlette(routes=routes, exception_handlers={TrivetError: on_error, HTTPException: on_http_error})
     inner.router.redirect_slashes = False
     inner.state.drive = drive

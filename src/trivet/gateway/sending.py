@@ -11,8 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from trivet.drive.ranges import parse_range
+from trivet.drive.rights import Principal
 from trivet.errors import BadRange
 from trivet.gateway.files.drive import Drive
+from trivet.gateway.files.hot_files import HotFile
 from trivet.gateway.files.reading import hold, read_pieces
 from trivet.volume.interface import Snapshot
 
@@ -20,31 +22,50 @@ from trivet.volume.interface import Snapshot
 SMALL_BYTES = 256 << 10
 
 
+async def send_hot(drive: Drive, request: Request, file_id: str, who: Principal) -> Response | None:
+    """Return the answer with a file that this worker has kept and that has not changed; else None."""
+    hot = await drive.hot.get(drive.volume, file_id, who)
+    if hot is None:
+        return None
+    told = dict(hot.headers)
+    if _is_known(request, told["ETag"]):
+        return Response(status_code=304, headers={"ETag": told["ETag"]})
+    status, start, stop = _asked_part(request, told, len(hot.data))
+    return Response(hot.data[start:stop], status, told)
+
+
 async def send_file(
-    drive: Drive, request: Request, ino: int, name: str, mime_type: str, headers: Mapping[str, str]
+    drive: Drive,
+    request: Request,
+    ino: int,
+    name: str,
+    mime_type: str,
+    headers: Mapping[str, str],
+    *,
+    keep_as: str | None = None,
 ) -> Response:
-    """Return the answer that sends the file `ino`, or the range of it that `request` asks for."""
+    """Return the answer that sends the file `ino`, or the range of it that `request` asks for.
+
+    A small file that is sent whole is kept by this worker under the id `keep_as`.
+    """
     snapshot = await hold(drive, ino)
     passed_on = False
     try:
         told = answer_headers(snapshot, name, mime_type) | dict(headers)
         if _is_known(request, told["ETag"]):
             return Response(status_code=304, headers={"ETag": told["ETag"]})
+        own = dict(told)
         size = snapshot.attributes.size
-        asked = request.headers.get("range")
-        if asked and request.headers.get("if-range", told["ETag"]) != told["ETag"]:
-            asked = None
-        part = parse_range(asked, size)
-        start, stop = (part.start, part.stop) if part else (0, size)
-        if part:
-            told["Content-Range"] = part.header
-        told["Content-Length"] = str(stop - start)
-        status = 206 if part else 200
+        status, start, stop = _asked_part(request, told, size)
         if request.method == "HEAD":
+            told["Content-Length"] = str(stop - start)
             return Response(status_code=status, headers=told)
         if stop - start <= SMALL_BYTES:
             data = await drive.volume.read(snapshot.handle, start, stop - start) if stop > start else b""
+            if keep_as is not None and status == 200:
+                drive.hot.keep(keep_as, HotFile(ino, snapshot.version, own, data))
             return Response(data, status, told)
+        told["Content-Length"] = str(stop - start)
         passed_on = True
         pieces = read_pieces(drive, snapshot, start, stop)
         _release_in_the_end(request, pieces)
@@ -52,6 +73,18 @@ async def send_file(
     finally:
         if not passed_on:
             await drive.volume.release(snapshot.handle)
+
+
+def _asked_part(request: Request, told: dict[str, str], size: int) -> tuple[int, int, int]:
+    """Return (status, start, stop) of what is asked of `size` bytes; a range's header is put into `told`."""
+    asked = request.headers.get("range")
+    if asked and request.headers.get("if-range", told["ETag"]) != told["ETag"]:
+        asked = None
+    part = parse_range(asked, size)
+    if part is None:
+        return 200, 0, size
+    told["Content-Range"] = part.header
+    return 206, part.start, part.stop
 
 
 def _release_in_the_end(request: Request, pieces: AsyncIterator[bytes]) -> None:

@@ -76,7 +76,7 @@ async def test_bytes_before_a_cut_come_first() -> None:
     with pytest.raises(ConnectionResetError):
         await take()
     assert b"".join(got) == b"a" * 700_000 + b"b" * 700_000
-    assert len(got[0]) == 1 << 20
+    assert len(got[0]) == 256 << 10
 
 
 async def test_known_bytes_are_skipped_and_too_many_refused() -> None:

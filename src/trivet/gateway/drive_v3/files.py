@@ -30,7 +30,7 @@ from trivet.gateway.drive_v3.asking import (
 from trivet.gateway.files import changing, generated_ids, removal
 from trivet.gateway.files.searching import Search, check_place, search
 from trivet.gateway.files.uploading import upload_whole
-from trivet.gateway.sending import send_file
+from trivet.gateway.sending import send_file, send_hot
 
 _LIST_FIELDS = frozenset({"kind", "incompleteSearch", "nextPageToken", "files"})
 _LIST_DEFAULT: Selection = {
@@ -59,8 +59,12 @@ async def _nothing() -> AsyncIterator[bytes]:
 
 async def get(request: Request) -> Response:
     """files.get: what is known of a file, or with alt=media its bytes."""
-    view = await asked_file(request)
     alt = request.query_params.get("alt", "json")
+    if alt == "media":
+        hot = await send_hot(drive_of(request), request, request.path_params["file_id"], asker(request))
+        if hot is not None:
+            return hot
+    view = await asked_file(request)
     if alt == "json":
         return await file_answer(request, view)
     if alt != "media":
@@ -69,7 +73,9 @@ async def get(request: Request) -> Response:
         raise InvalidParameter(
             "Only files with binary content can be downloaded.", "alt", reason="fileNotDownloadable"
         )
-    return await send_file(drive_of(request), request, view.ino, view.name, view.mime_type, {})
+    return await send_file(
+        drive_of(request), request, view.ino, view.name, view.mime_type, {}, keep_as=view.file_id
+    )
 
 
 async def list_files(request: Request) -> Response:

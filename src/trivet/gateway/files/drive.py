@@ -1,5 +1,6 @@
 """What every room of the door works with: the volume, the people, the files of the gateway, the clock."""
 
+import asyncio
 import getpass
 import os
 from dataclasses import dataclass, field
@@ -8,11 +9,14 @@ from pathlib import Path
 from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.changes_feed import ChangesFeed
+from trivet.gateway.files.hot_files import HotFiles
 from trivet.gateway.files.kept_checks import KeptChecks
 from trivet.gateway.people import People
 from trivet.volume.interface import PRIVATE_INO, REVISIONS, TRASH, UPLOADS, Caller, VersionedVolume
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
+#: Of how many bodies a piece may be hashed and written at the same time.
+WRITING_AT_ONCE = 8
 
 
 @dataclass
@@ -32,6 +36,8 @@ class Drive:
     caller: Caller = field(default_factory=lambda: Caller(os.geteuid(), os.getegid()))
     owner: str = field(default_factory=getpass.getuser)
     checks: KeptChecks = field(default_factory=KeptChecks)
+    writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WRITING_AT_ONCE))
+    hot: HotFiles = field(default_factory=HotFiles)
 
 
 async def open_drive(

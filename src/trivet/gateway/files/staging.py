@@ -1,6 +1,7 @@
 """Bytes on their way in: a staged file that nobody sees, hashed and checked while it is written.
 
-Rule: at most two pieces of a body are in memory; writing and hashing of a piece go on side by side.
+Rule: at most two pieces of a body are in memory; writing and hashing of a piece go on side by side, of a few
+bodies at a time.
 Rule: what `held` counts was handed to two banks; the hashes are of exactly those bytes.
 """
 
@@ -16,7 +17,7 @@ from trivet.gateway.content_check import ContentCheck
 from trivet.gateway.files.drive import FILE_MODE, Drive
 from trivet.volume.interface import AttributeChanges
 
-PIECE_BYTES = 1 << 20
+PIECE_BYTES = 256 << 10
 #: How often what is held is handed to two banks while a long body comes in.
 CHECKPOINT_BYTES = 32 << 20
 CHECKPOINT_S = 5.0
@@ -51,11 +52,12 @@ async def write_body(
         held, safe, safe_s = offset, offset, time.monotonic()
         try:
             async for piece in in_pieces(body):
-                writing = asyncio.ensure_future(_write(drive, handle, held, piece))
-                try:
-                    await check.feed(piece)
-                finally:
-                    await asyncio.shield(writing)
+                async with drive.writing:
+                    writing = asyncio.ensure_future(_write(drive, handle, held, piece))
+                    try:
+                        await check.feed(piece)
+                    finally:
+                        await asyncio.shield(writing)
                 held += len(piece)
                 if held - safe >= CHECKPOINT_BYTES or time.monotonic() - safe_s > CHECKPOINT_S:
                     await _make_safe(drive, handle, held, on_held)
@@ -88,7 +90,7 @@ async def _opened(drive: Drive, ino: int) -> AsyncIterator[int]:
 
 
 async def in_pieces(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:
-    """Yield the bytes of `body` in pieces of 1 MiB; what came before it broke off comes, too."""
+    """Yield the bytes of `body` in pieces of 256 KiB; what came before it broke off comes, too."""
     held: list[bytes] = []
     size = 0
     iterator = aiter(body)

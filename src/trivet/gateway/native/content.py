@@ -32,14 +32,15 @@ from trivet.gateway.native.operations import (
     lock_of,
 )
 from trivet.gateway.native.shapes import File, KeepVersion, Version, Versions, version_of
-from trivet.gateway.sending import send_file
+from trivet.gateway.sending import send_file, send_hot
 
 _ANY = "application/octet-stream"
 
 
 async def download(request: Request) -> Response:
     """Send the bytes of a file."""
-    return await _send(request, await asked(request))
+    hot = await send_hot(drive_of(request), request, request.path_params["id"], asker(request))
+    return hot or await _send(request, await asked(request))
 
 
 async def download_path(request: Request) -> Response:
@@ -53,7 +54,9 @@ async def _send(request: Request, view: FileView) -> Response:
         raise InvalidParameter(f"{view.name} is a folder; list its children", "id")
     sums = view.sums
     told = {} if sums is None else {"X-Content-SHA256": sums.sha256}
-    return await send_file(drive_of(request), request, view.ino, view.name, view.mime_type, told)
+    return await send_file(
+        drive_of(request), request, view.ino, view.name, view.mime_type, told, keep_as=view.file_id
+    )
 
 
 async def upload(request: Request) -> Response:

@@ -1,6 +1,6 @@
 // All that is asked of the server: files through the Drive v3 face, the rest through the native one.
 
-const FIELDS = "id,name,mimeType,size,modifiedTime,parents,version,trashed";
+const FIELDS = "id,name,mimeType,size,modifiedTime,parents,headRevisionId,trashed";
 export const FOLDER = "application/vnd.google-apps.folder";
 
 /** What the server refused; `status` is the HTTP status, `facts` the JSON it sent. */
@@ -16,7 +16,7 @@ export class Refused extends Error {
 export async function ask(path, { method = "GET", json, headers = {}, ...more } = {}) {
   const body = json === undefined ? more.body : JSON.stringify(json);
   const sent = json === undefined ? headers : { "content-type": "application/json", ...headers };
-  const response = await fetch(path, { ...more, method, body, headers: sent, redirect: "manual" });
+  const response = await fetch(path, { ...more, method, body, headers: sent });
   if (response.ok || response.status === 308) return response;
   const facts = await response.json().catch(() => null);
   if (response.status === 401) document.dispatchEvent(new Event("logged-out"));
@@ -69,15 +69,20 @@ export const versionUrl = (id, version) => `${fileUrl(id)}/revisions/${encodeURI
 export const versions = async (id) => (await told(
   `${fileUrl(id)}/revisions?${query({ fields: "revisions(id,modifiedTime,size,keepForever)", pageSize: 200 })}`,
 )).revisions;
+export const transfers = async () => (await told("/api/v1/transfers?limit=50")).transfers;
+export const cancelTransfer = (key) => told(`/api/v1/transfers/${encodeURIComponent(key)}`, { method: "DELETE" });
 export const restoreVersion = (id, version) => told(
   `/api/v1/files/${encodeURIComponent(id)}/revisions/${encodeURIComponent(version)}/restore`, { method: "POST" });
 
 /** Return the first `bytes` of a file as text. */
 export async function beginning(id, bytes) {
-  const response = await ask(contentUrl(id), { headers: { range: `bytes=0-${bytes - 1}` } });
+  const response = await ask(contentUrl(id), { cache: "no-store", headers: { range: `bytes=0-${bytes - 1}` } });
   return response.text();
 }
 
-export const changesStart = async () => (await told("/drive/v3/changes/startPageToken")).startPageToken;
-export const changesSince = (pageToken) => told(`/drive/v3/changes?${query({ pageToken, pageSize: 100,
-  fields: "changes(fileId),newStartPageToken,nextPageToken" })}`);
+/** Return a WebSocket that tells what happens in the drive, from the sequence number `after` on if given. */
+export function eventSocket(after) {
+  const url = new URL(`/api/v1/events${after === null ? "" : `?after=${after}`}`, location.href);
+  url.protocol = url.protocol.replace("http", "ws");
+  return new WebSocket(url);
+}

@@ -8,12 +8,15 @@ import { countInto, showTransfers } from "./transfers.js";
 import { showTrash } from "./trash.js";
 import { uploads } from "./uploads.js";
 
-const CHANGES_MS = 3000;
+const RETRY_MS = 2000;
+const HEALTH_MS = 5000;
+const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 const byId = (id) => document.getElementById(id);
 const main = byId("main");
 let leave = null;
 let turn = 0;
 let inside = false;
+let watching = null;
 
 async function route() {
   if (!inside) return;
@@ -22,7 +25,8 @@ async function route() {
   leave?.();
   leave = null;
   for (const link of byId("nav").children) {
-    link.toggleAttribute("aria-current", link.dataset.view === view);
+    if (link.dataset.view === view) link.setAttribute("aria-current", "page");
+    else link.removeAttribute("aria-current");
   }
   const place = el("div"); // seen only once it is ready, and only if nobody has gone elsewhere meanwhile
   const views = { files: () => showFiles(place, id), trash: () => showTrash(place),
@@ -57,27 +61,39 @@ async function enter(note) {
 function out(note = "") {
   inside = false;
   turn += 1;
+  watching?.close();
   leave?.();
   leave = null;
   byId("nav").hidden = byId("who").hidden = true;
   if (!main.querySelector(".login")) showLogin(main, () => enter(), note);
 }
 
-/** Tell the views when something in the drive changed, whoever did it. */
+/** Tell the views when something in the drive changed, whoever did it; goes on where it was cut. */
 async function watch() {
-  let token = null;
-  let missed = false;
-  for (;; await new Promise((resolve) => { setTimeout(resolve, CHANGES_MS); })) {
+  let seen = null;
+  for (;; await pause(RETRY_MS)) {
+    if (!inside) continue;
+    const socket = api.eventSocket(seen);
+    watching = socket;
+    let soon = 0;
+    const tell = (name) => { soon ||= setTimeout(() => { soon = 0; document.dispatchEvent(new Event(name)); }, 150); };
+    socket.onmessage = (message) => {
+      const event = JSON.parse(message.data);
+      if (event.type === "hello" && seen === null) tell("drive-changed");
+      if (event.type === "changed" || event.type === "removed") tell("drive-changed");
+      if (event.type === "transfer") document.dispatchEvent(new Event("transfers-changed"));
+      seen = event.seq;
+    };
+    const closed = await new Promise((resolve) => { socket.onclose = resolve; });
+    if (closed.code === 4410) seen = null;
+  }
+}
+
+async function watchHealth() {
+  for (;; await pause(HEALTH_MS)) {
     if (!inside || document.hidden) continue;
-    try {
-      missed ||= token === null;
-      token ??= await api.changesStart();
-      const page = await api.changesSince(token);
-      token = page.newStartPageToken ?? page.nextPageToken;
-      if (missed || page.changes.length) document.dispatchEvent(new Event("drive-changed"));
-      missed = false;
-      byId("health-dot").hidden = (await api.health()).healthy;
-    } catch { token = null; }
+    const told = await api.health().catch(() => ({ healthy: false }));
+    byId("health-dot").hidden = told.healthy;
   }
 }
 
@@ -93,3 +109,4 @@ countInto(byId("running"));
 enter(new URLSearchParams(location.search).get("login") === "used"
   ? "This login link was used or has run out." : "");
 watch();
+watchHealth();

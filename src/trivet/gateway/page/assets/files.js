@@ -60,7 +60,7 @@ class FilesView {
     this.token = page.nextPageToken;
     this.rows(focused);
     const chosen = this.chosen && this.files.find((one) => one.id === this.chosen.id);
-    if (this.chosen && chosen?.version !== this.chosen.version) this.choose(chosen ?? null);
+    if (this.chosen && chosen?.headRevisionId !== this.chosen.headRevisionId) this.choose(chosen ?? null);
   }
 
   draw() {

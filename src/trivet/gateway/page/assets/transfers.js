@@ -1,45 +1,74 @@
-// Uploads of this page, with progress, and a number at the top while some run.
-import { el } from "./dom.js";
-import { size } from "./format.js";
+// Uploads of this page with their progress, and those the server knows from elsewhere or from before.
+import * as api from "./api.js";
+import { el, toast } from "./dom.js";
+import { size, when } from "./format.js";
 import * as uploading from "./uploads.js";
 
-const WORDS = { waiting: "waiting", running: "uploading", parked: "parked", done: "done", failed: "failed" };
+const OPEN = ["waiting", "running", "parked"];
+const bar = (name, done, total) => el("progress", { max: total || 1, value: total ? done : done && 1,
+  "aria-label": `Progress of ${name}` });
 
-/** Show the uploads in `main`; returns what ends the view. */
-export function showTransfers(main) {
-  const list = el("ul", { class: "feed" });
-  const box = el("div", { class: "card" }, list);
-  const draw = () => list.replaceChildren(...(uploading.uploads.length
-    ? [...uploading.uploads].reverse().map(row)
-    : [el("li", { class: "empty" }, el("strong", {}, "No transfers"), "Uploads of this page show here.")]));
-  main.replaceChildren(el("div", { class: "bar" }, el("h1", { class: "crumbs" }, "Transfers"),
-    el("button", { onclick: uploading.clear }, "Clear finished")), box);
-  draw();
-  uploading.events.addEventListener("change", draw);
-  return () => uploading.events.removeEventListener("change", draw);
+/** Show the transfers in `main`; returns what ends the view. */
+export async function showTransfers(main) {
+  const here = el("ul", { class: "feed" });
+  const there = el("ul", { class: "feed" });
+  const ended = new AbortController();
+  const drawHere = () => here.replaceChildren(...(uploading.uploads.length
+    ? [...uploading.uploads].reverse().map(mine)
+    : [el("li", { class: "soft" }, "Nothing is being uploaded from this page.")]));
+  async function drawThere() {
+    const all = await api.transfers();
+    const others = all.filter((one) => !uploading.isHere(one.location));
+    there.replaceChildren(...(others.length ? others.map((one) => known(one, drawThere))
+      : [el("li", { class: "soft" }, "None.")]));
+  }
+  main.replaceChildren(
+    el("div", { class: "bar" }, el("h1", { class: "crumbs" }, "Transfers"),
+      el("button", { onclick: uploading.clear }, "Clear finished")),
+    el("div", { class: "card" }, el("h2", {}, "From this page"), here),
+    el("div", { class: "cards" }, el("div", { class: "card" }, el("h2", {}, "From before and elsewhere"), there)));
+  const { signal } = ended;
+  uploading.events.addEventListener("change", drawHere, { signal });
+  document.addEventListener("transfers-changed", () => drawThere().catch(() => null), { signal });
+  drawHere();
+  await drawThere().catch((error) => there.replaceChildren(el("li", { class: "error" }, error.message)));
+  return () => ended.abort();
 }
 
-function row(one) {
+function mine(one) {
   const active = ["waiting", "running"].includes(one.state);
+  const again = { parked: "Resume", failed: "Try again" }[one.state];
   return el("li", { class: "transfer" }, el("strong", {}, one.file.name),
     el("div", { class: "row" },
       active ? el("button", { onclick: () => uploading.stop(one) }, "Pause") : null,
-      ["parked", "failed"].includes(one.state)
-        ? el("button", { onclick: () => uploading.resume(one) }, one.state === "parked" ? "Resume" : "Try again")
-        : null,
+      again ? el("button", { onclick: () => uploading.resume(one) }, again) : null,
       renaming(one)),
     el("span", { class: one.error ? "error" : "soft" },
-      `${size(one.sent)} of ${size(one.file.size)} · ${WORDS[one.state]}${one.error ? `: ${one.error}` : ""}`),
-    el("progress", { max: one.file.size || 1, value: one.state === "done" ? one.file.size || 1 : one.sent,
-      "aria-label": `Progress of ${one.file.name}` }));
+      `${size(one.sent)} of ${size(one.file.size)} · ${one.state}${one.error ? `: ${one.error}` : ""}`),
+    bar(one.file.name, one.state === "done" ? one.file.size || 1 : one.sent, one.file.size));
+}
+
+function known(one, drawn) {
+  const cancel = async () => {
+    await api.cancelTransfer(one.key).catch((error) => toast(error.message, { bad: true }));
+    await drawn();
+  };
+  const hint = one.resumable && one.state === "parked" ? " · choose the same file again to go on" : "";
+  const of = one.size === undefined ? "" : ` of ${size(one.size)}`;
+  return el("li", { class: "transfer" }, el("strong", {}, one.path),
+    el("div", { class: "row" }, one.resumable ? el("button", { onclick: cancel }, "Cancel") : null),
+    el("span", { class: one.error ? "error" : "soft" },
+      `${size(one.offset)}${of} · ${one.state}${one.error ? `: ${one.error}` : ""}${hint} · ` +
+      when(one.touched_at_s * 1000)),
+    one.resumable ? bar(one.path, one.offset, one.size) : null);
 }
 
 function renaming(one) {
   const better = one.refused?.facts?.suggested_name;
   if (one.state !== "failed" || !better) return null;
   const run = () => {
-    uploading.upload(new File([one.file], better, { lastModified: one.file.lastModified }), one.parent);
     uploading.uploads.splice(uploading.uploads.indexOf(one), 1);
+    uploading.upload(new File([one.file], better, { lastModified: one.file.lastModified }), one.parent);
   };
   return el("button", { class: "main", onclick: run }, `Upload as ${better}`);
 }
@@ -47,9 +76,9 @@ function renaming(one) {
 /** Keep the number of uploads that are not done in `badge`. */
 export function countInto(badge) {
   uploading.events.addEventListener("change", () => {
-    const open = uploading.uploads.filter((one) => ["waiting", "running", "parked"].includes(one.state)).length;
+    const open = uploading.uploads.filter((one) => OPEN.includes(one.state)).length;
     badge.hidden = !open;
     badge.textContent = open;
-    badge.setAttribute("aria-label", `${open} running`);
+    badge.setAttribute("aria-label", `${open} not done`);
   });
 }

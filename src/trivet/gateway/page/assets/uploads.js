@@ -28,6 +28,9 @@ export function upload(file, parent) {
   next();
 }
 
+/** Say whether the transfer at the address `url` is one of this page's. */
+export const isHere = (url) => uploads.some((one) => one.url === url);
+
 /** Stop sending `one`; what the server holds stays there. */
 export function stop(one) {
   one.state = "parked";
@@ -77,10 +80,12 @@ async function run(one) {
 
 async function send(one) {
   let url = kept()[one.key];
+  one.url = url;
   one.sent = url ? await held(url, one) : 0;
   if (one.sent === null) url = undefined;
   if (!url) {
     url = await begin(one);
+    one.url = url;
     one.sent = 0;
     keep(one.key, url);
   }
@@ -102,16 +107,13 @@ async function send(one) {
 
 async function begin(one) {
   const old = await api.named(one.parent, one.file.name);
-  const type = one.file.type || "application/octet-stream";
-  const response = await api.ask(`/upload/drive/v3/files${old ? `/${encodeURIComponent(old.id)}` : ""}` +
-    "?uploadType=resumable&fields=id,name", {
-    method: old ? "PATCH" : "POST",
-    json: old ? {} : { name: one.file.name, parents: [one.parent], mimeType: type },
-    headers: { "x-upload-content-type": type, "x-upload-content-length": String(one.file.size) },
+  const place = old ? { target: old.id } : { name: one.file.name, parent: one.parent };
+  const response = await api.ask("/api/v1/transfers", {
+    method: "POST",
+    json: { ...place, size: one.file.size, ...(one.file.type ? { mime_type: one.file.type } : {}) },
     signal: one.control.signal,
   });
-  const url = new URL(response.headers.get("location"), location.href);
-  return url.pathname + url.search;
+  return (await response.json()).location;
 }
 
 /** Return how many bytes the server holds of `one`, null when it knows nothing of it any more. */
