@@ -8,12 +8,13 @@ import asyncio
 
 from trivet.client.blob_transfer import BlobTransfer
 from trivet.client.remote_file import RemoteFile
-from trivet.errors import NoMajority
+from trivet.errors import NoMajority, TrivetError
 from trivet.volume.attributes import MIB_BYTES, SMALL_FILE_BYTES
 from trivet.volume.body_calls import PLAN_MAX_BYTES, READ_MAX_BYTES, PlanRead, Read, ReadPlan
 from trivet.volume.stored_body import StoredBody
 
 BLOBS_AT_ONCE = 8
+MIBS_AHEAD = 2
 
 
 class BodyReader:
@@ -56,6 +57,8 @@ class BodyReader:
     async def _read_planned(
         self, file: RemoteFile, body: StoredBody, offset: int, end: int
     ) -> list[bytes | bytearray | memoryview]:
+        is_read_on = file.is_snapshot and offset == file.next_offset and end - offset > SMALL_FILE_BYTES
+        file.next_offset = end
         spans = []
         while offset < end:
             mib, start = divmod(offset, MIB_BYTES)
@@ -63,8 +66,31 @@ class BodyReader:
             spans.append((mib, start, stop))
             offset += stop - start
         if len(spans) == 1:
+            if is_read_on:
+                return [await self._read_on(file, body, *spans[0])]
             return [await self._read_mib(file, body, *spans[0])]
         return await asyncio.gather(*(self._read_mib(file, body, *span) for span in spans))
+
+    async def _read_on(
+        self, file: RemoteFile, body: StoredBody, mib: int, start: int, stop: int
+    ) -> bytes | bytearray | memoryview:
+        """Read of a snapshot that is read on and on: the next MiBs are asked for meanwhile."""
+        end_mib = -(-body.size // MIB_BYTES) if file.plan is None else file.plan.end_mib
+        for wanted in range(mib, min(mib + MIBS_AHEAD + 1, end_mib)):
+            if wanted not in file.ahead:
+                end = min(body.size - wanted * MIB_BYTES, MIB_BYTES)
+                file.ahead[wanted] = asyncio.create_task(self._read_mib(file, body, wanted, 0, end))
+                file.ahead[wanted].add_done_callback(_seen)
+        for old in [old for old in file.ahead if not mib <= old <= mib + MIBS_AHEAD]:
+            file.ahead.pop(old).cancel()
+        try:
+            whole = await asyncio.shield(file.ahead[mib])
+        except TrivetError:
+            file.ahead.pop(mib, None)
+            raise
+        if stop == len(whole):
+            file.ahead.pop(mib, None)
+        return memoryview(whole)[start:stop]
 
     async def _read_mib(
         self, file: RemoteFile, body: StoredBody, mib: int, start: int, stop: int
@@ -87,3 +113,9 @@ class BodyReader:
         assert size <= READ_MAX_BYTES
         _result, data = await file.move(Read(file.handle, offset, size))
         return bytes(data)
+
+
+def _seen(task: asyncio.Task[bytes | bytearray | memoryview]) -> None:
+    """What was asked for ahead and failed is told to who reads it, or to nobody."""
+    if not task.cancelled():
+        task.exception()

@@ -17,13 +17,16 @@ from trivet.errors import FileSystemError, TrivetError
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, SMALL_FILE_BYTES
 from trivet.volume.body_calls import BlobPart, PutBlobs, Write
 
-CHUNKS_AHEAD = 8
+CHUNKS_AHEAD = 3
 PARTS_AT_ONCE = 64
 
 
 @dataclass(slots=True)
 class _Chunk:
-    """Bytes of one MiB on their way: as a blob if `putting`, else through the keeper."""
+    """Bytes of one MiB on their way: as a blob if `putting`, else through the keeper.
+
+    `data` is let go as soon as it is `putting`, unless it may have to go through the keeper after all.
+    """
 
     offset: int
     data: memoryview
@@ -91,6 +94,8 @@ class BodyWriter:
         if len(data) > SMALL_FILE_BYTES and offset % PAGE_BYTES == 0:
             chunk.putting = asyncio.create_task(self._put(data))
             chunk.putting.add_done_callback(_seen)
+            if len(data) % PAGE_BYTES == 0:
+                chunk.data = memoryview(b"")
         self._chunks.append(chunk)
 
     async def _put(self, data: memoryview) -> StoredBlob:
@@ -108,7 +113,11 @@ class BodyWriter:
             for chunk in self._chunks:
                 if chunk.putting is None or not chunk.putting.done() or len(ready) == PARTS_AT_ONCE:
                     break
+                if ready and chunk.data:
+                    break  # it may be refused, and is then refused alone
                 ready.append(chunk)
+                if chunk.data:
+                    break
             await self._name(ready)
             for _chunk in ready:
                 self._chunks.popleft()
@@ -129,8 +138,7 @@ class BodyWriter:
         except FileSystemError as error:
             if error.errno != EINVAL:
                 raise
-            for chunk in chunks:  # one ends within a page of the file
-                await self._write_through(chunk)
+            await self._write_through(chunks[0])  # it ends within a page of the file
 
     async def _write_through(self, chunk: _Chunk) -> None:
         await self._file.move(Write(self._file.handle, chunk.offset), chunk.data)

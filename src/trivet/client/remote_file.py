@@ -20,7 +20,9 @@ Result = TypeVar("Result")
 
 
 class RemoteFile:
-    """`plan` is a snapshot's where it is known, None for a file as it changes."""
+    """`plan` is a snapshot's where it is known, None for a file as it changes; `ahead` are MiBs of a
+    snapshot that were asked for before they are read.
+    """
 
     def __init__(
         self,
@@ -37,6 +39,8 @@ class RemoteFile:
         self.is_snapshot = plan is not None
         self.plan = plan
         self.plan_from_mib = 0
+        self.next_offset = 0
+        self.ahead: dict[int, asyncio.Task[bytes | bytearray | memoryview]] = {}
         self.sync = sync
         self.has_unflushed = False
         self.failure: TrivetError | None = None
@@ -60,6 +64,13 @@ class RemoteFile:
             await self._open_anew()
         again = msgspec.structs.replace(call, handle=self.handle)
         return await self._keeper.move(again, data, generation=self._generation)
+
+    async def drop_ahead(self) -> None:
+        """Give up what was asked for and not read."""
+        ahead, self.ahead = list(self.ahead.values()), {}
+        for task in ahead:
+            task.cancel()
+        await asyncio.gather(*ahead, return_exceptions=True)
 
     async def ask(self, call: Call, result: type[Result]) -> Result:
         """Carry out such a call and return its result."""

@@ -56,6 +56,8 @@ class RemoteVolume(RemoteNames):
         for writer in self._writers.values():
             writer.drop()
         self._writers.clear()
+        for file in self._files.values():
+            await file.drop_ahead()
         self._files.clear()
         await self._transfer.close()
         await self._reports.close()
@@ -125,6 +127,7 @@ class RemoteVolume(RemoteNames):
         finally:
             self._files.pop(handle, None)
             self._writers.pop(handle, None)
+            await file.drop_ahead()
             if not file.is_stale:
                 await self._keeper.ask(body.Release(file.handle), type(None))
 
