@@ -27,8 +27,9 @@ from trivet.quorum.membership import CONFIG_KEY, BankSeat, Config, encode_config
 from trivet.wire.entries import Entry, EntryBody, Epoch, RecordOp, seal_entry
 from trivet.wire.journal_messages import Admit, Append, Identity, Prepare
 
-PARCEL_S = 0.01
-PARCEL_ENTRIES = 64
+PARCEL_S = 0.02
+PARCEL_ENTRIES = 128
+LATE_S = 0.01
 
 
 class Reign:
@@ -109,12 +110,13 @@ class Reign:
 
     def _resting(self, now: float) -> Follower | None:
         """Return the bank that need not get the newest entries now: the last, while all of them keep up."""
-        followers = list(self.followers.values())
-        if any(not f.counted or f.degraded or f.is_late(now, PARCEL_S) for f in followers[:-1]):
+        *others, last = self.followers.values()
+        if not last.counted or last.degraded or now - last.last_sent_at >= PARCEL_S:
             return None
-        last = followers[-1]
-        is_due = now - last.last_sent_at >= PARCEL_S or self.log.head - last.sent > PARCEL_ENTRIES
-        return None if is_due or not last.counted or last.degraded else last
+        for other in others:
+            if not other.counted or other.degraded or other.is_late(now, LATE_S):
+                return None
+        return last if self.log.head - last.sent <= PARCEL_ENTRIES else None
 
     def _want_sync(self, follower: Follower, commands: list[LeaderCommand]) -> None:
         follower.want_sync = self.log.head
