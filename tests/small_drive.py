@@ -85,6 +85,8 @@ class SmallDrive:
         await self.keeper.start()
         async with asyncio.timeout(DEADLINE_S):
             await self.keeper.take_over()
+        # Its first refresh and scrub are over, so that they mend nothing that a test spoils.
+        await self.until(lambda: self.loaded.refresher.scrub_state().finished_age_s is not None)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait until something is so."""

@@ -50,11 +50,19 @@ async def row_on(server: ServedBank, key: bytes) -> tuple[int, bytes] | None:
 
 
 async def check(drive: SmallDrive, server: ServedBank, *, apply: bool = True) -> list[Finding]:
-    """Compare all records of one server, mend them if `apply`, and return what was found."""
-    rows, space = drive.loaded.queue.rows, drive.loaded.volume.space
+    """Compare all records of one server, mend them if `apply`, and return what was found.
+
+    A server that has not got everything at that moment is left for the next time: then it is asked again.
+    """
+    rows, space, journal = drive.loaded.queue.rows, drive.loaded.volume.space, drive.loaded.journal
     link = drive.keeper.fleet.server_at(server.port)
-    keys = await rows.differing_keys(link, drive.loaded.journal.durable_slot)
-    return await rows.mend(link, keys, PathFinder(space), apply=apply)
+    while True:
+        await drive.until(lambda: journal.durable_slot == journal.head_slot)
+        before = journal.head_slot
+        keys = await rows.differing_keys(link, journal.durable_slot)
+        found = await rows.mend(link, keys, PathFinder(space), apply=apply)
+        if found or (before == journal.head_slot and link in journal.acceptors_at(before)):
+            return found
 
 
 DELETE = "DELETE FROM records WHERE key = ?"

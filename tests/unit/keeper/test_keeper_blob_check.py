@@ -1,0 +1,99 @@
+"""Blobs compared and mended on real banks: missing, damaged, on the wrong server, named by nobody."""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from small_drive import ServedBank, SmallDrive, small_drive
+from trivet.keeper.findings import NamedBlobs, PathFinder
+from trivet.wire.bank_messages import PutBlob
+from trivet.wire.blobs import sub_hashes
+from trivet.wire.control_messages import Finding
+
+BODY = bytes(range(256)) * 2000
+
+
+@pytest.fixture
+async def drive(tmp_path: Path) -> AsyncIterator[SmallDrive]:
+    async with small_drive(tmp_path, servers=2) as drive:
+        await drive.write(b"large", BODY)
+        yield drive
+
+
+def named(drive: SmallDrive) -> NamedBlobs:
+    return NamedBlobs(drive.loaded.volume.space)
+
+
+def holders(drive: SmallDrive, name: int) -> list[ServedBank]:
+    return [server for server in drive.servers if server.place.blobs.index.get(name) is not None]
+
+
+async def check(drive: SmallDrive, bank: int, *, apply: bool, deep: bool = False) -> list[Finding]:
+    """Compare the blobs of one bank as a refresh (or a scrub) does, and mend them if `apply`."""
+    blobs, links = drive.loaded.queue.blobs, drive.keeper.fleet.banks[bank]
+    names = named(drive)
+    flaws = await blobs.flaws_by_listing(links, names, collect_orphans=apply)
+    for link in links if deep else ():
+        flaws |= (await blobs.scrub(link, names, limit_bytes_s=1 << 30))[0]
+    return await blobs.mend(flaws, names, PathFinder(drive.loaded.volume.space), apply=apply)
+
+
+async def test_missing_copy_is_told_and_written_again(drive: SmallDrive) -> None:
+    [name] = named(drive).refs
+    lost = holders(drive, name)[1]
+    await lost.place.blobs.delete([name])
+    [found] = await check(drive, 1, apply=False)
+    assert (found.verdict, found.path, found.server, found.why) == (
+        "would fix",
+        "/large",
+        lost.port,
+        "missing",
+    )
+    assert found.ranges == [(0, -(-len(BODY) // 4096) * 4096)]
+    assert len(holders(drive, name)) == 2
+    [fixed] = await check(drive, 1, apply=True)
+    assert fixed.verdict == "fixed"
+    assert lost in holders(drive, name)
+    assert await check(drive, 1, apply=True, deep=True) == []
+
+
+async def test_damaged_copy_is_found_by_reading_and_replaced(drive: SmallDrive) -> None:
+    [name] = named(drive).refs
+    bad = holders(drive, name)[2]
+    bad.place.blobs.spoil(name, b"wrong")
+    assert await check(drive, 2, apply=True) == []
+    [fixed] = await check(drive, 2, apply=True, deep=True)
+    assert (fixed.verdict, fixed.why, fixed.server) == ("fixed", "checksum differs", bad.port)
+    assert await bad.place.blobs.is_whole(name)
+    assert await drive.read(b"large") == BODY
+
+
+async def test_without_a_good_copy_nothing_is_written_over(drive: SmallDrive) -> None:
+    [name] = named(drive).refs
+    for server in holders(drive, name):
+        server.place.blobs.spoil(name, b"all wrong")
+    for bank in range(3):
+        [lost] = await check(drive, bank, apply=True, deep=True)
+        assert (lost.verdict, lost.source) == ("cannot fix", None)
+    assert len(holders(drive, name)) == 3
+
+
+async def test_stray_copy_comes_home_and_orphans_of_closed_epochs_go(drive: SmallDrive) -> None:
+    [name] = named(drive).refs
+    blobs = drive.loaded.blobs
+    home = next(s for s in drive.banks[0] if s.port == blobs.home_of(name, 0).port)
+    other = next(s for s in drive.banks[0] if s is not home)
+    data = BODY
+    await home.place.blobs.delete([name])
+    await other.request(PutBlob(name, sub_hashes(data), False), data)
+    closed, current = 5, (drive.loaded.queue.blobs._epoch << 32) + 4_000_000_000
+    for orphan in (closed, current):
+        await other.request(PutBlob(orphan, sub_hashes(b"orphan"), False), b"orphan")
+    await check(drive, 0, apply=False)
+    assert other.place.blobs.index.get(closed) is not None, "looking changes nothing"
+    await check(drive, 0, apply=True)
+    assert home.place.blobs.index.get(name) is not None
+    assert other.place.blobs.index.get(name) is None
+    assert other.place.blobs.index.get(closed) is None
+    assert other.place.blobs.index.get(current) is not None
