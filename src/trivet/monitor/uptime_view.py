@@ -198,4 +198,4 @@ def report_page(rows: Sequence[Row], series: Sequence[Series], by: str) -> str:
     parts.append(
         text("'Not probed' is time in which the probe did not run; it counts neither way.", note=True)
     )
-    return page("Uptime", {"Uptime": parts})
+    return page("Uptime", {"Slow and failed requests": parts})

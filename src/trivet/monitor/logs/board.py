@@ -35,7 +35,7 @@ class LogBoard(App[None]):
     TITLE = "trivet logs"
     CSS = """
     #figures { height: 4; padding: 0 1; }
-    #rate { height: 3; margin: 0 1; }
+    #rate { height: 4; margin: 0 1; border-top: solid $primary; border-title-color: $text-muted; }
     #filter { display: none; }
     #tables { height: 2fr; }
     DataTable { width: 1fr; height: 100%; border: round $primary; }
@@ -64,7 +64,9 @@ class LogBoard(App[None]):
     def compose(self) -> ComposeResult:
         """Lay the board out."""
         yield Static(id="figures")
-        yield Sparkline(id="rate", summary_function=max)
+        rate = Sparkline(id="rate", summary_function=max)
+        rate.border_title = f"Requests a second, the log's last {_RATE_S // 60} minutes"
+        yield rate
         yield Input(placeholder="show only what contains ...", id="filter")
         with Horizontal(id="tables"):
             for name, title in (("sections", "Sections"), ("ips", "Addresses"), ("urls", "URLs")):

@@ -103,12 +103,20 @@ def _charts(reading: LogReading) -> list[Fragment]:
         values += [
             {**at, "kind": kind, "requests": n, "sent": size if kind == "well" else 0} for kind, n in kinds
         ]
-    note = f"from {moment(int(rows[0, 0]))} to {moment(int(rows[-1, 0]))}, {step} s a bar"
+    note = f"from {moment(int(rows[0, 0]))} to {moment(int(rows[-1, 0]))}, a bar is {_width_text(step)}"
     return [
         text(note, note=True),
         chart_fragment(_bars(values, "requests", "Requests"), alt="Requests over time by status class"),
         chart_fragment(_bars(values, "sent", "Bytes sent"), alt="Bytes sent over time"),
     ]
+
+
+def _width_text(step_s: int) -> str:
+    """Return a bar's width in the largest unit that it is a whole number of."""
+    units = ((86400, "day"), (3600, "hour"), (60, "minute"), (1, "second"))
+    unit_s, name = next((size, name) for size, name in units if step_s % size == 0)
+    count = step_s // unit_s
+    return f"{count} {name}" if count == 1 else f"{count:,} {name}s"
 
 
 def _bars(values: list[dict[str, Any]], field: str, title: str) -> dict[str, Any]:
@@ -118,7 +126,13 @@ def _bars(values: list[dict[str, Any]], field: str, title: str) -> dict[str, Any
     encoding: dict[str, Any] = {
         "x": {"field": "time", "type": "temporal", "scale": {"type": "utc"}, "title": None, "axis": axis},
         "x2": {"field": "to"},
-        "y": {"field": field, "type": "quantitative", "aggregate": "sum", "title": title},
+        "y": {
+            "field": field,
+            "type": "quantitative",
+            "aggregate": "sum",
+            "title": title,
+            "axis": {"format": "~s"},
+        },
         "tooltip": [
             {"field": "time", "type": "temporal", "format": "%Y-%m-%d %H:%M:%S", "title": "from"},
             {"field": field, "type": "quantitative", "aggregate": "sum", "title": title, "format": ","},
