@@ -83,3 +83,30 @@ def test_readers_beside_live_writers_see_each_event_once_and_ever_more(tmp_path:
         for process in writers:
             process.kill()
             process.communicate(timeout=30)
+
+
+#: Emits events without end, and prints how many were when a flush has come back.
+EMITTING = """
+import itertools, sys
+from pathlib import Path
+from trivet.monitor.runs.emitter import Emitter
+emitter = Emitter(Path(sys.argv[1]), source="bench")
+run = emitter.run("7", device_group="phones")
+for number in itertools.count(1):
+    run.event(f"step{number % 5}")
+    if number % 50 == 0:
+        emitter.flush()
+        print(number, flush=True)
+"""
+
+
+def test_what_a_killed_program_had_flushed_is_kept(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", EMITTING, str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    for _ in range(7):
+        process.stdout.readline()
+    process.send_signal(signal.SIGKILL)
+    rest, _ = process.communicate(timeout=30)
+    flushed = max([350, *(int(line) for line in rest.splitlines() if line.isdigit())])
+    assert len(EventStore(tmp_path, create=False).scan()) >= flushed
