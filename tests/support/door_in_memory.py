@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import uvicorn
 
@@ -35,7 +36,7 @@ class DoorInMemory:
 
 @contextlib.contextmanager
 def door_in_memory(
-    place: Path, *, no_auth_user: str | None = None, status: dict[str, object] | None = None, **people: float
+    place: Path, *, no_auth_user: str | None = None, status: dict[str, object] | None = None, **people: Any
 ) -> Iterator[DoorInMemory]:
     """Serve a new, empty drive whose state lies in `place`; `status` is what its keeper answers."""
     ready: list[DoorInMemory] = []
@@ -72,7 +73,7 @@ def door_in_memory(
 
 @contextlib.asynccontextmanager
 async def _served(
-    place: Path, no_auth_user: str | None, status: dict[str, object], people: dict[str, float]
+    place: Path, no_auth_user: str | None, status: dict[str, object], people: dict[str, Any]
 ) -> AsyncIterator[DoorInMemory]:
     folder = VolumeFolder(place)
     folder.gateway_path.mkdir(parents=True)
@@ -82,7 +83,7 @@ async def _served(
     async with contextlib.AsyncExitStack() as stack:
         await volume.start()
         stack.push_async_callback(volume.close)
-        everybody = People(folder.gateway_path, no_auth_user=no_auth_user, **people)  # type: ignore[arg-type]
+        everybody = People(folder.gateway_path, no_auth_user=no_auth_user, **people)
         stack.callback(everybody.close)
         door = DoorFile(folder.gateway_path / "door.sqlite")
         stack.callback(door.close)

@@ -68,11 +68,18 @@ async def send_file(
         told["Content-Length"] = str(stop - start)
         passed_on = True
         pieces = read_pieces(drive, snapshot, start, stop)
+        first = await anext(pieces)
         _release_in_the_end(request, pieces)
-        return StreamingResponse(pieces, status, told)
+        return StreamingResponse(_after(first, pieces), status, told)
     finally:
         if not passed_on:
             await drive.volume.release(snapshot.handle)
+
+
+async def _after(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    yield first
+    async for piece in pieces:
+        yield piece
 
 
 def _asked_part(request: Request, told: dict[str, str], size: int) -> tuple[int, int, int]:
@@ -88,7 +95,10 @@ def _asked_part(request: Request, told: dict[str, str], size: int) -> tuple[int,
 
 
 def _release_in_the_end(request: Request, pieces: AsyncIterator[bytes]) -> None:
-    """Let go of the snapshot when the request ends, also if the sending never began."""
+    """Let go of the snapshot when the request ends, also if the sending never began.
+
+    `pieces` must have begun: to close a generator that has not, does nothing.
+    """
 
     async def close(error: BaseException | None) -> None:
         await pieces.aclose()  # type: ignore[attr-defined]

@@ -35,10 +35,15 @@ async def read_pieces(drive: Drive, snapshot: Snapshot, start: int, stop: int) -
             fetching = _fetch(drive, snapshot, at, stop)
             yield piece
     finally:
-        if fetching is not None:
-            fetching.cancel()
-            await asyncio.wait([fetching])
-        await asyncio.shield(asyncio.ensure_future(drive.volume.release(snapshot.handle)))
+        # shielded as a whole: a request that is cut is cancelled at every wait, also at those in here
+        await asyncio.shield(asyncio.ensure_future(_let_go(drive, snapshot, fetching)))
+
+
+async def _let_go(drive: Drive, snapshot: Snapshot, fetching: "asyncio.Task[bytes] | None") -> None:
+    if fetching is not None:
+        fetching.cancel()
+        await asyncio.wait([fetching])
+    await drive.volume.release(snapshot.handle)
 
 
 def _fetch(drive: Drive, snapshot: Snapshot, at: int, stop: int) -> "asyncio.Task[bytes] | None":
