@@ -170,6 +170,12 @@ def test_a_parked_upload_goes_on_after_a_reload(page: Page, context: BrowserCont
     assert sent == ["bytes 4194304-6291455/6291456"], "what the server held was not sent again"
 
 
+def test_a_damaged_file_is_marked(page: Page) -> None:
+    _upload(page, ("cut.jpg", made_files.whole("jpg")[:-3000]))
+    page.get_by_text("cut.jpg").click()
+    expect(page.locator(".panel").get_by_role("alert")).to_contain_text("it does not decode")
+
+
 def test_an_old_version_comes_back(page: Page) -> None:
     _upload(page, ("a.txt", b"first"))
     _upload(page, ("a.txt", b"the second one"))

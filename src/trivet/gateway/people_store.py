@@ -24,6 +24,16 @@ _NAME = re.compile(r"[\w][\w.@+-]{0,63}")
 _hasher = PasswordHasher(time_cost=2, memory_cost=19 * 1024, parallelism=1)
 
 
+#: All of a principal in one read: it is asked with every request.
+_PRINCIPAL = """
+SELECT admin,
+  (SELECT json_group_array(in_group) FROM members WHERE user = ?1),
+  (SELECT json_group_array(json_array(path, verbs)) FROM rights WHERE (kind = 'user' AND name = ?1)
+    OR (kind = 'group' AND name IN (SELECT in_group FROM members WHERE user = ?1)))
+FROM users WHERE name = ?1 AND disabled = 0
+"""
+
+
 class User(msgspec.Struct, frozen=True):
     """One user as `trivet user list` tells it; times are Unix seconds."""
 
@@ -147,20 +157,16 @@ class PeopleStore:
         self, name: str, *, session_id: str | None = None, limit: tuple[Scope, ...] | None = None
     ) -> Principal | None:
         """Return what `name` may do now, None when there is no such user or the user is disabled."""
-        row = self._file.row("SELECT admin FROM users WHERE name = ? AND disabled = 0", name)
+        row = self._file.row(_PRINCIPAL, name)
         if row is None:
             return None
-        rights = self._file.rows(
-            "SELECT path, verbs FROM rights WHERE (kind = 'user' AND name = ?1) OR (kind = 'group'"
-            " AND name IN (SELECT in_group FROM members WHERE user = ?1))",
-            name,
-        )
+        rights: list[tuple[str, str]] = msgspec.json.decode(row[2])
         return Principal(
             user=name,
-            scopes=tuple(Scope(str(path), str(verbs)) for path, verbs in rights),
+            scopes=tuple(Scope(path, verbs) for path, verbs in rights),
             session_id=session_id,
             limit=limit,
-            groups=tuple(self._groups(name)),
+            groups=tuple(msgspec.json.decode(row[1])),
             admin=bool(row[0]),
         )
 

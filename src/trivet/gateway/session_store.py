@@ -88,7 +88,8 @@ class SessionStore:
         self._now_s = now_s
         self._user_ttl_s = user_ttl_s
         self._visitor_ttl_s = visitor_ttl_s
-        self._signer = Signer(file.secret(), salt=b"trivet.session", digest_method=hashlib.sha256)
+        key = hashlib.sha256(b"trivet.session" + file.secret()).digest()  # derived once, not with each cookie
+        self._signer = Signer(key, key_derivation="none", digest_method=hashlib.sha256)
 
     def open(self, cookie: str | None) -> Session:
         """Return the session that `cookie` names, or an empty one."""

@@ -6,7 +6,6 @@ Rule: `scope["trivet.session"]` is written back when the response starts; answer
 """
 
 from collections.abc import Iterable, MutableMapping
-from http.cookies import CookieError, SimpleCookie
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -96,11 +95,11 @@ def set_cookie(value: str, scheme: str) -> bytes:
 
 
 def _cookie(header: str) -> str | None:
-    try:
-        morsel = SimpleCookie(header).get(COOKIE)
-    except CookieError:
-        return None
-    return morsel.value if morsel else None
+    for part in header.split(";"):
+        name, _, value = part.strip().partition("=")
+        if name == COOKIE:
+            return value
+    return None
 
 
 def _refuse_other_sites(scope: Scope, headers: dict[bytes, str], *, loopback_only: bool) -> None:

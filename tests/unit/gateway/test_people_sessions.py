@@ -108,6 +108,18 @@ def test_a_token_is_held_to_its_scope(people: People) -> None:
         assert client.get("/who?path=/docs/a").status_code == 401
 
 
+def test_rights_of_a_user_and_the_groups_add_up(people: People) -> None:
+    people.users.add("bob", None, scopes=(parse_scope("/own", "rw"),), groups=("staff",))
+    people.users.allow("group", "staff", "/plans", "r")
+    with TestClient(_app(people)) as client:
+        client.get("/login?user=bob")
+        paths = ("/own/a", "/plans/a", "/", "/docs")
+        told = {path: client.get(f"/who?path={path}").status_code for path in paths}
+        assert told == {"/own/a": 200, "/plans/a": 200, "/": 403, "/docs": 403}
+        people.users.allow("group", "staff", "/plans", "")
+        assert client.get("/who?path=/plans/a").status_code == 403
+
+
 def test_another_sites_page_can_not_change_anything(people: People) -> None:
     with TestClient(_app(people)) as client:
         client.get("/login?user=ann")

@@ -97,9 +97,10 @@ async def list_files(request: Request) -> Response:
     token = sent.get("pageToken")
     after = check_place(ordering.read_token(token, mark) if token else None, order)
     found: list[FileView] = []
-    if "drive" in spaces:
-        found, after = await search(drive, Search(who, tree, order), after, size)
     wanted: Selection = chosen.get("files", chosen.get("*", {})) or {"*": {}}
+    if "drive" in spaces:
+        tells_version = bool({"version", "*"} & set(wanted))
+        found, after = await search(drive, Search(who, tree, order, tells_version), after, size)
     told: dict[str, Any] = {"kind": "drive#fileList", "incompleteSearch": False}
     told["files"] = [await file_told(request, view, wanted) for view in found]
     if after is not None:

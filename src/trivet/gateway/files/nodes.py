@@ -197,8 +197,12 @@ async def view_of(
     *,
     in_trash: bool = False,
     parent_id: str | None = None,
+    with_version: bool = True,
 ) -> FileView:
-    """Return the view of an inode whose `name`, `parent` and `path` are known already."""
+    """Return the view of an inode whose `name`, `parent` and `path` are known already.
+
+    Without `with_version` nobody will ask for it, and it is 0.
+    """
     data = await metadata_of(drive, attributes.ino)
     is_folder = stat.S_ISDIR(attributes.mode)
     called = data.name_for(shown(name)) if name else "My Drive"
@@ -215,7 +219,7 @@ async def view_of(
         size=0 if is_folder else attributes.size,
         created_ns=data.created_ns or min(attributes.mtime_ns, attributes.ctime_ns),
         modified_ns=attributes.mtime_ns,
-        version=await drive.volume.version(attributes.ino),
+        version=await drive.volume.version(attributes.ino) if with_version else 0,
         parent_id=parent_id,
         trashed=in_trash,
         explicitly_trashed=in_trash and data.trashed_from is not None,
@@ -238,14 +242,16 @@ def guess_type(name: str) -> str:
     return _TYPES.guess_type(name, strict=False)[0] or BINARY_MIME
 
 
-async def entries_of(drive: Drive, ino: int, after_cookie: int = 0) -> AsyncIterator[DirectoryEntry]:
-    """Yield the entries of the folder `ino` that are the drive's, behind `after_cookie`."""
+async def entries_of(
+    drive: Drive, ino: int, after_cookie: int = 0, at_once: int = LISTING_STEP
+) -> AsyncIterator[DirectoryEntry]:
+    """Yield the entries of the folder `ino` that are the drive's, behind `after_cookie`, asked `at_once`."""
     while True:
-        step: Sequence[DirectoryEntry] = await drive.volume.listing(ino, after_cookie, LISTING_STEP)
+        step: Sequence[DirectoryEntry] = await drive.volume.listing(ino, after_cookie, at_once)
         for entry in step:
             if is_ours(entry.attributes) and entry.name not in (b".", b".."):
                 yield entry
-        if len(step) < LISTING_STEP:
+        if len(step) < at_once:
             return
         after_cookie = step[-1].cookie
 

@@ -22,7 +22,7 @@ from trivet.gateway.files import nodes
 from trivet.gateway.files.drive import Drive
 from trivet.volume.interface import ROOT_INO, DirectoryEntry
 
-TOGETHER = 64
+TOGETHER = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +38,12 @@ class _Folder:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """Who looks for what, in which order."""
+    """Who looks for what, in which order; `with_version` if the answer is to tell versions."""
 
     who: Principal
     tree: Expression
     order: list[SortKey]
+    with_version: bool = True
 
 
 async def search(
@@ -142,7 +143,7 @@ async def _looked_at(
 
     async def views() -> list[tuple[DirectoryEntry, FileView | None]]:
         nonlocal grants
-        found = await asyncio.gather(*(_view(drive, folder, entry, asked.who.user) for entry in step))
+        found = await asyncio.gather(*(_view(drive, folder, entry, asked) for entry in step))
         told: list[tuple[DirectoryEntry, FileView | None]] = []
         for entry, view in zip(step, found, strict=True):
             if view is not None and not asked.who.may("r", view.path):
@@ -155,7 +156,8 @@ async def _looked_at(
         step.clear()
         return told
 
-    async for entry in nodes.entries_of(drive, folder.ino, cookie):
+    at_once = min(max(wanted, 10), nodes.LISTING_STEP)
+    async for entry in nodes.entries_of(drive, folder.ino, cookie, at_once):
         step.append(entry)
         if len(step) >= min(TOGETHER, wanted):
             for one in await views():
@@ -170,14 +172,15 @@ async def _folder_grants(drive: Drive, folder: _Folder) -> list[Grant]:
     return await nodes.grants_of(drive, await nodes.look(drive, folder.ino, ""))
 
 
-async def _view(drive: Drive, folder: _Folder, entry: DirectoryEntry, me: str) -> FileView | None:
+async def _view(drive: Drive, folder: _Folder, entry: DirectoryEntry, asked: Search) -> FileView | None:
+    me = asked.who.user
     try:
         if folder.is_trash:
             return await nodes.look(drive, entry.attributes.ino, me)
         path = f"{folder.path}/{shown(entry.name)}"
         return await nodes.view_of(
             drive, entry.attributes, entry.name, folder.ino, path, me,
-            in_trash=folder.in_trash, parent_id=folder.file_id,
+            in_trash=folder.in_trash, parent_id=folder.file_id, with_version=asked.with_version,
         )  # fmt: skip
     except (FileSystemError, NotFound):
         return None

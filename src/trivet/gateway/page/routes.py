@@ -24,7 +24,7 @@ _ALWAYS = ((b"x-content-type-options", b"nosniff"), (b"referrer-policy", b"no-re
 
 async def index(_: Request) -> Response:
     """Answer with the page itself."""
-    return FileResponse(_ASSETS / "index.html", headers={"cache-control": "no-cache"})
+    return FileResponse(_ASSETS / "index.html")
 
 
 ROUTES: list[BaseRoute] = [Route("/", index), Mount("/page", StaticFiles(directory=_ASSETS))]
@@ -41,12 +41,15 @@ class PolicyMiddleware:
             await self.app(scope, receive, send)
             return
         path = scope["path"]
-        policy = _PAGE_POLICY if path == "/" or path.startswith("/page/") else _CONTENT_POLICY
+        of_page = path == "/" or path.startswith("/page/")
+        wanted = [(_POLICY, _PAGE_POLICY if of_page else _CONTENT_POLICY), *_ALWAYS]
+        if of_page:
+            wanted.append((b"cache-control", b"no-cache"))
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start":
                 own = {name.lower() for name, _ in message["headers"]}
-                added = [pair for pair in ((_POLICY, policy), *_ALWAYS) if pair[0] not in own]
+                added = [pair for pair in wanted if pair[0] not in own]
                 message = {**message, "headers": [*message["headers"], *added]}
             await send(message)
 

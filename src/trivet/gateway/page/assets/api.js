@@ -56,6 +56,9 @@ export async function named(parent, name) {
 export const folders = async (id) =>
   (await search(`${quoted(id)} in parents and trashed = false and mimeType = '${FOLDER}'`)).files;
 
+/** Return what the check of a file's content found wrong with it, undefined if nothing. */
+export const fault = async (id) => (await told(`/api/v1/files/${encodeURIComponent(id)}`)).fault;
+
 export const makeFolder = (parent, name) => told(`/drive/v3/files?${query({ fields: FIELDS })}`, {
   method: "POST", json: { name, mimeType: FOLDER, parents: [parent] } });
 export const change = (id, json) => told(`${fileUrl(id)}?${query({ fields: FIELDS })}`, { method: "PATCH", json });

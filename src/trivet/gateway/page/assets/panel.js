@@ -19,9 +19,15 @@ export function panel(file, deeds) {
   const box = el("aside", { class: "panel", "aria-label": `Details of ${file.name}` },
     el("header", {}, el("h2", {}, file.name),
       el("button", { class: "quiet", onclick: deeds.close, "aria-label": "Close details" }, "✕")),
-    folder ? null : preview(file), actions, facts(file, folder));
+    folder ? null : damage(file), folder ? null : preview(file), actions, facts(file, folder));
   if (!folder) box.append(versions(file, deeds.reload));
   return box;
+}
+
+function damage(file) {
+  const note = el("p", { class: "error", role: "alert", hidden: true });
+  api.fault(file.id).then((text) => { note.hidden = !text; note.textContent = text ?? ""; }, () => null);
+  return note;
 }
 
 function facts(file, folder) {
