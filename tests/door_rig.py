@@ -1,5 +1,6 @@
 """A keeper's volume door without its banks: a real socket, a real volume, banks in memory."""
 
+import random
 from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -52,11 +53,11 @@ class ForgetfulKernel:
 class DoorRig:
     """A door that can be closed and opened again, as a keeper that was killed and started again."""
 
-    def __init__(self, place: Path) -> None:
+    def __init__(self, place: Path, rng: random.Random | None = None) -> None:
         self.folder = VolumeFolder(place)
         self.folder.create(VolumeConfig("00" * 8, BASES, 1))
         self.folder.keeper_path.mkdir()
-        self.banks = MemoryBanks()
+        self.banks = MemoryBanks(rng=rng)
         self.blobs = HeardBlobs()
         self.kernel = ForgetfulKernel()
         self.volume: LocalVolume
@@ -83,9 +84,9 @@ class DoorRig:
 
 
 @asynccontextmanager
-async def door_rig(place: Path) -> AsyncIterator[DoorRig]:
-    """Give a door that is open."""
-    rig = DoorRig(place)
+async def door_rig(place: Path, rng: random.Random | None = None) -> AsyncIterator[DoorRig]:
+    """Give a door that is open; with `rng` its banks take their time."""
+    rig = DoorRig(place, rng)
     await rig.start()
     try:
         yield rig

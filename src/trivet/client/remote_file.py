@@ -5,6 +5,7 @@ written since the last flush: that may be lost, and who flushes must hear so.
 """
 
 import asyncio
+from contextlib import suppress
 from errno import ESTALE
 from typing import TypeVar
 
@@ -13,7 +14,7 @@ import msgspec
 from trivet.client.keeper_link import KeeperLink, StaleHandle
 from trivet.errors import FileSystemError, OutcomeUnknown, TrivetError
 from trivet.io.link import Body
-from trivet.volume.body_calls import Open, ReadPlan
+from trivet.volume.body_calls import Open, ReadPlan, Release
 from trivet.volume.call_types import Call
 
 Result = TypeVar("Result")
@@ -77,10 +78,10 @@ class RemoteFile:
         found, _data = await self.move(call)
         return msgspec.msgpack.decode(found, type=result)
 
-    @property
-    def is_stale(self) -> bool:
-        """Whether the session of the handle is over."""
-        return self._generation != self._keeper.generation
+    async def release(self) -> None:
+        """Let go of the handle; an ended session has done so."""
+        with suppress(StaleHandle):
+            await self._keeper.move(Release(self.handle), b"", generation=self._generation)
 
     async def _open_anew(self) -> None:
         self.handle = await self._keeper.ask(Open(self.ino, self._writing, False, self.sync), int)

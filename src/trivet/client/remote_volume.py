@@ -128,8 +128,7 @@ class RemoteVolume(RemoteNames):
             self._files.pop(handle, None)
             self._writers.pop(handle, None)
             await file.drop_ahead()
-            if not file.is_stale:
-                await self._keeper.ask(body.Release(file.handle), type(None))
+            await file.release()
 
     async def publish(self, staged: int, target: int, expected_version: int | None) -> int:
         """Exchange content if `target` is at `expected_version`; return its new version."""

@@ -99,7 +99,8 @@ class Refresher:
             looked_at.update(one.port for one in bank if one.is_up)
         still = {(f.server, f.path, tuple(f.ranges), f.item) for f in findings if f.verdict != "fixed"}
         for identity in before - still:
-            if identity[0] in looked_at and queue.open[identity].why != "checksum differs":
+            finding = queue.open.get(identity)  # it may have been mended and forgotten meanwhile
+            if finding is not None and identity[0] in looked_at and finding.why != "checksum differs":
                 del queue.open[identity]
 
     # -- the scrub
