@@ -25,7 +25,12 @@ async function way(id) {
 /** Show the folder `id` in `main`; returns what ends the view. */
 export async function showFiles(main, id) {
   const view = new FilesView(main, id);
-  await view.load();
+  try {
+    await view.load();
+  } catch (error) {
+    view.end();
+    throw error;
+  }
   return () => view.end();
 }
 
@@ -36,6 +41,7 @@ class FilesView {
     this.files = [];
     this.ended = new AbortController();
     this.chosen = null;
+    this.late = false;
     const { signal } = this.ended;
     uploading.events.addEventListener("done", (event) => event.detail === id && this.reload(), { signal });
     document.addEventListener("keydown", (event) => this.key(event), { signal });
@@ -50,9 +56,12 @@ class FilesView {
     this.token = first.nextPageToken;
     this.path = path;
     this.draw();
+    if (this.late) await this.reload();
   }
 
   async reload() {
+    this.late = !this.body; // something changed while the first list was on its way
+    if (this.late) return;
     const focused = document.activeElement?.closest?.("tr")?.dataset.id;
     const page = await api.inFolder(this.id);
     if (this.ended.signal.aborted) return;
@@ -180,7 +189,7 @@ class FilesView {
   }
 
   key(event) {
-    if (event.target.closest("input, dialog, details") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (!this.body || event.target.closest("input, dialog, details") || event.ctrlKey || event.metaKey || event.altKey) return;
     const row = event.target.closest("tr[data-id]");
     const go = (to) => { to?.focus(); return Boolean(to); };
     const keys = {
