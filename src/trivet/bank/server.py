@@ -214,7 +214,8 @@ def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "12
     base = config.bases[config.bank_of(port)]
     own = folder.server_path(base, port)
     path = folder.server_socket(base, port)
-    with lock_folder(own), _listen(host, port) as listener, _listen_locally(path) as local:
+    # The port last: whoever finds it open finds the socket open as well, not one that a killed server left.
+    with lock_folder(own), _listen_locally(path) as local, _listen(host, port) as listener:
         log_to(own)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
