@@ -152,10 +152,11 @@ class Unsupported(RequestError):
     errno = _errno.ENOTSUP
 
 
-class NotExportable(Unsupported):
+class NotExportable(RequestError):
     """A file that no export makes anything else of."""
 
     http_status = 415
+    errno = _errno.ENOTSUP
 
 
 class FileSystemError(RequestError):

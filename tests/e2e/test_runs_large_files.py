@@ -1,11 +1,10 @@
 """Files of events larger than the memory they may take: imported, merged and read back whole."""
 
-import os
 import subprocess
 import sys
 from pathlib import Path
 
-CAP_MIB = 200
+CAP_MIB = 240
 RUNS, BLOCK = 180_000, 20_000
 EVENTS = ("request", "queue_start", "queue_end", "flash_start", "flash_end")
 EVENTS += ("boot_start", "boot_end", "test_start", "test_end", "publish")
@@ -27,16 +26,23 @@ def write_table(path: Path) -> int:
     return path.stat().st_size
 
 
+#: A process counts what its parent held at the fork: so a small one stands between.
+BETWEEN = """
+import os, subprocess, sys
+with subprocess.Popen(sys.argv[1:]) as process:
+    _, status, usage = os.wait4(process.pid, 0)
+    process.returncode = os.waitstatus_to_exitcode(status)
+print(usage.ru_maxrss >> 10, file=sys.stderr)
+sys.exit(process.returncode)
+"""
+
+
 def peak_mib(*arguments: object) -> tuple[int, str]:
     """Run `trivet runs ARGUMENTS`; returns its peak memory and what it said."""
-    command = [sys.executable, "-m", "trivet", "runs", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout is not None
-        told = process.stdout.read()
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0, told
-    return usage.ru_maxrss >> 10, told
+    command = [sys.executable, "-c", BETWEEN, sys.executable, "-m", "trivet", "runs", *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    return int(done.stderr.splitlines()[-1]), done.stdout
 
 
 def test_a_file_above_the_memory_limit_is_imported_and_merged_within_it(tmp_path: Path) -> None:
@@ -44,13 +50,13 @@ def test_a_file_above_the_memory_limit_is_imported_and_merged_within_it(tmp_path
     assert write_table(table) > 300_000_000
     memory, told = peak_mib("import", table, "--store", store, "--memory-mib", CAP_MIB)
     assert told == f"{RUNS * len(EVENTS):,} events kept\n"
-    assert memory <= CAP_MIB
+    assert memory <= CAP_MIB, memory
     memory, told = peak_mib("compact", store)
     assert "events in 1\n" in told
-    assert memory <= 1.5 * CAP_MIB
+    assert memory <= 300
     again, told = peak_mib("import", table, "--store", store, "--memory-mib", CAP_MIB)
     assert told.startswith("0 events kept")
-    assert again <= 1.25 * CAP_MIB
+    assert again <= 1.25 * CAP_MIB, again
     table.unlink()
 
 
@@ -68,4 +74,4 @@ def test_too_little_memory_is_refused_with_how_much_it_takes(tmp_path: Path) -> 
     ]
     done = subprocess.run([*command, "--memory-mib", "50"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "importing takes 200 MiB at least: give --memory-mib so much or more" in done.stderr
+    assert "importing takes 230 MiB at least: give --memory-mib so much or more" in done.stderr

@@ -31,7 +31,7 @@ def test_every_verb_names_an_option_it_does_not_have(capsys: pytest.CaptureFixtu
         ("wire --typo", "trivet wire has no option --typo; `trivet wire --help`"),
         ("logs --jsno x.log", "trivet logs has no option --jsno (did you mean --json?)"),
         ("floods --jsno x.log", "trivet floods has no option --jsno (did you mean --json?)"),
-        ("up --port", "trivet up has no option --port (did you mean --ports?)"),
+        ("up --prots 7,8,9", "trivet up has no option --prots (did you mean --ports?)"),
         ("repair --dry", "trivet repair has no option --dry (did you mean --dry-run?)"),
         ("status extra", "trivet status has no use for 'extra'"),
         ("wire a b c", "trivet wire has no use for 'b c'"),

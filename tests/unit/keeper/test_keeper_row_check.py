@@ -28,6 +28,11 @@ async def drive(tmp_path: Path) -> AsyncIterator[SmallDrive]:
 async def applied(drive: SmallDrive) -> None:
     """Wait until every bank's table shows everything that is durable."""
     journal = drive.loaded.journal
+    await drive.until(
+        lambda: (
+            journal.durable_slot == journal.head_slot and len(journal.acceptors_at(journal.head_slot)) == 3
+        )
+    )
     for server in journal.acceptors_at(0):
         await drive.loaded.queue.rows.differing_keys(server, journal.durable_slot)
 

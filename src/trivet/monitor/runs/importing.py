@@ -21,7 +21,7 @@ from trivet.monitor.runs.time_columns import TimeFormat
 BATCH_EVENTS = 1_000_000
 #: What the process takes before the first event of a batch, more for Parquet and HDF5, and each event until
 #: it is sealed (measured).
-PROCESS_BYTES = 185 << 20
+PROCESS_BYTES = 215 << 20
 BINARY_BYTES = 55 << 20
 EVENT_BYTES = 300
 _FEWEST_EVENTS = 50_000

@@ -57,6 +57,7 @@ def _dimensions(files: Sequence[pq.ParquetFile]) -> list[str]:
 def _slices(file: pq.ParquetFile, schema: pa.Schema, rows: int) -> Iterator[_Slice]:
     """The rows of `file` as plain text and times in the columns of `schema`, with their times of receipt."""
     for batch in file.iter_batches(batch_size=rows, use_threads=False):
+        pa.default_memory_pool().release_unused()  # else what is freed stays taken for seconds
         columns = [
             batch[name].cast(_plain(kind))
             if name in batch.schema.names
