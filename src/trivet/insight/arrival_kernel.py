@@ -30,6 +30,7 @@ from trivet.insight.logs.kernel_tables import (
     find_or_add_all,
     grown_strings,
     new_strings,
+    room_in,
 )
 
 #: no record is shorter: `a b c [03/Jun/2024:00:00:00 +0000] "" 200 -`
@@ -46,16 +47,6 @@ _SEED = np.uint64(hash(b"trivet floods") & 0xFFFFFFFFFFFFFFFF)
 
 
 @compiled
-def _room(tables: Any) -> tuple[int, int]:
-    """Return how many strings, and of how many bytes together, both tables have room for."""
-    count, size = 1 << 62, 1 << 62
-    for table in tables:
-        count = min(count, len(table[1]) - table[4][COUNT])
-        size = min(size, len(table[3]) - table[4][ARENA_USED])
-    return count, size
-
-
-@compiled
 def scan_arrivals(
     data: Any, start: int, dialect: Any, tables: Any, columns: Any, counts: Any, seed: Any
 ) -> int:
@@ -69,7 +60,7 @@ def scan_arrivals(
     hashes, ids = np.zeros(BATCH, np.uint64), np.zeros((2, BATCH), np.int64)
     place, end = start, len(data)
     while place < end:
-        string_room, byte_room = _room(tables)
+        string_room, byte_room = room_in(tables)
         if string_room < BATCH:
             return place
         first, count, lines = counts[ROWS], 0, 0

@@ -124,7 +124,7 @@ class FrameConnection(asyncio.BufferedProtocol):
         connection = transport.get_extra_info("socket")
         self.is_local = connection is not None and connection.family == socket.AF_UNIX
         self._small = memoryview(bytearray(SMALL_BYTES))
-        enlarge_send_buffer(transport.get_extra_info("socket"))
+        enlarge_send_buffer(connection)
 
     def connection_lost(self, error: Exception | None) -> None:
         """End."""

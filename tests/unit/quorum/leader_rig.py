@@ -139,3 +139,20 @@ class Rig:
 
     def of(self, kind: type) -> list[LeaderCommand]:
         return [command for command in self.told if isinstance(command, kind)]
+
+
+def formed() -> Rig:
+    """A volume of three banks."""
+    rig = Rig()
+    rig.connect()
+    assert rig.leader.is_serving
+    return rig
+
+
+def successor(rig: Rig, *up: int) -> Rig:
+    """Another keeper over the same banks, after the first is gone."""
+    other = Rig(fresh_volume=False, epoch=rig.epoch.number + 1, banks=rig.banks)
+    other.up = set(up or BANKS)
+    other.connect(*other.up)
+    other.pass_time(0.5)
+    return other

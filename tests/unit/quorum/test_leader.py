@@ -2,7 +2,7 @@
 
 from copy import deepcopy
 
-from leader_rig import BANKS, Rig, RigBank
+from leader_rig import BANKS, Rig, RigBank, formed, successor
 
 from trivet.quorum.leader_commands import Acked, CaughtUp, Compare, Deposed, Durable, Serving, Stuck
 from trivet.quorum.reign import PARCEL_ENTRIES
@@ -20,22 +20,6 @@ def put(rig: Rig, count: int = 1, *, sync: bool = False) -> int:
         rig.do(commands)
     rig.pass_time(0.05)  # the bank that rests gets its parcel
     return slot
-
-
-def formed() -> Rig:
-    rig = Rig()
-    rig.connect()
-    assert rig.leader.is_serving
-    return rig
-
-
-def successor(rig: Rig, *up: int) -> Rig:
-    """Another keeper over the same banks, after the first is gone."""
-    other = Rig(fresh_volume=False, epoch=rig.epoch.number + 1, banks=rig.banks)
-    other.up = set(up or BANKS)
-    other.connect(*other.up)
-    other.pass_time(0.5)
-    return other
 
 
 def test_three_empty_banks_form_a_volume() -> None:

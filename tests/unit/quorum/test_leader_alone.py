@@ -1,6 +1,6 @@
 """One bank left: nobody is elected until a person accepts that; then it alone fills the others."""
 
-from leader_rig import BANKS, Rig, RigBank
+from leader_rig import BANKS, Rig, RigBank, formed, successor
 
 from trivet.quorum.leader_commands import Stuck
 from trivet.wire.entries import RecordOp
@@ -16,23 +16,6 @@ def put(rig: Rig, count: int) -> int:
         slot = entry.slot
         rig.do(commands)
     return slot
-
-
-def formed() -> Rig:
-    """A volume of three banks."""
-    rig = Rig()
-    rig.connect()
-    assert rig.leader.is_serving
-    return rig
-
-
-def successor(rig: Rig, *up: int) -> Rig:
-    """Another keeper over the same banks, after the first is gone."""
-    other = Rig(fresh_volume=False, epoch=rig.epoch.number + 1, banks=rig.banks)
-    other.up = set(up or BANKS)
-    other.connect(*other.up)
-    other.pass_time(0.5)
-    return other
 
 
 def test_one_bank_left_elects_nobody_until_accepted_and_then_fills_the_others() -> None:

@@ -28,7 +28,6 @@ from trivet.insight.logs.kernel_lines import (
     parse_line,
 )
 from trivet.insight.logs.kernel_tables import (
-    ARENA_USED,
     BAD,
     BYTES,
     COUNT,
@@ -37,6 +36,7 @@ from trivet.insight.logs.kernel_tables import (
     TIMED_SUM_US,
     add_pairs,
     find_or_add_all,
+    room_in,
 )
 
 # columns of `totals`
@@ -64,16 +64,6 @@ def new_buffers(count: int) -> Buffers:
     return Buffers(
         np.zeros((count, ROW), np.int64), np.zeros((count, 2), np.int64), np.zeros((count, 3), np.int64)
     )
-
-
-@compiled
-def _room(tables: Any) -> tuple[int, int]:
-    """Return how many strings, and of how many bytes together, every table has room for."""
-    count, size = 1 << 62, 1 << 62
-    for table in tables:
-        count = min(count, len(table[1]) - table[4][COUNT])
-        size = min(size, len(table[3]) - table[4][ARENA_USED])
-    return count, size
 
 
 @compiled
@@ -158,7 +148,7 @@ def scan_block(
             return place, BUFFER_FULL
         if pairs[1][COUNT] + BATCH > len(pairs[0]) * 2 // 3:
             return place, PAIRS_FULL
-        string_room, byte_room = _room(tables)
+        string_room, byte_room = room_in(tables)
         if string_room < BATCH:
             return place, STRINGS_FULL
         count, lines = 0, 0

@@ -1,7 +1,7 @@
 """The kernel's tables: distinct strings with their figures, and counts of (address, URL) pairs.
 
 Rule: strings are kept once, in one arena, and compared byte for byte; a hash alone decides nothing.
-Rule: a table never fills up: whoever inserts asks `has_room` first and the owner grows it.
+Rule: a table never fills up: whoever inserts asks `room_in` first and the owner grows it.
 Rule: ids count from 0 in the order of first sight.
 """
 
@@ -94,6 +94,16 @@ def find_or_add(table: Any, data: Any, start: Any, end: Any, value: Any) -> Any:
     state[COUNT] = new + 1
     state[ARENA_USED] = offset + length
     return new
+
+
+@compiled
+def room_in(tables: Any) -> tuple[int, int]:
+    """Return how many strings, and of how many bytes together, every one of `tables` has room for."""
+    count, size = 1 << 62, 1 << 62
+    for table in tables:
+        count = min(count, len(table[1]) - table[4][COUNT])
+        size = min(size, len(table[3]) - table[4][ARENA_USED])
+    return count, size
 
 
 @compiled
