@@ -31,8 +31,8 @@ class Meter:
         self._by_kind: dict[str, list[psutil.Process]] = {"keeper": [], "bank": []}
         for process in psutil.process_iter(["cmdline"]):
             command = process.info["cmdline"] or []
-            if str(state) in command and "serve" in command:
-                self._by_kind[command[command.index("serve") + 1]].append(process)
+            if str(state) in command and {"keeper", "bank"} & set(command):
+                self._by_kind["keeper" if "keeper" in command else "bank"].append(process)
 
     def spent_s(self, kind: str) -> float:
         """Return the processor time that all processes of `kind` have used."""

@@ -1,6 +1,6 @@
 """The journal of one server: entries one behind another in files with room ahead.
 
-Rule: an append is one write(2) of whole entries and then the mark; whoever needs them safe syncs afterwards.
+Rule: an append is one write(2) of whole entries; the mark follows, and whoever needs them safe syncs then.
 Rule: cutting, dropping, trimming and installing change the list in memory first; they count once the list
 is stored with the meta, and files that no list names are removed only then.
 Rule: there is always a file ahead, so that deleting still works when the disk is full.
@@ -135,10 +135,9 @@ class Journal:
             self._has_spare = True
 
     def append(self, entries: Sequence[Entry]) -> None:
-        """Write `entries` behind the last one."""
+        """Write `entries` behind the last one; `write_mark` is to follow."""
         self._write(self._parts, entries, self._change)
         self._head, self._head_hash = entries[-1].slot, entries[-1].hash
-        self.write_mark()
 
     def write_mark(self) -> None:
         """Write down where the journal ends."""

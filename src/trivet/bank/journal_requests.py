@@ -88,6 +88,7 @@ class JournalRequests:
         self._on_ended = on_ended
         self._turn = asyncio.Lock()
         self._slow: set[asyncio.Task[HandlerResult]] = set()
+        self._mark_asked = False
         records.on_applied = acceptor.on_applied
         self._decide: dict[type[BankMessage], Callable[..., Decision]] = {
             Prepare: lambda message: acceptor.on_prepare(message.epoch),
@@ -156,6 +157,9 @@ class JournalRequests:
                 if isinstance(command, WriteEntries):
                     self._journal.append(command.entries)
                     self._records.add(command.entries)
+                    if not self._mark_asked:
+                        self._mark_asked = True
+                        asyncio.get_running_loop().call_soon(self._write_mark)
                 elif isinstance(command, ApplyThrough):
                     self._records.allow(command.slot)
                 elif isinstance(command, SyncJournal):
@@ -168,6 +172,15 @@ class JournalRequests:
             self._on_failure(error)
             raise
         return syncing
+
+    def _write_mark(self) -> None:
+        """Follow the appends of one turn of the loop, once and behind their replies."""
+        self._mark_asked = False
+        try:
+            self._journal.write_mark()
+        except OSError as error:
+            self._on_failure(error)
+            raise
 
     async def _reply_synced(self, syncing: asyncio.Future[None], decision: Decision) -> HandlerResult:
         await syncing

@@ -5,12 +5,13 @@ Rule: an entry's body is decoded at most once, when somebody reads or applies, n
 
 from collections import deque
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from trivet.wire.entries import Entry, RecordOp
+import msgspec
+
+from trivet.wire.entries import Entry
 
 
-class Change(NamedTuple):
+class Change(msgspec.Struct, frozen=True):
     """What slot `slot` made of a key; `value` None deleted it."""
 
     slot: int
@@ -22,7 +23,7 @@ class Overlay:
 
     def __init__(self) -> None:
         self._undecoded: deque[Entry] = deque()
-        self._decoded: deque[tuple[int, list[RecordOp], int]] = deque()
+        self._decoded: deque[tuple[int, list[tuple[bytes, Change]], int]] = deque()
         self._newest: dict[bytes, Change] = {}
         self.head = 0
         self.size_bytes = 0
@@ -61,13 +62,12 @@ class Overlay:
         self._decode()
         last, size = -1, 0
         changes: dict[bytes, Change] = {}
-        for entry_slot, ops, entry_bytes in self._decoded:
+        for entry_slot, changed, entry_bytes in self._decoded:
             if entry_slot > slot or size >= max_bytes:
                 break
             last = entry_slot
             size += entry_bytes
-            for op in ops:
-                changes[op.key] = Change(last, op.value)
+            changes.update(changed)
         return last, changes
 
     def settle(self, slot: int, changes: dict[bytes, Change]) -> None:
@@ -75,13 +75,13 @@ class Overlay:
         while self._decoded and self._decoded[0][0] <= slot:
             self.size_bytes -= self._decoded.popleft()[2]
         for key, change in changes.items():
-            if self._newest.get(key) == change:
+            if self._newest.get(key) is change:
                 del self._newest[key]
 
     def _decode(self) -> None:
         while self._undecoded:
             entry = self._undecoded.popleft()
-            ops = entry.body.ops
-            self._decoded.append((entry.slot, ops, len(entry.raw)))
-            for op in ops:
-                self._newest[op.key] = Change(entry.slot, op.value)
+            slot = entry.slot
+            changed = [(op.key, Change(slot, op.value)) for op in entry.body.ops]
+            self._decoded.append((slot, changed, len(entry.raw)))
+            self._newest.update(changed)

@@ -196,7 +196,7 @@ class FrameConnection(asyncio.BufferedProtocol):
                 continue
             if have < LENGTH_BYTES:
                 break
-            length = frame_length(small[start : start + LENGTH_BYTES])
+            length = frame_length(small, start)
             begin = start + LENGTH_BYTES
             if begin + length > self._end:
                 if length > _LARGE_FRAME_BYTES:

@@ -56,10 +56,17 @@ class Lock:
 
 
 class InFlight:
-    """How many operations have begun and not ended."""
+    """How many operations have begun and not ended; `when_none` is called when the last one ends."""
 
     def __init__(self) -> None:
         self.count = 0
+        self.when_none: Callable[[], object] = lambda: None
+
+    def ended(self) -> None:
+        """Count one operation less."""
+        self.count -= 1
+        if not self.count:
+            self.when_none()
 
 
 #: pyfuse3 serves one mount a process, so there is one count.
@@ -86,12 +93,8 @@ class _Waiting:
             self._poll.register(fd, select.POLLIN)
         if not in_flight.count and self._polled_in_a_row < POLLED_IN_A_ROW:
             self._polled_in_a_row += 1
-            until = perf_counter() + POLL_S
-            while True:
-                if self._poll.poll(0):
-                    return
-                if perf_counter() > until:
-                    break
+            if self._looks(self._poll):
+                return
         # The event loop's other work (banks, timers) gets its turn here at the latest.
         self._polled_in_a_row = 0
         loop = asyncio.get_running_loop()
@@ -103,6 +106,24 @@ class _Waiting:
             await self._future
         finally:
             self._future = None
+
+    def _looks(self, poll: select.poll) -> bool:
+        """Look for a request for a short while; tell whether there is one."""
+        until = perf_counter() + POLL_S
+        while not poll.poll(0):
+            if perf_counter() > until:
+                return False
+        return True
+
+    def look_again(self) -> None:
+        """Have a worker that waits look once more: what was in flight is answered, and the next one near."""
+        if self._future is not None and not self._future.done():
+            asyncio.get_running_loop().call_soon(self._look_now)
+
+    def _look_now(self) -> None:
+        waits = self._future is not None and not self._future.done()
+        if waits and not in_flight.count and self._poll is not None and self._looks(self._poll):
+            self._resolve()
 
     def _resolve(self) -> None:
         """Wake the worker that waits; without one look away, or the loop would spin."""
@@ -166,6 +187,7 @@ class _EventLoop:
 
     def __init__(self) -> None:
         waiting = _Waiting()
+        in_flight.when_none = waiting.look_again
         self.Lock = Lock
         self.ClosedResourceError = ClosedResourceError
         self.open_nursery = lambda: _Nursery(waiting)

@@ -36,7 +36,7 @@ def translated(
         except TrivetError as error:
             raise pyfuse3.FUSEError(error.errno) from None
         finally:
-            in_flight.count -= 1
+            in_flight.ended()
 
     return answer
 

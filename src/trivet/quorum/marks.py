@@ -12,7 +12,9 @@ from collections.abc import Iterable
 class Marks:
     """Positions per bank and the marks they give; `start` is a slot known to be durable."""
 
-    __slots__ = ("_dirty", "_heads", "_holes", "_majority", "_open", "_synced", "acked", "durable")
+    __slots__ = (
+        "_dirty", "_heads", "_holes", "_majority", "_open", "_synced", "_synced_moved", "acked", "durable",
+    )  # fmt: skip
 
     def __init__(self, banks: Iterable[int], start: int) -> None:
         self._heads = dict.fromkeys(banks, -1)
@@ -21,12 +23,15 @@ class Marks:
         self._holes: dict[int, set[int]] = {}
         self._open: list[int] = []
         self._majority = len(self._heads) // 2 + 1
+        self._synced_moved = True
         self.acked = self.durable = start
 
     def holds(self, bank: int, head: int, synced: int) -> None:
         """Note that `bank` has the log up to `head` and synced its journal up to `synced`."""
         self._heads[bank] = head
-        self._synced[bank] = synced
+        if self._synced[bank] != synced:
+            self._synced[bank] = synced
+            self._synced_moved = True
 
     def lost(self, bank: int) -> None:
         """Note that `bank` counts for nothing until it says again what it holds."""
@@ -50,12 +55,14 @@ class Marks:
             if not lacking:
                 del self._holes[slot]
             insort(self._dirty[bank], slot)
+            self._synced_moved = True
 
     def blobs_synced(self, bank: int, through: int) -> None:
         """Note that every server of `bank` has synced the blobs it holds of entries up to `through`."""
         slots = self._dirty[bank]
         while slots and slots[0] <= through:
             slots.pop(0)
+        self._synced_moved = True
 
     def blobs_lost(self, bank: int, above: int) -> None:
         """Note that `bank` may have lost blobs of entries that are not durable.
@@ -66,6 +73,7 @@ class Marks:
         self._dirty[bank] = [slot for slot in self._dirty[bank] if slot <= above]
         for slot in lost:
             self._holes.setdefault(slot, set()).add(bank)
+        self._synced_moved = True
 
     def holes(self, bank: int) -> list[int]:
         """Return the slots, not durable, whose blobs `bank` lacks."""
@@ -82,11 +90,7 @@ class Marks:
         if heads <= self.acked and self.durable == self.acked:
             return False
         acked = self._cap(self.acked, heads, self._heads)
-        synced = {
-            bank: min(position, slots[0] - 1) if (slots := self._dirty[bank]) else position
-            for bank, position in self._synced.items()
-        }
-        durable = self._cap(self.durable, sorted(synced.values())[-self._majority], synced)
+        durable = self._durable() if self._synced_moved else self.durable
         moved = acked > self.acked or durable > self.durable
         self.acked = max(self.acked, acked, durable)
         self.durable = max(self.durable, durable)
@@ -95,6 +99,14 @@ class Marks:
                 self._holes.pop(slot, None)
             self._open = [slot for slot in self._open if slot > self.durable]
         return moved
+
+    def _durable(self) -> int:
+        self._synced_moved = False
+        synced = {
+            bank: min(position, slots[0] - 1) if (slots := self._dirty[bank]) else position
+            for bank, position in self._synced.items()
+        }
+        return self._cap(self.durable, sorted(synced.values())[-self._majority], synced)
 
     def _cap(self, mark: int, reach: int, positions: dict[int, int]) -> int:
         """Return `reach`, or the slot before the first entry whose blobs too few banks hold."""

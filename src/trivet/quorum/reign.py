@@ -204,10 +204,12 @@ class Reign:
         begins_alone = self.phase == "install" and self.alone
         for follower in self.followers.values():
             slot = follower.admit_after
+            if not slot:
+                continue
             others = [other for other in self.followers.values() if other is not follower]
             if begins_alone:
                 others = [other for other in others if other.counted]
-            if slot and others and all(other.counted and other.synced >= slot for other in others):
+            if others and all(other.counted and other.synced >= slot for other in others):
                 follower.admit_after = 0
                 assert follower.identity is not None
                 admit = Admit(follower.identity.incarnation, self.epoch)

@@ -9,8 +9,8 @@ Rule: a peer that breaks the format raises ProtocolError; the connection is then
 """
 
 import struct
-from dataclasses import dataclass
 
+import msgspec
 from blake3 import blake3
 
 from trivet.errors import ProtocolError
@@ -26,8 +26,7 @@ _FIXED_BYTES = _PRELUDE.size + MAC_BYTES
 LENGTH_BYTES = _LENGTH.size
 
 
-@dataclass(frozen=True, slots=True)
-class Frame:
+class Frame(msgspec.Struct, frozen=True, gc=False):
     """One message: `request` pairs a reply with its request, 0 where nothing is replied to."""
 
     kind: int
@@ -36,9 +35,9 @@ class Frame:
     body: bytes | memoryview
 
 
-def frame_length(prefix: bytes | memoryview) -> int:
-    """Return how many bytes follow the 4 of `prefix`; refuse what no frame of ours can be."""
-    (length,) = _LENGTH.unpack(prefix)
+def frame_length(data: bytes | memoryview, at: int = 0) -> int:
+    """Return how many bytes follow the 4 that stand `at` in `data`; refuse what no frame of ours can be."""
+    (length,) = _LENGTH.unpack_from(data, at)
     if not _FIXED_BYTES <= length <= MAX_FRAME_BYTES:
         raise ProtocolError(f"a frame of {length} bytes is not of this protocol")
     return int(length)
