@@ -32,10 +32,12 @@ def tables_of(counted: Counted, seed: np.uint64) -> tuple[tuple[Strings, ...], P
     ip_ids, url_ids = ({name: k for k, name in enumerate(counts)} for counts in names[:2])
     for url, figures in counted.slow.items():
         tables[1].figures[url_ids[url], TIMED : TIMED_MAX_US + 1] = figures
-    cells = np.zeros((len(counted.pairs), 2), np.uint64)
-    for k, ((ip, url), count) in enumerate(counted.pairs.items()):
-        cells[k] = (ip_ids[ip] << 32 | url_ids[url]) + 1, count
-    pairs = new_pairs(max(_FIRST_STRINGS, 2 * len(cells)))
+    count = len(counted.pairs)
+    keys = (ip_ids[ip] << 32 | url_ids[url] for ip, url in counted.pairs)
+    cells = np.zeros((count, 2), np.uint64)
+    cells[:, 0] = np.fromiter(keys, np.uint64, count) + np.uint64(1)
+    cells[:, 1] = np.fromiter(counted.pairs.values(), np.uint64, count)
+    pairs = new_pairs(max(_FIRST_STRINGS, 2 * count))
     same = np.arange(max(len(ip_ids), len(url_ids)) + 1)
     merge_pairs(pairs, cells, same, same)
     return tables, pairs

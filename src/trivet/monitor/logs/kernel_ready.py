@@ -3,6 +3,7 @@
 Rule: a board never waits for the compiler: where the kernel was not compiled yet another process does that
 while the regular expressions count.
 Rule: everything is loaded in advance: a part that is loaded when it is first needed stops the board for it.
+Rule: what is loaded is taken out of garbage collection: a full one walks over it for a fifth of a second.
 """
 
 import asyncio
@@ -25,31 +26,34 @@ class KernelReady:
     def __init__(self) -> None:
         self.loaded = False
         self.why_not = ""
-        self.beside: asyncio.Task[bool] | None = None
+        self.beside: asyncio.Task[None] | None = None
 
     async def prepare(self, wanted: str, say: Callable[[str], None]) -> None:
         """Load the kernel, or begin to compile it; `wanted` is an engine's name. `close` must follow."""
         if wanted not in ENGINES or wanted == "regex" or find_spec("numba") is None:
             return
-        await asyncio.to_thread(_keep_what_is_there)
+        gc.freeze()
         if kernel_is_compiled():
-            await self.load()
+            await self._load()
         elif wanted == "kernel":
             say("compiling the kernel, once; lines wait for about fifteen seconds")
             if cache_is_kept():
                 await _compile()
-            await self.load()
+            await self._load()
         elif cache_is_kept():
             self.why_not = "the kernel is being compiled"
             say("the kernel is being compiled, once; until then the slower engine reads")
-            self.beside = asyncio.create_task(_compile())
+            self.beside = asyncio.create_task(self._compile_and_load())
         else:
             self.why_not = "this account can keep no compiled code (--engine kernel compiles it every time)"
 
-    async def load(self) -> None:
-        """Load all of the kernel."""
+    async def _load(self) -> None:
         await asyncio.to_thread(_load)
-        self.loaded = True
+        self.loaded, self.why_not = True, ""
+
+    async def _compile_and_load(self) -> None:
+        if await _compile():
+            await self._load()
 
     async def close(self) -> None:
         """Stop what still compiles."""
@@ -61,12 +65,6 @@ class KernelReady:
 
 def _load() -> None:
     rehearse()
-    _keep_what_is_there()
-
-
-def _keep_what_is_there() -> None:
-    """Take what was loaded out of garbage collection: a full one walked over it for a fifth of a second."""
-    gc.collect()
     gc.freeze()
 
 

@@ -109,7 +109,8 @@ class LiveLogs:
                 self.alerts += changes
                 yield changes
                 if self._ready.beside is not None and self._ready.beside.done():
-                    await self._compiled(self._ready.beside.result())
+                    await self._ready.close()
+                    await self._compiled()
                 took_s = time.monotonic() - started_s
                 if self.progress.handled > handled:
                     came_s = started_s
@@ -190,15 +191,11 @@ class LiveLogs:
         make = KernelEngine if choice.name == "kernel" else RegexEngine
         self._engine = make(self.memory_bytes)
 
-    async def _compiled(self, well: bool) -> None:
+    async def _compiled(self) -> None:
         """Go on with the kernel, which was compiled meanwhile, where it reads what is followed."""
-        await self._ready.close()
-        if not well:
+        if not self._ready.loaded:
             self.notes.append("the kernel could not be compiled; the slower engine goes on")
-            return
-        await self._ready.load()
-        self._ready.why_not = ""
-        if all(log_format.name in KERNEL_FORMATS for log_format in self._formats.values()):
+        elif all(log_format.name in KERNEL_FORMATS for log_format in self._formats.values()):
             await asyncio.to_thread(self._hand_to_kernel)
 
     def _hand_to_kernel(self) -> None:
