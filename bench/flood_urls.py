@@ -1,6 +1,8 @@
 """Ten million different URLs under a memory cap: how long, how much memory, and whether the answer is right.
 
-python bench/flood_urls.py [LINES] [CAP_MIB]
+python bench/flood_urls.py [LINES] [CAP_MIB] [one-path]
+
+one-path: the URLs are different query strings of one path.
 """
 
 import json
@@ -12,6 +14,7 @@ from collections.abc import Iterator
 
 LINES = int(sys.argv[1]) if len(sys.argv) > 1 else 10_000_000
 CAP_MIB = sys.argv[2] if len(sys.argv) > 2 else "128"
+ITEM = "/item?n=" if sys.argv[3:] == ["one-path"] else "/item/"
 FLOODER_EVERY = 50
 
 
@@ -24,7 +27,7 @@ def blocks() -> Iterator[bytes]:
         who, what = (
             ("203.0.113.7", "/login")
             if k % FLOODER_EVERY == 0
-            else (f"10.{k % 199}.{k % 97}.1", f"/item/{k}")
+            else (f"10.{k % 199}.{k % 97}.1", f"{ITEM}{k}")
         )
         lines.append(f'{who} - - [{stamp}] "GET {what} HTTP/1.1" 200 17\n')
         if len(lines) == 50_000:

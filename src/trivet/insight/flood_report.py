@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from trivet.insight.arrival_shortening import Part
 from trivet.insight.arrivals import Arrivals, concatenate, stamp
 from trivet.insight.fleets import LockstepFinding, find_lockstep
 from trivet.insight.flood import TOP, Busiest, busiest, ip_ranking, top_pairs
@@ -34,6 +35,8 @@ class FloodReport:
     busiest: Busiest | None = None
     findings: dict[str, list[dict[str, Any]]] = field(default_factory=lambda: {kind: [] for kind in KINDS})
     far_stamps: int = 0
+    #: paths with more requests than there was memory for, and how they were judged
+    shortened: list[str] = field(default_factory=list)
     #: for plots: a fleet's `why` -> (device, seconds since the first) of its first requests
     beats: dict[str, list[tuple[str, float]]] = field(default_factory=dict)
 
@@ -56,31 +59,39 @@ def analyse(arrivals: Arrivals, now: float) -> FloodReport:
     if not len(arrivals):
         return FloodReport()
     time = log_time(tick_counts(arrivals.t, arrivals.offset_s), now)
-    return analyse_parts([arrivals], [arrivals], time)
+    part = Part(arrivals, [arrivals], "")
+    return analyse_parts([part], [part], time)
 
 
-def analyse_parts(by_url: Iterable[Arrivals], by_ip: Iterable[Arrivals], time: LogTime) -> FloodReport:
+def analyse_parts(by_url: Iterable[Part], by_ip: Iterable[Part], time: LogTime) -> FloodReport:
     """Return the report on a log handed over twice in parts: all of a path in one part, all of an IP in one.
 
-    Both may be read lazily, one part in memory at a time; of `by_ip` the rows of the busiest are kept.
+    Both may be read lazily, one part in memory at a time; pairs are counted in `by_ip`, and of it the rows of
+    the busiest are kept.
     """
     report = FloodReport(far_stamps=time.far)
     devices: set[str] = set()
     for part in by_url:
-        least = report.top_pairs[-1][2] if len(report.top_pairs) == TOP else 1
-        report.top_pairs = merged(report.top_pairs, top_pairs(part, at_least=least))
-        believed = time.believed(part)
+        if part.left_out:
+            report.shortened.append(f"{_most_asked(part.judged)}: {part.left_out}")
+        believed = time.believed(part.judged)
         fleets = find_fleets_by_target_and_path(believed)
         devices.update(device for fleet in fleets for device in fleet.devices)
         tell(report, believed, "lockstep", fleets)
         tell(report, believed, "storms", find_storms(believed, time, {fleet.url for fleet in fleets}))
     top: Arrivals | None = None
+    fewest = 0
     for part in by_ip:
-        believed = time.believed(part)
+        for rows in part.counted:
+            least = report.top_pairs[-1][2] if len(report.top_pairs) == TOP else 1
+            report.top_pairs = merged(report.top_pairs, top_pairs(rows, at_least=least))
+        believed = time.believed(part.judged)
         tell(report, believed, "pace", find_pace_changes(believed, time, devices))
-        leaders = np.array([ip for ip, _ in ip_ranking(part)], dtype=np.int64)
-        mine = part.select(np.isin(part.ip, leaders)).compact()
-        top = mine if top is None else leading(top, mine)
+        leaders = np.array([ip for ip, n in ip_ranking(part.judged) if n >= fewest], dtype=np.int64)
+        if len(leaders):
+            mine = part.judged.select(np.isin(part.judged.ip, leaders)).compact()
+            top = mine if top is None else leading(top, mine)
+            fewest = ip_ranking(top)[-1][1] if len(top.ips) >= TOP else 0
     if top is not None:
         report.busiest = busiest(top, time.shown)
         believed = time.believed(top)
@@ -89,6 +100,12 @@ def analyse_parts(by_url: Iterable[Arrivals], by_ip: Iterable[Arrivals], time: L
     for kind in ("storms", "pace"):
         report.findings[kind].sort(key=itemgetter("requests"), reverse=True)
     return report
+
+
+def _most_asked(arrivals: Arrivals) -> str:
+    """Return the path that most of `arrivals` ask for."""
+    hits = np.bincount(arrivals.url, minlength=1)
+    return arrivals.urls[int(np.argmax(hits))].partition("?")[0] if len(arrivals) else "a path"
 
 
 def merged(rows: list[tuple[str, str, int]], more: list[tuple[str, str, int]]) -> list[tuple[str, str, int]]:

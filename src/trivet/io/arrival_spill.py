@@ -3,10 +3,12 @@
 Rule: the files have no names, so nothing is left behind however the process ends.
 Rule: all rows of one URL path are in one part, all rows of one IP in one part of the second set, so
 counts and findings stay exact; only one part is in memory at a time.
+Rule: a part that has no room is judged shortened, which is told; its pairs are counted exactly all the same.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import Any
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 
 from trivet.errors import TrivetError
 from trivet.insight.arrival_builder import COLUMNS, ArrivalBuilder, Table
+from trivet.insight.arrival_shortening import Part, ShortenedBuilder
 from trivet.insight.arrivals import Arrivals
 
 PARTS = 256
@@ -28,8 +31,8 @@ def _path(url: bytes) -> bytes:
     return url.partition(b"?")[0]
 
 
-def _whole(ip: bytes) -> bytes:
-    return ip
+def _whole(name: bytes) -> bytes:
+    return name
 
 
 class _PartFile:
@@ -56,16 +59,16 @@ class _PartFile:
                 self._places[number].append(self._size)
                 self._size += len(chunk)
 
-    def parts(self, files: list[str]) -> Iterator[Arrivals]:
-        """Yield each part that has rows; `files` are the names of all files."""
+    def parts(self) -> Iterator[Sequence[int]]:
+        """Yield where the chunks of each part stand that has any."""
         self._file.flush()
-        for places in self._places:
-            builder = ArrivalBuilder()
-            for place in places:
-                self._file.seek(place)
-                builder.add_table(self._read(files))
-            if len(builder):
-                yield builder.build()
+        yield from filter(None, self._places)
+
+    def tables(self, places: Sequence[int], files: list[str]) -> Iterator[Table]:
+        """Yield the chunks at `places`; `files` are the names of all files."""
+        for place in places:
+            self._file.seek(place)
+            yield self._read(files)
 
     def _read(self, files: list[str]) -> Table:
         rows, ips, ip_bytes, urls, url_bytes = _HEAD.unpack(self._file.read(_HEAD.size))
@@ -108,8 +111,9 @@ def _chunk(table: Table, rows: NDArray[Any]) -> bytes:
 class ArrivalSpill:
     """Keeps rows in two files, by URL path and by IP, in a `folder` that the caller removes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, room_bytes: int) -> None:
         self._folder = folder
+        self._room_bytes = room_bytes
         self._by_url = _PartFile(folder, "url", _path)
         self._by_ip = _PartFile(folder, "ip", _whole)
         self._files: dict[str, int] = {}
@@ -130,13 +134,34 @@ class ArrivalSpill:
             ) from error
         self.rows += len(columns["t"])
 
-    def by_url(self) -> Iterator[Arrivals]:
-        """Yield the parts cut by URL path."""
-        return self._by_url.parts(list(self._files))
+    def by_url(self) -> Iterator[Part]:
+        """Yield the parts cut by URL path; in them pairs are not counted."""
+        for places in self._by_url.parts():
+            rows = ShortenedBuilder(self._room_bytes, thin=True)
+            for table in self._by_url.tables(places, list(self._files)):
+                rows.add(table)
+            yield Part(rows.build(), (), rows.left_out())
 
-    def by_ip(self) -> Iterator[Arrivals]:
+    def by_ip(self) -> Iterator[Part]:
         """Yield the parts cut by IP."""
-        return self._by_ip.parts(list(self._files))
+        for places in self._by_ip.parts():
+            rows = ShortenedBuilder(self._room_bytes, thin=False)
+            for table in self._by_ip.tables(places, list(self._files)):
+                rows.add(table)
+            arrivals = rows.build()
+            yield Part(arrivals, self._by_target(places) if rows.shortened else [arrivals], "")
+
+    def _by_target(self, places: Sequence[int]) -> Iterator[Arrivals]:
+        """Yield the rows of a part that has no room, cut by whole URL, so that pairs can be counted."""
+        files = list(self._files)
+        with closing(_PartFile(self._folder, "url", _whole)) as cut:
+            for table in self._by_ip.tables(places, files):
+                cut.write(table)
+            for smaller in cut.parts():
+                builder = ArrivalBuilder()
+                for table in cut.tables(smaller, files):
+                    builder.add_table(table)
+                yield builder.build()
 
     def close(self) -> None:
         """Close the files."""

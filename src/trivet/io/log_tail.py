@@ -79,6 +79,9 @@ class LogTail:
         for path in self._paths():
             try:
                 status = os.stat(path)
+            except PermissionError as error:
+                self._refuse(path, error)
+                continue
             except OSError:
                 continue
             if stat.S_ISREG(status.st_mode):
@@ -110,9 +113,7 @@ class LogTail:
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as error:
-            if path not in self._unreadable:
-                self._unreadable.add(path)
-                self.notes.append(f"cannot read {path}: {error.strerror}")
+            self._refuse(path, error)
             return
         status = os.fstat(descriptor)
         file = _Followed(path, descriptor, (status.st_dev, status.st_ino), quiet_since_s=now_s)
@@ -129,6 +130,12 @@ class LogTail:
         if not file.offset and file.head.startswith(BOM):
             file.offset = len(BOM)
         self._files[file.identity] = file
+
+    def _refuse(self, path: str, error: OSError) -> None:
+        """Tell once that `path` can't be read; it is tried again with every look."""
+        if path not in self._unreadable:
+            self._unreadable.add(path)
+            self.notes.append(f"cannot read {path}: {error.strerror}")
 
     def _close_drained(self, file: _Followed) -> None:
         if os.fstat(file.descriptor).st_size > file.offset:

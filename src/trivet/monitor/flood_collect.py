@@ -51,7 +51,7 @@ class Collector:
         """Move what memory holds to disk."""
         if self._spill is None:
             self._folder.mkdir(parents=True)
-            self._spill = ArrivalSpill(self._folder)
+            self._spill = ArrivalSpill(self._folder, self._cap_bytes)
         table = self._builder.table()
         self._ticks.update(tick_counts(table.columns["t"], table.columns["offset_s"]))
         self._spill.add(table)

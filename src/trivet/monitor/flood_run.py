@@ -133,6 +133,9 @@ def note_times(reading: Reading, collector: Collector, report: FloodReport) -> N
         reading.problems.append(
             f"{report.far_stamps:,} requests are stamped over 400 days from the rest; counted, but in no hour"
         )
+    reading.problems += [
+        f"more requests than --memory-mb holds for {words}; counts are exact" for words in report.shortened
+    ]
     if collector.spilled_rows:
         reading.problems.append(f"{collector.spilled_rows:,} requests passed --memory-mb and went to disk")
 

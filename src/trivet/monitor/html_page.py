@@ -90,19 +90,31 @@ def preformatted(words: str) -> Fragment:
     return Fragment(f"<pre>{html.escape(words)}</pre>")
 
 
-def table(headers: Sequence[str], rows: Iterable[Sequence[object]], *, caption: str = "") -> Fragment:
+def table(
+    headers: Sequence[str],
+    rows: Iterable[Sequence[object]],
+    *,
+    caption: str = "",
+    figures: Iterable[int] = (),
+) -> Fragment:
     """A table; a cell is a Fragment or anything with a `str`; numbers are aligned right, None is a dash.
 
     Whole numbers get thousands marks and floats are shown with 6 significant digits:
-    hand over a string where that is not wanted.
+    hand over a string where that is not wanted, and its column as one of `figures` to align it right.
     """
     lines = [list(row) for row in rows]
-    numeric = {at for row in lines for at, value in enumerate(row) if isinstance(value, int | float)}
+    aligned = set(figures)
+    numeric = aligned | {
+        at for row in lines for at, value in enumerate(row) if isinstance(value, int | float)
+    }
     head = "".join(
         f"<th{' class=number' if at in numeric else ''}>{html.escape(header)}</th>"
         for at, header in enumerate(headers)
     )
-    body = "".join(f"<tr>{''.join(_cell(value) for value in row)}</tr>" for row in lines)
+    body = "".join(
+        f"<tr>{''.join(_cell(value, right=at in aligned) for at, value in enumerate(row))}</tr>"
+        for row in lines
+    )
     title = f"<caption>{html.escape(caption)}</caption>" if caption else ""
     return Fragment(
         f"<div class=scroll><table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -147,11 +159,13 @@ def script_safe(script: str) -> str:
     return re.sub(r"<(?=/script|!--)", r"\\x3c", script, flags=re.IGNORECASE)
 
 
-def _cell(value: object) -> str:
+def _cell(value: object, *, right: bool = False) -> str:
     if isinstance(value, Fragment):
         return f"<td>{value.markup}</td>"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"<td class=number>{value:,}</td>"
     if isinstance(value, float):
         return f"<td class=number>{value:.6g}</td>"
-    return f"<td>{html.escape(_NOTHING if value is None else str(value))}</td>"
+    return (
+        f"<td{' class=number' if right else ''}>{html.escape(_NOTHING if value is None else str(value))}</td>"
+    )

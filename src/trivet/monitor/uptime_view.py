@@ -191,7 +191,9 @@ def report_page(rows: Sequence[Row], series: Sequence[Series], by: str) -> str:
         )
     ]
     for (place, url), own in by_series(rows):
-        parts += [heading(f"{url} from {place}, by {by} (UTC)"), table(HEADERS, map(page_cells, own))]
+        figures = range(1, len(HEADERS))
+        cells = table(HEADERS, map(page_cells, own), figures=figures)
+        parts += [heading(f"{url} from {place}, by {by} (UTC)"), cells]
     outages = latest_outages(series)
     if outages:
         parts += [heading("Latest outages"), table(["Since (UTC)", "For", "Place", "URL", "Why"], outages)]

@@ -85,3 +85,35 @@ def test_a_full_disk_is_told(tmp_path: Path) -> None:
     assert "can't grow" in ran.stdout
     assert "TMPDIR" in ran.stdout
     assert list((tmp_path / "x").iterdir()) == [], "spilled rows lie in files without names"
+
+
+def one_path(collector: Collector) -> None:
+    """Hand over a day of one path, asked for with as many query strings as there are requests but a few."""
+    rng = np.random.default_rng(5)
+    rows = [(START + k * 150, f"10.0.{d // 9}.{d}", f"/x?d={d}&n={k}") for k in range(400) for d in range(40)]
+    times = START + rng.integers(0, 60_000, 10_000)
+    rows += [(int(t), f"172.16.{rng.integers(80)}.{rng.integers(9)}", f"/x?n={t}") for t in times]
+    rows += [(START + k * 20, "10.9.9.9", "/x?n=often") for k in range(1000)]
+    rows += [(START + k, "10.8.8.8", f"/x?m={k}") for k in range(15_000)]
+    for number, (t, ip, url) in enumerate(sorted(rows), 1):
+        collector.add(ip.encode(), url.encode(), float(t), 0, "day.log", number)
+
+
+def test_one_path_with_more_query_strings_than_memory(tmp_path: Path) -> None:
+    reports = []
+    for cap_bytes in (1 << 30, 1 << 20):
+        collector = Collector(cap_bytes, tmp_path / str(cap_bytes))
+        one_path(collector)
+        reports.append(collector.report(1e12))
+    whole, shortened = reports
+    assert shortened.top_pairs == whole.top_pairs
+    assert shortened.top_pairs[0] == ("10.9.9.9", "/x?n=often", 1000)
+    assert shortened.busiest == whole.busiest
+    assert whole.shortened == []
+    (words,) = shortened.shortened
+    assert words.startswith("/x: query strings")
+    assert "clients" in words
+    (fleet,), (part_of_it,) = whole.findings["lockstep"], shortened.findings["lockstep"]
+    assert len(fleet["devices"]) >= 40
+    assert {d for d in part_of_it["devices"] if d.startswith("10.0.")} < set(fleet["devices"])
+    assert abs(part_of_it["period_s"] - 150) < 1

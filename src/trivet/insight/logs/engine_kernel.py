@@ -32,6 +32,7 @@ from trivet.insight.logs.kernel_tables import (
     new_strings,
     pair_capacity,
 )
+from trivet.insight.logs.kernel_takeover import beyond_tables, tables_of
 from trivet.insight.logs.summary import AccessSummary, Counted, Fed
 from trivet.wire.access_log import NO_SECTION
 
@@ -165,7 +166,7 @@ class KernelEngine:
         for name, (hits, size) in self._folded.items():
             figures = sections.setdefault(name, [0, 0])
             sections[name] = [figures[0] + hits, figures[1] + size]
-        return sections
+        return {name: figures for name, figures in sections.items() if figures[0] > 0}
 
     def section_figures(self) -> dict[bytes, list[int]]:
         """Return hits and bytes by section."""
@@ -188,6 +189,22 @@ class KernelEngine:
             return None
         names = names_counted(self._tables, self._pairs)
         return Counted(self.summary(), self.section_figures(), *names)
+
+    def take_over(self, counted: Counted) -> None:
+        """Begin with what another engine `counted` so far."""
+        summary = counted.summary
+        self._tables, self._pairs = tables_of(counted, _SEED)
+        self._folded = beyond_tables(counted)
+        if summary.bad_requests:
+            # `section_figures` adds these; only their section knows their bytes
+            rest = self._folded[NO_SECTION]
+            self._folded[NO_SECTION], self._bad_bytes = [rest[0] - summary.bad_requests, 0], rest[1]
+        self._totals[scan.LINES], self._totals[scan.RECORDS] = summary.lines, summary.records
+        self._totals[scan.MALFORMED] = summary.malformed
+        self._totals[scan.BAD_REQUESTS] = summary.bad_requests
+        self._bytes_sum = summary.bytes_sum
+        for status, count in summary.status.items():
+            self._statuses[status] = count
 
     def merge(self, other: "KernelEngine") -> None:
         """Add everything that `other` counted; `other` is not used any more."""

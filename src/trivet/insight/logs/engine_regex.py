@@ -165,6 +165,15 @@ class RegexEngine:
         """Return hits and bytes by section."""
         return self._sections
 
+    def counted(self) -> Counted | None:
+        """Return everything that was counted, by name; None where names were dropped."""
+        if self._undercount:
+            return None
+        return Counted(
+            self.summary(), self._sections, self._ips, self._urls, self._pairs, self._agents,
+            self._referrers, self._slow,
+        )  # fmt: skip
+
     def drill(self, kind: str, name: bytes) -> Drill:
         """Return what stands behind a `kind` (section or ip) called `name`."""
         urls: Counter[bytes] = Counter()

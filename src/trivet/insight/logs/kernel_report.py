@@ -35,6 +35,8 @@ from trivet.insight.logs.summary import (
 )
 
 Ints = NDArray[np.int64]
+#: weights from here on are told apart by sorting
+_HEAVY = 1 << 16
 
 
 def name_of(table: Strings, k: int) -> bytes:
@@ -43,49 +45,63 @@ def name_of(table: Strings, k: int) -> bytes:
     return bytes(table.arena[offset : offset + int(table.figures[k, LENGTH])])
 
 
+def _edge(weights: Ints, top: int) -> int:
+    """Return the largest value that at least `top` of the `weights` (none negative) reach."""
+    # partition is slow where most are equal, as counts are: that is left for the few heavy ones
+    reached = np.cumsum(np.bincount(np.minimum(weights, _HEAVY))[::-1])[::-1]
+    value = int(np.flatnonzero(reached >= top)[-1])
+    if value < _HEAVY:
+        return value
+    heavy = weights[weights >= _HEAVY]
+    return int(np.partition(heavy, len(heavy) - top)[len(heavy) - top])
+
+
 def heaviest(table: Strings, top: int) -> Iterator[tuple[bytes, int]]:
     """Yield the `top` strings by hits and those tied with the last of them, in no order."""
     count = int(table.state[COUNT])
     weights: Ints = table.figures[:count, HITS]
-    if count > top + 1:
-        # the empty name is left out by `ranked`: one more than asked for
-        edge = np.partition(weights, count - top - 1)[count - top - 1]
-        chosen = np.flatnonzero(weights >= edge)
-    else:
-        chosen = np.arange(count)
+    # the empty name is left out by `ranked`: one more than asked for
+    chosen = np.flatnonzero(weights >= _edge(weights, top + 1)) if count > top + 1 else np.arange(count)
     return ((name_of(table, k), int(weights[k])) for k in chosen.tolist())
 
 
 def pair_arrays(pairs: Pairs) -> tuple[Ints, Ints, Ints]:
     """Return (ip ids, url ids, counts) of all pairs."""
     cells = pairs.cells[pairs.cells[:, 0] != 0]
+    return *_ids(cells), cells[:, 1].astype(np.int64)
+
+
+def _ids(cells: NDArray[np.uint64]) -> tuple[Ints, Ints]:
+    """Return (ip ids, url ids) of `cells`."""
     keys = (cells[:, 0] - np.uint64(1)).astype(np.int64)
-    return keys >> 32, keys & 0xFFFFFFFF, cells[:, 1].astype(np.int64)
+    return keys >> 32, keys & 0xFFFFFFFF
 
 
 def heaviest_pairs(pairs: Pairs, ips: Strings, urls: Strings, top: int) -> list[tuple[bytes, bytes, int]]:
     """Return the `top` pairs by count, ties by address and URL."""
-    ip_ids, url_ids, counts = pair_arrays(pairs)
-    chosen = np.arange(len(counts))
-    if len(counts) > top:
-        edge = np.partition(counts, len(counts) - top)[len(counts) - top]
-        above = np.flatnonzero(counts > edge)
-        ties = np.flatnonzero(counts == edge)
-        chosen = np.concatenate([above, _first_by_address(ties, ip_ids, ips, top)])
+    counts = pairs.cells[:, 1].astype(np.int64)
+    edge = max(1, _edge(counts, top)) if len(counts) >= top else 1
+    above, ties = np.flatnonzero(counts > edge), np.flatnonzero(counts == edge)
+    ties = _first_by_address(ties, _ids(pairs.cells[ties])[0], ips, top)
+    chosen = pairs.cells[np.concatenate([above, ties])]
+    ip_ids, url_ids = _ids(chosen)
     named = [
-        (name_of(ips, int(ip_ids[k])), name_of(urls, int(url_ids[k])), int(counts[k]))
-        for k in chosen.tolist()
+        (name_of(ips, int(ip)), name_of(urls, int(url)), int(count))
+        for ip, url, count in zip(ip_ids, url_ids, chosen[:, 1], strict=True)
     ]
     return sorted(named, key=lambda pair: (-pair[2], pair[0], pair[1]))[:top]
 
 
 def _first_by_address(ties: Ints, ip_ids: Ints, ips: Strings, top: int) -> Ints:
-    """Return those of `ties` that the first `top` by name can be among: a log may have millions of ties."""
+    """Return those of (maybe millions of) `ties` that the first `top` by address can be among."""
     if len(ties) <= 500:
         return ties
-    addresses = np.unique(ip_ids[ties]).tolist()
-    first = nsmallest(top, addresses, key=lambda k: name_of(ips, k))
-    return ties[np.isin(ip_ids[ties], first)]
+    tied = np.zeros(int(ips.state[COUNT]), np.bool_)
+    tied[ip_ids] = True
+    first = nsmallest(top, np.flatnonzero(tied).tolist(), key=lambda k: name_of(ips, k))
+    wanted = np.zeros_like(tied)
+    wanted[first] = True
+    return ties[wanted[ip_ids]]
 
 
 def named_sections(table: Strings) -> dict[bytes, list[int]]:
@@ -94,7 +110,7 @@ def named_sections(table: Strings) -> dict[bytes, list[int]]:
     chosen = np.arange(count)
     if count > MOST_SECTIONS:
         hits = table.figures[:count, HITS]
-        chosen = np.flatnonzero(hits >= np.partition(hits, count - MOST_SECTIONS)[count - MOST_SECTIONS])
+        chosen = np.flatnonzero(hits >= _edge(hits, MOST_SECTIONS))
     figures = table.figures[chosen][:, [HITS, BYTES]].tolist()
     return {name_of(table, k): figure for k, figure in zip(chosen.tolist(), figures, strict=True)}
 

@@ -57,6 +57,18 @@ class SecondSeries:
         return _summed(rows)
 
 
+def rate_by_second(series: SecondSeries, seconds: int) -> list[int]:
+    """Return hits of the last `seconds` of the log, oldest first."""
+    rows = series.rows()
+    if not len(rows):
+        return [0] * seconds
+    last = int(rows[-1, 0])
+    hits = np.zeros(seconds, np.int64)
+    chosen = rows[rows[:, 0] > last - seconds]
+    hits[chosen[:, 0] - (last - seconds + 1)] = chosen[:, 1]
+    return [int(n) for n in hits]
+
+
 def bucket_of(took_us: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the bucket of each duration in microseconds."""
     logs = np.log(np.maximum(took_us, 1).astype(np.float64)) / _BUCKET_STEP

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TextIO
 
-from trivet.errors import InputError, TrivetError
+from trivet.errors import InputError, NotFound, TrivetError
 from trivet.insight.logs.engine_regex import RegexEngine
 from trivet.insight.logs.series import LatencyBook, SecondSeries
 from trivet.insight.logs.summary import AccessSummary, Fed
@@ -142,7 +142,7 @@ def _open_all(paths: list[str], options: ReadOptions) -> list[tuple[LogFile, Log
                 log_format = named_format(options.format_name, log.sample)
             else:
                 log_format = detect_format(log.sample, path)
-        except InputError as error:
+        except (InputError, NotFound) as error:
             refused.append(error)
             continue
         opened.append((log, log_format))

@@ -1,7 +1,7 @@
 """The live board of `trivet logs --follow`: figures, sections, addresses, URLs, alerts; a Textual app.
 
 Rule: lines handled and lines waiting are always in sight, also while the board is paused.
-Rule: the reader never waits for the board: tables are made in a thread, once a second.
+Rule: the reader never waits for the board: tables are made in a thread, once a second at most.
 """
 
 import asyncio
@@ -17,8 +17,9 @@ from textual.containers import Horizontal
 from textual.widgets import DataTable, Footer, Input, RichLog, Sparkline, Static
 
 from trivet.insight.logs.kernel_drill import Drill
+from trivet.insight.logs.series import rate_by_second
 from trivet.insight.logs.summary import AccessSummary
-from trivet.monitor.logs.live import LiveLogs, rate_by_second
+from trivet.monitor.logs.live import LiveLogs
 from trivet.monitor.logs.report import alert_text, clipped, size_text
 from trivet.monitor.logs.sinks import AlertDesk, Sink
 from trivet.wire.access_log import escape
@@ -26,6 +27,7 @@ from trivet.wire.access_log import escape
 _FIGURES_S = 0.05
 _TABLES_S = 1.0
 _RATE_S = 120
+_REST = 10
 _ROWS = 100
 
 
@@ -95,8 +97,9 @@ class LogBoard(App[None]):
 
     async def _read(self) -> None:
         began = period_began = time.monotonic()
-        async with AlertDesk(self._sinks, self._note) as desk:
-            async for changes in self.live.batches():
+        batches = self.live.batches()
+        async with AlertDesk(self._sinks, self._note) as desk, contextlib.aclosing(batches):
+            async for changes in batches:
                 for change in changes:
                     desk.tell(change)
                     style = "bold red" if change.raised else "green"
@@ -108,7 +111,7 @@ class LogBoard(App[None]):
                 if self.live.progress.handled != self._handled_shown and now - self._shown_s >= _FIGURES_S:
                     self._show_figures()
                 if now - period_began >= self._every_s:
-                    self._end_period(now - period_began)
+                    await self._end_period(now - period_began)
                     period_began = now
                 if self._for_s is not None and now - began >= self._for_s:
                     break
@@ -118,8 +121,8 @@ class LogBoard(App[None]):
         with contextlib.suppress(LookupError):
             self.query_one("#alerts", RichLog).write(Text(note, style="dim"))
 
-    def _end_period(self, seconds: float) -> None:
-        period = self.live.end_period(seconds)
+    async def _end_period(self, seconds: float) -> None:
+        period = await asyncio.to_thread(self.live.end_period, seconds)
         name, most = period.top_section
         self._period_text = (
             f"last {seconds:.0f} s: {period.hits} hits, {size_text(period.size_bytes)},"
@@ -148,9 +151,11 @@ class LogBoard(App[None]):
 
     async def _show_tables(self) -> None:
         while True:
+            began = time.monotonic()
             if not self._paused:
                 await self.show_tables()
-            await asyncio.sleep(_TABLES_S)
+            # counting waits while tables of millions of names are read: not for more than a tenth of the time
+            await asyncio.sleep(max(_TABLES_S, _REST * (time.monotonic() - began)))
 
     async def show_tables(self) -> None:
         """Fill the tables with what was counted so far."""

@@ -32,6 +32,14 @@ def kernel_is_compiled() -> bool:
     return cached(kernel_scan.scan_block, "kernel_*", "kernel_scan.scan_block-*.nbi", kernel_sources())
 
 
+def cache_is_kept() -> bool:
+    """Return whether this account has a place where compiled code can be kept."""
+    from trivet.insight.logs import kernel_scan
+
+    function: Any = kernel_scan.scan_block
+    return function._cache.cache_path is not None
+
+
 def kernel_sources() -> list[Path]:
     """Return the files that the kernel is compiled from."""
     from trivet.insight.logs import kernel_scan

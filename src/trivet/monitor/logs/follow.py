@@ -4,6 +4,7 @@ Rule: it ends by a signal or after the time asked for, tells what is still due, 
 """
 
 import asyncio
+import contextlib
 import json
 import signal
 import time
@@ -60,10 +61,11 @@ async def follow_plainly(
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     try:
-        async with AlertDesk(sinks, say) as desk:
+        batches = live.batches()
+        async with AlertDesk(sinks, say) as desk, contextlib.aclosing(batches):
             shown = _Shower(live, desk, show, say, as_json_lines, every_s)
             ends_s = time.monotonic() + for_s if for_s is not None else float("inf")
-            async for changes in live.batches():
+            async for changes in batches:
                 shown.alerts(changes)
                 shown.tick()
                 if stop.is_set() or time.monotonic() >= ends_s:

@@ -8,10 +8,8 @@ close; a window stays open for GRACE_S after its end for lines written late.
 import asyncio
 import threading
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
-
-import numpy as np
 
 from trivet.errors import InputError
 from trivet.insight.logs.alert import AlertChanged, AlertRule
@@ -24,6 +22,7 @@ from trivet.insight.logs.summary import Fed
 from trivet.io.log_tail import Chunk, LogTail
 from trivet.monitor.logs.batch import FileRead, LogReading
 from trivet.monitor.logs.engine_choice import KERNEL_FORMATS, EngineChoice, choose_engine
+from trivet.monitor.logs.kernel_ready import KernelReady
 from trivet.wire.access_formats import (
     SAMPLE_BYTES,
     SAMPLE_LINES,
@@ -81,6 +80,7 @@ class LiveLogs:
     _left_out: set[str] = field(default_factory=set)
     _engine: KernelEngine | RegexEngine | None = None
     _why: str = ""
+    _ready: KernelReady = field(default_factory=KernelReady)
     _watch: AlertWatch = field(init=False)
     _period: Period = field(default_factory=Period)
     _sections: dict[bytes, int] = field(default_factory=dict)
@@ -92,27 +92,37 @@ class LiveLogs:
     def __post_init__(self) -> None:
         self._watch = AlertWatch(self.rule)
 
-    async def batches(self) -> AsyncIterator[list[AlertChanged]]:
-        """Yield after every look at the files with the alerts that it changed; never ends."""
-        looked_s = -_LOOK_S
-        came_s = 0.0
-        while True:
-            started_s = time.monotonic()
-            handled = self.progress.handled
-            if started_s - looked_s >= _LOOK_S:
-                await asyncio.to_thread(self.tail.look, started_s)
-                looked_s = started_s
-            changes, busy = await asyncio.to_thread(self._turn)
-            self.alerts += changes
-            yield changes
-            took_s = time.monotonic() - started_s
-            if self.progress.handled > handled:
-                came_s = started_s
-                pause_s = TICK_S - took_s
-            else:
-                pause_s = max((TICK_S if started_s - came_s < 1 else IDLE_TICK_S) - took_s, _REST * took_s)
-            if not busy:
-                await asyncio.sleep(max(0.0, pause_s))
+    async def batches(self) -> AsyncGenerator[list[AlertChanged]]:
+        """Yield after every look at the files with the alerts that it changed; never ends, must be closed."""
+        # lines count from here on, also those that come while the kernel is loaded
+        await asyncio.to_thread(self.tail.look, time.monotonic())
+        try:
+            await self._ready.prepare(self.engine_name, self.notes.append)
+            looked_s = came_s = time.monotonic()
+            while True:
+                started_s = time.monotonic()
+                handled = self.progress.handled
+                if started_s - looked_s >= _LOOK_S:
+                    await asyncio.to_thread(self.tail.look, started_s)
+                    looked_s = started_s
+                changes, busy = await asyncio.to_thread(self._turn)
+                self.alerts += changes
+                yield changes
+                if self._ready.beside is not None and self._ready.beside.done():
+                    await self._ready.close()
+                    await self._compiled()
+                took_s = time.monotonic() - started_s
+                if self.progress.handled > handled:
+                    came_s = started_s
+                    pause_s = TICK_S - took_s
+                else:
+                    pause_s = max(
+                        (TICK_S if started_s - came_s < 1 else IDLE_TICK_S) - took_s, _REST * took_s
+                    )
+                if not busy:
+                    await asyncio.sleep(max(0.0, pause_s))
+        finally:
+            await self._ready.close()
 
     def _turn(self) -> tuple[list[AlertChanged], bool]:
         """Read and count one batch; return (alerts changed, whether more is waiting)."""
@@ -173,10 +183,30 @@ class LiveLogs:
         return found
 
     def _make_engine(self, format_name: str) -> None:
-        choice = choose_engine(self.engine_name, [format_name], 0, self.notes.append)
+        if self._ready.why_not and format_name in KERNEL_FORMATS:
+            choice = EngineChoice("regex", self._ready.why_not)
+        else:
+            choice = choose_engine(self.engine_name, [format_name], 0, self.notes.append)
         self._why = choice.why
         make = KernelEngine if choice.name == "kernel" else RegexEngine
         self._engine = make(self.memory_bytes)
+
+    async def _compiled(self) -> None:
+        """Go on with the kernel, which was compiled meanwhile, where it reads what is followed."""
+        if not self._ready.loaded:
+            self.notes.append("the kernel could not be compiled; the slower engine goes on")
+        elif all(log_format.name in KERNEL_FORMATS for log_format in self._formats.values()):
+            await asyncio.to_thread(self._hand_to_kernel)
+
+    def _hand_to_kernel(self) -> None:
+        counted = self._engine.counted() if isinstance(self._engine, RegexEngine) else None
+        if counted is None:
+            return
+        engine = KernelEngine(self.memory_bytes)
+        engine.take_over(counted)
+        with self._lock:
+            self._engine, self._why = engine, "the fastest, compiled while lines came"
+        self.notes.append("the kernel is compiled and reads from now on")
 
     def _change_engine(self, why: str) -> None:
         """Go on with the regular expressions, which read every format; raises InputError if that can't be."""
@@ -260,15 +290,3 @@ class LiveLogs:
             with self._lock:
                 reading.summary = replace(self._engine.summary())
         return reading
-
-
-def rate_by_second(series: SecondSeries, seconds: int) -> list[int]:
-    """Return hits of the last `seconds` of the log, oldest first."""
-    rows = series.rows()
-    if not len(rows):
-        return [0] * seconds
-    last = int(rows[-1, 0])
-    hits = np.zeros(seconds, np.int64)
-    chosen = rows[rows[:, 0] > last - seconds]
-    hits[chosen[:, 0] - (last - seconds + 1)] = chosen[:, 1]
-    return [int(n) for n in hits]
