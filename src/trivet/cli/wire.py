@@ -13,7 +13,7 @@ from trivet.cli.wrong_use import no_option
 from trivet.errors import InputError
 from trivet.insight.capture_notes import notes
 from trivet.insight.capture_summary import CaptureView, canonical_server, connection_row, exchange_row
-from trivet.io.capture_contents import read_packets, read_secrets
+from trivet.io.capture_contents import read_contents
 from trivet.io.tshark import check_keylog
 
 #: Connections listed in JSON; further ones are counted.
@@ -93,11 +93,10 @@ def wire(
 
         asyncio.run(capture_live(live, capture, seconds, capture_filter))
     keep_heads = har is not None or stream is not None
-    found, scanner = read_packets(capture, keep_heads=keep_heads, clock_records=keylog is not None)
-    told, decrypted = asyncio.run(read_secrets(capture, found, scanner, keylog))
-    found.finish()
-    view = CaptureView(found, server, stream)
-    told = [*scanner.notes, *told, *notes(view, decrypted=decrypted)]
+    read = read_contents(capture, keep_heads=keep_heads, keylog=keylog)
+    read.capture.finish()
+    view = CaptureView(read.capture, server, stream)
+    told = [*read.scanner.notes, *read.notes, *notes(view, decrypted=read.decrypted)]
     _export(view, told, capture.name, {"html": html, "har": har, "events": events})
     if json_:
         print(json.dumps(_json(view, told)))

@@ -6,6 +6,8 @@ Rule: what an engine could not do is told, never left out in silence.
 
 import asyncio
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from trivet.insight.capture import Capture
@@ -16,7 +18,26 @@ from trivet.io.capture_reader import packet_blocks
 from trivet.wire.capture_file import CaptureScanner
 
 
-def read_packets(path: Path, *, keep_heads: bool, clock_records: bool) -> tuple[Capture, CaptureScanner]:
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What a capture holds: `notes` say what an engine could not do, `decrypted` whether TLS was opened."""
+
+    capture: Capture
+    scanner: CaptureScanner
+    notes: list[str]
+    decrypted: bool
+
+
+def read_contents(path: Path, *, keep_heads: bool, keylog: Path | None) -> Contents:
+    """Read the capture at `path` to its end; `keep_heads` as in Capture, `keylog` opens its TLS."""
+    with ThreadPoolExecutor(1) as pool:  # tshark takes a moment to tell its version, and we have two cores
+        engine = pool.submit(asyncio.run, tshark.find_tshark())
+        capture, scanner = _read_packets(path, keep_heads=keep_heads, clock_records=keylog is not None)
+        notes, decrypted = asyncio.run(_read_secrets(path, capture, scanner, keylog, engine.result()))
+    return Contents(capture, scanner, notes, decrypted)
+
+
+def _read_packets(path: Path, *, keep_heads: bool, clock_records: bool) -> tuple[Capture, CaptureScanner]:
     """Read all packets of the capture at `path`: connections and plain HTTP/1; options as in Capture."""
     scanner = CaptureScanner()
     capture = Capture(keep_heads=keep_heads, clock_records=clock_records)
@@ -27,15 +48,14 @@ def read_packets(path: Path, *, keep_heads: bool, clock_records: bool) -> tuple[
     return capture, scanner
 
 
-async def read_secrets(
-    path: Path, capture: Capture, scanner: CaptureScanner, keylog: Path | None
+async def _read_secrets(
+    path: Path, capture: Capture, scanner: CaptureScanner, keylog: Path | None, engine: tshark.Tshark
 ) -> tuple[list[str], bool]:
     """Add what tshark reads in `capture`; return (notes, whether TLS contents were read)."""
     notes: list[str] = []
     decrypted = False
     tls, h2 = _streams(capture, "tls"), _streams(capture, "http2")
     has_keys = bool(tls) and (keylog is not None or scanner.has_secrets)
-    engine = await tshark.find_tshark()
     if engine.version is None:
         notes.append(f"{engine.why_not}: connections and plain HTTP/1 are read without it, {_lack(tls, h2)}.")
     elif (has_keys or h2) and not await asyncio.to_thread(path.is_file):

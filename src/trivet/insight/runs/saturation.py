@@ -71,11 +71,13 @@ def saturation(events: CleanEvents) -> list[Saturation]:
 def _one_queue(name: str, begin: Ints, end: Ints, done: Ints) -> Saturation:
     """Step through all arrivals, starts and ends of one queue, sorted by time."""
     times = np.concatenate([begin, end, done])
-    waits = np.repeat(np.array([1, -1, 0]), len(begin))
-    works = np.repeat(np.array([0, 1, -1]), len(begin))
     order = np.argsort(times, kind="stable")
     edges, last_of_edge = _last_of_each(times[order])
-    waiting, working = np.cumsum(waits[order])[last_of_edge], np.cumsum(works[order])[last_of_edge]
+    waiting, working = (
+        np.cumsum(np.repeat(np.array(steps, np.int8), len(begin))[order], dtype=np.int32)[last_of_edge]
+        for steps in ((1, -1, 0), (0, 1, -1))
+    )
+    del times, order, last_of_edge
     lengths = np.diff(edges, append=edges[-1]) / SECOND_NS
     span = float(lengths.sum()) or 1.0
     most_working = int(working.max())

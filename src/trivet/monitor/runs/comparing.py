@@ -71,7 +71,9 @@ def _between(analysis: Analysis, begin: int, end: int) -> Analysis:
     """The runs that began from `begin` on and before `end`."""
     began = _beginnings(analysis)
     keep = ((began >= begin) & (began < end))[analysis.events.table.run]
-    events = CleanEvents(analysis.events.table.only(keep), analysis.events.time[keep])
+    table = analysis.events.table.only(keep)
+    by_emit = analysis.events.time is analysis.events.table.emit
+    events = CleanEvents(table, table.emit if by_emit else analysis.events.time[keep])
     return Analysis(events, analysis.phases, analysis.findings)
 
 

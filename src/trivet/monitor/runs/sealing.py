@@ -40,7 +40,9 @@ def read_all(
         read_segment(folder, segment, builder, identities=identities)
     for chunk in tail:
         builder.add(chunk)
-    return replace(builder.finish(), ids_unique=True)
+    table = replace(builder.finish(), ids_unique=True)
+    pa.default_memory_pool().release_unused()
+    return table
 
 
 def with_identity(table: EventTable) -> EventTable:

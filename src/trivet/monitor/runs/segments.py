@@ -48,7 +48,8 @@ def write_segment(folder: Path, table: EventTable, number: int) -> Segment:
 def opened(path: Path) -> Iterator[pq.ParquetFile]:
     """The file of a segment, read as a stream; raises InputError where it is damaged."""
     try:
-        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+        # pre_buffer would hold every byte that was read until the file is closed
+        with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             yield file
     except FileNotFoundError:
         raise
@@ -61,7 +62,7 @@ def read_segment(folder: Path, segment: Segment, builder: TableBuilder, *, ident
     """Add the events of `segment` to `builder`."""
     with opened(folder / segment.name) as file:
         columns = [name for name in file.schema_arrow.names if identities or name not in _IDENTITY]
-        for batch in file.iter_batches(batch_size=2 * ROW_GROUP, columns=columns, use_threads=False):
+        for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=columns, use_threads=False):
             builder.add(_chunk(batch))
 
 

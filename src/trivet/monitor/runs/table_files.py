@@ -64,7 +64,7 @@ def read_parquet(path: Path, reading: Reading) -> None:
     """Read a Parquet file."""
     row = 0
     try:
-        with pa.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES) as file:
+        with pa.parquet.ParquetFile(path, buffer_size=_BUFFER_BYTES, pre_buffer=False) as file:
             for batch in file.iter_batches(batch_size=_BATCH_ROWS, use_threads=False):
                 add_columns(reading, named(batch, path.name), path.name, row)
                 row += len(batch)
