@@ -60,7 +60,7 @@ def _operation(one: Operation) -> dict[str, Any]:
         told["responses"][str(status)] = {"description": _WORDS[status], **content}
     if one.body is not None:
         schema = {"$ref": f"#/components/schemas/{one.body.__name__}"}
-        told["requestBody"] = {"required": True, "content": {one.body_kind: {"schema": schema}}}
+        told["requestBody"] = {"required": one.body_required, "content": {one.body_kind: {"schema": schema}}}
     elif one.body_kind != "application/json":
         binary = {"schema": {"type": "string", "format": "binary"}}
         told["requestBody"] = {"required": True, "content": {one.body_kind: binary}}
