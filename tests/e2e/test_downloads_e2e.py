@@ -7,6 +7,7 @@ import io
 import json
 import os
 import random
+import socket
 import time
 import zipfile
 from collections.abc import Callable, Coroutine, Iterator
@@ -17,6 +18,7 @@ import pytest
 
 import made_files
 from door_in_memory import DoorInMemory, door_in_memory
+from trivet.gateway import bodies
 from trivet.volume.interface import ROOT_INO, AttributeChanges, Caller
 
 KINDS = pytest.mark.parametrize("kind", made_files.KINDS)
@@ -157,6 +159,21 @@ def test_bytes_changed_behind_their_checksum_are_noticed_once(
         client.get(f"/files/{big['id']}/content")
     answer = client.get(f"/files/{big['id']}/content")
     assert answer.headers["x-content-sha256"] == hashlib.sha256(answer.content).hexdigest()
+
+
+def test_a_body_that_stalls_is_408_and_the_upload_parked(
+    door: DoorInMemory, client: httpx2.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bodies, "IDLE_S", 0.3)
+    where = client.post("/transfers", json={"path": "/slow.bin", "size": 1000}).json()["location"]
+    with socket.create_connection(("127.0.0.1", client.base_url.port), timeout=20) as link:
+        head = f"PUT {where} HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n"
+        link.sendall(head.encode() + b"x" * 400)
+        answer = b"".join(iter(lambda: link.recv(4096), b""))
+    assert answer.startswith(b"HTTP/1.1 408 ")
+    assert b"request_timeout" in answer
+    told = client.get(where.removeprefix("/api/v1")).json()
+    assert (told["state"], told["offset"]) == ("parked", 400)
 
 
 def told(client: httpx2.Client, key: str) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trivet.drive.errors_v3 import drive_error, faces_of, problem
-from trivet.errors import BadRange, RateLimited, TrivetError, Unauthorized
+from trivet.errors import BadRange, RateLimited, TooSlow, TrivetError, Unauthorized
 from trivet.gateway.sending import bad_range_headers
 from trivet.gateway.waypoints import failed
 
@@ -62,6 +62,8 @@ def _headers(error: TrivetError) -> dict[str, str]:
         return bad_range_headers(error)
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="trivet"'}
+    if isinstance(error, TooSlow):
+        return {"Connection": "close"}
     if isinstance(error, RateLimited):
         return {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return {"Retry-After": str(RETRY_AFTER_S)} if faces_of(error).status == 503 else {}
