@@ -120,6 +120,13 @@ class Locked(RequestError):
         self.expires_at_s = expires_at_s
 
 
+class TooSlow(RequestError):
+    """The rest of a request did not come in time."""
+
+    http_status = 408
+    errno = _errno.ETIMEDOUT
+
+
 class RateLimited(RequestError):
     """Too often; trying again after `retry_after_s` helps."""
 

@@ -3,19 +3,26 @@
 Rule: what goes on after a cut is another process than the one that began.
 """
 
+import contextlib
 import hashlib
+import json
 import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
+import websockets.sync.client as connection
 
 from door_under_test import UNIT, Door, open_door
 
 DATA = os.urandom(3 << 20)
+LARGE = os.urandom(24 << 20)
 
 
 @pytest.fixture(scope="module")
@@ -59,6 +66,26 @@ def wait_offset(door: Door, where: str, least: int) -> int:
     return int(offset)
 
 
+def wait_parked(door: Door, where: str) -> dict[str, Any]:
+    """Wait until the transfer is parked; return what is told of it."""
+    until = time.monotonic() + 30
+    while (told := door.told("GET", where))["state"] != "parked":
+        assert time.monotonic() < until, told
+        time.sleep(0.05)
+    assert (told["resumable"], bool(told["error"])) == (True, True)
+    return told
+
+
+def parked_in_events(events: "connection.ClientConnection", key: str) -> dict[str, Any]:
+    """Return the event that tells that the transfer `key` was parked."""
+    until = time.monotonic() + 30
+    while True:
+        told = json.loads(events.recv(timeout=max(0.1, until - time.monotonic())))
+        transfer = told.get("transfer", {})
+        if (transfer.get("key"), transfer.get("state")) == (key, "parked"):
+            return dict(transfer)
+
+
 def finish_and_check(door: Door, where: str, name: str) -> None:
     """Go on from the verified offset; the file is whole then, and was not there before."""
     assert door.http.get(f"/api/v1/paths/cut/{name}").status_code == 404
@@ -70,24 +97,73 @@ def finish_and_check(door: Door, where: str, name: str) -> None:
     assert (done["state"], done["offset"], done["resumable"]) == ("committed", len(DATA), False)
 
 
+def kill_worker(door: Door) -> None:
+    """Kill the worker; wait until there is another one."""
+    before = door.pid()
+    door.drive.kill(before)
+    door.drive.wait_status(lambda told: told["gateway"]["pid"] not in (None, before))
+    door.wait_up()
+
+
+@contextlib.contextmanager
+def begun_download(door: Door, where: str) -> Iterator[tuple[bytes, str]]:
+    """Yield the first bytes of a download under way, and its key."""
+    with door.http.stream("GET", where) as answer:
+        got = next(answer.iter_raw(1 << 20))
+        with contextlib.suppress(httpx.TransportError):
+            yield got, answer.headers["x-trivet-transfer"]
+
+
 def test_killed_worker_leaves_an_upload_that_another_worker_finishes(own_door: Door) -> None:
     where = begin(own_door, "worker")
     assert send(own_door, where, 0, 4 * UNIT) == 308
-    before = own_door.pid()
     with half_sent(own_door, where, 6 * UNIT):
-        own_door.drive.kill(before)
-    own_door.drive.wait_status(lambda told: told["gateway"]["pid"] not in (None, before))
-    own_door.wait_up()
-    assert own_door.told("GET", where)["offset"] >= 4 * UNIT
+        kill_worker(own_door)
+    with connection.connect(f"ws://127.0.0.1:{own_door.port}/api/v1/events") as events:
+        assert parked_in_events(events, where.rpartition("/")[2])["offset"] >= 4 * UNIT
+    assert wait_parked(own_door, where)["offset"] >= 4 * UNIT
     finish_and_check(own_door, where, "worker")
+
+
+def test_killed_worker_leaves_a_download_that_another_worker_goes_on_with(own_door: Door) -> None:
+    own_door.told("PUT", "/api/v1/content/down.bin", content=LARGE)
+    with begun_download(own_door, "/api/v1/content/down.bin") as (got, key):
+        kill_worker(own_door)
+    where = f"/api/v1/transfers/{key}"
+    wait_parked(own_door, where)
+    told = own_door.told("PUT", "/api/v1/content/down.bin", content=b"another version by now")
+    held = {"offset": len(got), "sha256": hashlib.sha256(got).hexdigest()}
+    assert own_door.told("POST", where + "/resume", json=held)["offset"] == len(got)
+    rest = own_door.http.get(where + "/content", headers={"Range": f"bytes={len(got)}-"})
+    assert (rest.status_code, got + rest.content == LARGE) == (206, True)
+    assert own_door.told("GET", where)["state"] == "committed"
+    assert own_door.http.get(f"/api/v1/files/{told['id']}/content").content == b"another version by now"
+
+
+def test_killed_client_leaves_a_download_that_curl_goes_on_with(own_door: Door, tmp_path: Path) -> None:
+    own_door.told("PUT", "/api/v1/content/curl.bin", content=LARGE)
+    made = own_door.told("POST", "/api/v1/transfers", json={"direction": "download", "path": "/curl.bin"})
+    file, words = tmp_path / "got", ["curl", "-sS", own_door.address + made["location"], "-o"]
+    with subprocess.Popen([*words, file, "--limit-rate", "2M"]) as client:
+        until = time.monotonic() + 20
+        while not file.exists() or file.stat().st_size < 1 << 20:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        client.kill()
+    told = wait_parked(own_door, f"/api/v1/transfers/{made['key']}")
+    assert told["offset"] >= file.stat().st_size
+    subprocess.run([*words, file, "-C", "-"], check=True, timeout=60)
+    assert file.read_bytes() == LARGE
 
 
 def test_killed_keeper_leaves_an_upload_that_goes_on(own_door: Door) -> None:
     where = begin(own_door, "keeper")
     assert send(own_door, where, 0, 4 * UNIT) == 308
     before = own_door.drive.keeper_pid()
-    own_door.drive.kill(before)
-    own_door.drive.wait_status(lambda told: told["keeper"]["pid"] not in (None, before), 60)
+    with half_sent(own_door, where, 6 * UNIT):
+        own_door.drive.kill(before)
+        own_door.drive.wait_status(lambda told: told["keeper"]["pid"] not in (None, before), 60)
+    wait_parked(own_door, where)
     own_door.wait_up()
     finish_and_check(own_door, where, "keeper")
 
@@ -122,11 +198,12 @@ def test_a_cut_update_leaves_the_old_content(own_door: Door) -> None:
 
 def test_two_workers_share_the_port_and_an_upload(own_door: Door) -> None:
     words = [sys.executable, "-m", "trivet", "serve", "gateway", "--port", str(own_door.port), "--no-auth"]
+    log = own_door.drive.state / "gateway" / "gateway.log"
+    before = log.read_text().count("Started server process")
     with subprocess.Popen([*words, "--state", str(own_door.drive.state)]) as second:
         try:
             until = time.monotonic() + 20
-            log = own_door.drive.state / "gateway" / "gateway.log"
-            while log.read_text().count("Started server process") < 2:
+            while log.read_text().count("Started server process") == before:
                 assert time.monotonic() < until
                 time.sleep(0.05)
             where = begin(own_door, "shared")

@@ -19,8 +19,11 @@ from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.drive import Drive, open_drive
 from trivet.gateway.guarded_protocol import GuardedProtocol
 from trivet.gateway.people import People
+from trivet.gateway.upkeep import keep_up
+from trivet.gateway.waypoints import Waypoints
 from trivet.io.control_socket import serve_control
 from trivet.io.volume_folder import VolumeFolder
+from trivet.monitor.runs.waypoint_store import WaypointStore
 from trivet.volume.private import make_private
 
 
@@ -92,11 +95,18 @@ async def _served(
         stack.callback(drive.checks.close)
         access = AccessLog(folder.gateway_path / "access.log")
         stack.callback(access.close)
+        waypoints = Waypoints(WaypointStore(folder.gateway_path / "runs"))
+        stack.callback(waypoints.close)
+        await stack.enter_async_context(_kept_up(drive))
         if status:
             await stack.enter_async_context(serve_control(folder.keeper_socket, _answers(status)))
         listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
         config = uvicorn.Config(
-            build_app(drive, access), http=GuardedProtocol, lifespan="off", log_config=None, access_log=False
+            build_app(drive, access, waypoints),
+            http=GuardedProtocol,
+            lifespan="off",
+            log_config=None,
+            access_log=False,
         )
         server = uvicorn.Server(config)
         server.install_signal_handlers = lambda: None  # type: ignore[method-assign]
@@ -107,6 +117,16 @@ async def _served(
         finally:
             server.should_exit = True
             await serving
+
+
+@contextlib.asynccontextmanager
+async def _kept_up(drive: Drive) -> AsyncIterator[None]:
+    keeping = asyncio.create_task(keep_up(drive))
+    try:
+        yield
+    finally:
+        keeping.cancel()
+        await asyncio.wait([keeping])
 
 
 def _answers(status: dict[str, object]) -> dict[str, object]:

@@ -88,13 +88,14 @@ def gateway(
 ) -> int:
     """Run one worker of the HTTP door until SIGTERM."""
     from trivet.gateway.serving import Door, serve_door
+    from trivet.monitor.runs.waypoint_store import WaypointStore
 
     folder = volume_folder(state)
     folder.read_config()
     _log_to(folder.gateway_path / "gateway.log")
     check_door(DoorPlan(port, host, no_auth, tls_cert, tls_key))
     where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key)
-    return uvloop.run(serve_door(folder, where))
+    return uvloop.run(serve_door(folder, where, WaypointStore(folder.gateway_path / "runs")))
 
 
 @asynccontextmanager

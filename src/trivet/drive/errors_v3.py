@@ -34,6 +34,7 @@ TABLE: dict[type[TrivetError], Faces] = {
     errors.ChangesExpired: Faces(410, "pageTokenExpired", 410, "changes_expired"),
     errors.Gone: Faces(404, "notFound", 410, "gone"),
     errors.SessionExpired: Faces(404, "notFound", 410, "session_expired"),
+    errors.TooSlow: Faces(408, "requestTimeout", 408, "request_timeout"),
     errors.PreconditionFailed: Faces(412, "conditionNotMet", 412, "precondition_failed"),
     errors.PayloadTooLarge: Faces(413, "uploadTooLarge", 413, "payload_too_large"),
     errors.UnsupportedType: Faces(400, "badRequest", 415, "unsupported_type"),

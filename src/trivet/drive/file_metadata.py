@@ -22,12 +22,16 @@ class Sums(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Content(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What is known of the bytes as they stood at `size` and `mtime_ns`."""
+    """What is known of the bytes as they stood at `size` and `mtime_ns`.
+
+    `checked` is the promise (see drive/validation) that they were checked against; "" = they were not.
+    """
 
     revision: str
     size: int
     mtime_ns: int
     sums: Sums | None = None
+    checked: str = ""
 
 
 class Permission(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -74,17 +78,20 @@ class FileMetadata(msgspec.Struct, frozen=True, omit_defaults=True):
         """Return it with `changes`."""
         return msgspec.structs.replace(self, **changes)
 
+    def content_at(self, size: int, mtime_ns: int) -> Content | None:
+        """Return what is known of the bytes at this size and mtime, None if that is nothing."""
+        here = self.content
+        return here if here and (here.size, here.mtime_ns) == (size, mtime_ns) else None
+
     def sums_of(self, size: int, mtime_ns: int) -> Sums | None:
         """Return the checksums, None if they are not those of the bytes at this size and mtime."""
-        here = self.content
-        return here.sums if here and (here.size, here.mtime_ns) == (size, mtime_ns) else None
+        here = self.content_at(size, mtime_ns)
+        return here.sums if here else None
 
     def revision_of(self, size: int, mtime_ns: int) -> str:
         """Return the id of the revision; one made outside of the drive is named by its mtime."""
-        here = self.content
-        if here and (here.size, here.mtime_ns) == (size, mtime_ns):
-            return here.revision
-        return f"m{mtime_ns}"
+        here = self.content_at(size, mtime_ns)
+        return here.revision if here else f"m{mtime_ns}"
 
     def name_for(self, mount_name: str) -> str:
         """Return the drive's name of it: the mount's, unless they differ and nobody renamed it there."""

@@ -45,6 +45,12 @@ class FileView:
         return self.metadata.sums_of(self.size, self.modified_ns)
 
     @property
+    def fault(self) -> str | None:
+        """What the check of its bytes, as they are, found wrong with them."""
+        known = self.metadata.content_at(self.size, self.modified_ns)
+        return self.metadata.fault if known else None
+
+    @property
     def extension(self) -> str:
         """What stands behind the last dot of its name."""
         stem, dot, ending = self.name.rpartition(".")

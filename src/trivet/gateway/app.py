@@ -1,6 +1,6 @@
 """The HTTP door's app: both faces over one drive, behind log, teardown and people.
 
-Rule: the order from outside in is access log, teardown, policy, people, errors, routes.
+Rule: the order from outside in is access log, waypoints, teardown, policy, people, errors, routes.
 """
 
 from starlette.applications import Starlette
@@ -18,10 +18,11 @@ from trivet.gateway.page.routes import ROUTES as PAGE_ROUTES
 from trivet.gateway.page.routes import PolicyMiddleware
 from trivet.gateway.sessions import PeopleMiddleware
 from trivet.gateway.teardown import App, TeardownMiddleware
+from trivet.gateway.waypoints import Waypoints, WaypointsMiddleware
 
 
-def build_app(drive: Drive, log: AccessLog) -> App:
-    """Return the app that serves `drive` and writes its requests down in `log`."""
+def build_app(drive: Drive, log: AccessLog, waypoints: Waypoints) -> App:
+    """Return the app that serves `drive`; `log` is told of every request, `waypoints` of transfers."""
     rooms = (files, uploads, changes, revisions, permissions, about, batches)
     routes: list[BaseRoute] = [route for room in rooms for route in room.ROUTES]
     routes += [*api.ROUTES, *login_routes(drive.people), *PAGE_ROUTES]
@@ -30,4 +31,4 @@ def build_app(drive: Drive, log: AccessLog) -> App:
     inner.state.drive = drive
     inner.state.inner = inner
     guarded = PolicyMiddleware(PeopleMiddleware(inner, drive.people))
-    return AccessLogMiddleware(TeardownMiddleware(guarded), log)
+    return AccessLogMiddleware(WaypointsMiddleware(TeardownMiddleware(guarded), waypoints), log)

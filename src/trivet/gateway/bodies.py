@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 from starlette.requests import ClientDisconnect, Request
 
-from trivet.errors import PayloadTooLarge, RequestError
+from trivet.errors import PayloadTooLarge, RequestError, TooSlow
 
 JSON_MAX_BYTES = 1 << 20
 #: How long a client may take to send the next bytes of a body.
@@ -16,7 +16,7 @@ IDLE_S = 60.0
 
 
 async def streamed(request: Request) -> AsyncIterator[bytes]:
-    """Yield the body of `request` as it comes; RequestError when the client stalls or goes away."""
+    """Yield the body of `request` as it comes; TooSlow when it stalls, RequestError when it is cut."""
     stream = aiter(request.stream())
     while True:
         try:
@@ -25,7 +25,7 @@ async def streamed(request: Request) -> AsyncIterator[bytes]:
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise RequestError(f"nothing came for {IDLE_S:g} s; the rest can be sent later") from error
+            raise TooSlow(f"nothing came for {IDLE_S:g} s; the rest can be sent later") from error
         except ClientDisconnect as error:
             raise RequestError("the client went away before the last byte") from error
         if data:

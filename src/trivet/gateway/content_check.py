@@ -7,13 +7,13 @@ import asyncio
 import contextlib
 import dataclasses
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import IO
 
 from trivet.drive.validation.kinds import kind_of_mime, kind_of_name
 from trivet.drive.validation.rule import Rule
-from trivet.drive.validation.validator import Content, Validator
+from trivet.drive.validation.validator import HASHES, Content, Validator
 from trivet.errors import CorruptContent
 from trivet.gateway.decoding.pool import DecodingPool, decoder_of
 
@@ -25,7 +25,8 @@ _IN_THREAD_BYTES = 1 << 16
 class ContentCheck:
     """One piece of content being checked under `rule`; `close` it whatever happens (as a teardown).
 
-    `name`, `mime`, `expected_size` and `expected_hashes` are what the sender says, see `Validator`.
+    `name`, `mime`, `expected_size` and `expected_hashes` are what the sender says, see `Validator`, as for
+    `hashes`.
     Temporary files are made in `spool`, decoding is done by `pool`.
     """
 
@@ -39,9 +40,10 @@ class ContentCheck:
         rule: Rule,
         pool: DecodingPool,
         spool: Path,
+        hashes: Collection[str] = HASHES,
     ) -> None:
         self._name, self._rule, self._pool = name, rule, pool
-        self._validator = Validator(name, mime, expected_size, expected_hashes, rule=rule)
+        self._validator = Validator(name, mime, expected_size, expected_hashes, rule=rule, hashes=hashes)
         decodable = rule != "off" and decoder_of(kind_of_name(name) or kind_of_mime(mime)) is not None
         small = expected_size is None or expected_size <= MAX_DECODED_BYTES
         self._closing = contextlib.ExitStack()

@@ -1,4 +1,4 @@
-"""The file door.sqlite: uploads and ids given out beforehand; shared by all workers of a drive.
+"""The file door.sqlite: uploads, downloads, ids given out beforehand; shared by all workers of a drive.
 
 Rule: every access happens in the file's one thread, never on the event loop.
 Rule: a row is written before what it tells of is acknowledged to anybody.
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from trivet.errors import ConfigError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE transfers (key TEXT PRIMARY KEY, user TEXT NOT NULL, state TEXT NOT NULL,
   staged INTEGER NOT NULL, held INTEGER NOT NULL, total INTEGER, plan BLOB NOT NULL, result TEXT, error TEXT,
@@ -24,6 +24,12 @@ CREATE INDEX transfers_expiry ON transfers (expires_at);
 CREATE TABLE generated (id TEXT PRIMARY KEY, user TEXT NOT NULL, ino INTEGER, at REAL NOT NULL) STRICT,
   WITHOUT ROWID;
 CREATE TABLE settings (name TEXT PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID;
+"""
+_DOWNLOADS = """
+CREATE TABLE downloads (key TEXT PRIMARY KEY, user TEXT NOT NULL, state TEXT NOT NULL, sent INTEGER NOT NULL,
+  plan BLOB NOT NULL, error TEXT, touched_at REAL NOT NULL, expires_at REAL NOT NULL) STRICT, WITHOUT ROWID;
+CREATE INDEX downloads_user ON downloads (user, touched_at);
+CREATE INDEX downloads_expiry ON downloads (expires_at);
 """
 _BUSY_S = 10.0
 
@@ -49,13 +55,18 @@ class DoorFile:
         self._db.execute("BEGIN IMMEDIATE")
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
         if version == 0:
-            for statement in _SCHEMA.split(";"):
-                self._db.execute(statement)
+            self._run(_SCHEMA)
             self._db.execute("INSERT INTO settings VALUES ('secret', ?)", (os.urandom(32),))
+        if version < SCHEMA_VERSION:
+            self._run(_DOWNLOADS)
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("COMMIT")
-        if version not in (0, SCHEMA_VERSION):
+        if version > SCHEMA_VERSION:
             raise ConfigError(f"{path} was made by another version of trivet; use that one")
+
+    def _run(self, statements: str) -> None:
+        for statement in statements.split(";"):
+            self._db.execute(statement)
 
     async def write(self, statement: str, *values: Any) -> int:
         """Run one changing `statement`; return how many rows it changed."""

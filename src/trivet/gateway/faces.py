@@ -11,8 +11,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trivet.drive.errors_v3 import drive_error, faces_of, problem
-from trivet.errors import BadRange, RateLimited, TrivetError, Unauthorized
+from trivet.errors import BadRange, RateLimited, TooSlow, TrivetError, Unauthorized
 from trivet.gateway.sending import bad_range_headers
+from trivet.gateway.waypoints import failed
 
 _V3_PREFIXES = ("/drive/", "/upload/", "/resumable/", "/batch")
 RETRY_AFTER_S = 2
@@ -26,6 +27,7 @@ def is_v3(path: str) -> bool:
 async def on_error(request: Request, error: Exception) -> Response:
     """Return the answer that tells of an expected failure."""
     assert isinstance(error, TrivetError)
+    failed(faces_of(error).code)
     headers = _headers(error)
     request_id = request.scope.get("trivet.request_id", "")
     if is_v3(request.url.path):
@@ -60,6 +62,8 @@ def _headers(error: TrivetError) -> dict[str, str]:
         return bad_range_headers(error)
     if isinstance(error, Unauthorized):
         return {"WWW-Authenticate": 'Bearer realm="trivet"'}
+    if isinstance(error, TooSlow):
+        return {"Connection": "close"}
     if isinstance(error, RateLimited):
         return {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return {"Retry-After": str(RETRY_AFTER_S)} if faces_of(error).status == 503 else {}

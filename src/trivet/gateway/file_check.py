@@ -62,7 +62,7 @@ def _needs_identify(kind: Kind | None, extension: str, *, insist: bool) -> bool:
 
 
 def _read_through(path: Path) -> None:
-    validator = Validator(path.name, hashing=False)
+    validator = Validator(path.name, hashes=())
     with path.open("rb") as file:
         while block := file.read(_BLOCK_BYTES):
             validator.feed(block)

@@ -5,10 +5,12 @@ Rule: errors are raised; the door's one translating `except` gives them their fa
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
-from trivet.errors import InputError, NotFound, PayloadTooLarge
+from trivet.errors import InputError, NotFound
+from trivet.gateway.bodies import small_body
+from trivet.gateway.native.operations import Operation, answer
 from trivet.gateway.people import People
 from trivet.gateway.sessions import principal_of
 
@@ -32,12 +34,13 @@ class Me(msgspec.Struct):
     logins: bool
 
 
-def login_routes(people: People) -> list[Route]:
-    """Return the routes of `people`: /api/v1/login, /api/v1/logout, /api/v1/me, /login/CODE."""
+def login_operations(people: People) -> list[Operation]:
+    """Return the operations of `people`: /login, /logout, /me."""
 
     async def login(request: Request) -> Response:
+        body = await small_body(request, _MAX_BODY_BYTES)
         try:
-            asked = msgspec.json.decode(await _body(request), type=Credentials)
+            asked = msgspec.json.decode(body, type=Credentials)
         except msgspec.DecodeError as error:
             raise InputError(f'a login is JSON, {{"user": ..., "password": ...}}: {error}') from None
         address = request.client.host if request.client else ""
@@ -50,14 +53,24 @@ def login_routes(people: People) -> list[Route]:
 
     async def me(request: Request) -> Response:
         principal = principal_of(request.scope)
-        told = Me(
+        found = Me(
             user=principal.user,
             admin=principal.admin,
             groups=list(principal.groups),
             rights=[(scope.path, scope.verbs) for scope in principal.scopes],
             logins=people.no_auth_user is None,
         )
-        return JSONResponse(msgspec.to_builtins(told))
+        return answer(found)
+
+    return [
+        Operation("POST", "/login", login, "Log in.", status=204, body=Credentials, errors=(413,)),
+        Operation("POST", "/logout", logout, "Log out.", status=204),
+        Operation("GET", "/me", me, "Tell who is logged in.", Me),
+    ]
+
+
+def login_routes(people: People) -> list[Route]:
+    """Return the routes of `people`: their operations, and /login/CODE."""
 
     async def redeem(request: Request) -> Response:
         try:
@@ -68,17 +81,6 @@ def login_routes(people: People) -> list[Route]:
         return RedirectResponse("/", 303)
 
     return [
-        Route("/api/v1/login", login, methods=["POST"]),
-        Route("/api/v1/logout", logout, methods=["POST"]),
-        Route("/api/v1/me", me, methods=["GET"]),
+        *(one.route() for one in login_operations(people)),
         Route("/login/{code}", redeem, methods=["GET"]),
     ]
-
-
-async def _body(request: Request) -> bytes:
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > _MAX_BODY_BYTES:
-            raise PayloadTooLarge(f"the body of a login has at most {_MAX_BODY_BYTES:,} bytes")
-    return body

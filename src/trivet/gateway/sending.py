@@ -1,25 +1,43 @@
 """The bytes of a file as an answer: whole, a range, or only its headers.
 
 Rule: an answer is one version of the file; its ETag is that version.
+Rule: a bad file ends before its last byte: with an error while nothing was sent, with a cut behind that.
 Source: RFC 9110, sections 13 and 14.
 """
 
-from collections.abc import AsyncIterator, Mapping
+import logging
+from collections.abc import AsyncIterator
+from typing import Any
 from urllib.parse import quote
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from trivet.drive.errors_v3 import faces_of
 from trivet.drive.ranges import parse_range
 from trivet.drive.rights import Principal
-from trivet.errors import BadRange
+from trivet.errors import BadRange, TrivetError
+from trivet.gateway.files import downloads
+from trivet.gateway.files.downloads import Sending
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.hot_files import HotFile
-from trivet.gateway.files.reading import hold, read_pieces
+from trivet.gateway.files.leaving import LeavingCheck, Outgoing, Proof, feed_from, judged, whole_proof
+from trivet.gateway.files.live_downloads import LiveDownload
+from trivet.gateway.files.reading import hold
+from trivet.gateway.files.streaming import stream
+from trivet.gateway.sessions import principal_of
+from trivet.gateway.waypoints import failed, moving, reach
 from trivet.volume.interface import Snapshot
 
 #: What is at most sent without streaming.
 SMALL_BYTES = 256 << 10
+
+#: What an answer from memory reaches at once.
+_AT_ONCE = (
+    *("queue_start", "queue_end", "transfer_start", "transfer_end", "verify_start", "verify_end", "publish"),
+)
+
+log = logging.getLogger(__name__)
 
 
 async def send_hot(drive: Drive, request: Request, file_id: str, who: Principal) -> Response | None:
@@ -31,27 +49,31 @@ async def send_hot(drive: Drive, request: Request, file_id: str, who: Principal)
     if _is_known(request, told["ETag"]):
         return Response(status_code=304, headers={"ETag": told["ETag"]})
     status, start, stop = _asked_part(request, told, len(hot.data))
+    moving("download", small=True)
+    reach(*_AT_ONCE)
     return Response(hot.data[start:stop], status, told)
 
 
 async def send_file(
     drive: Drive,
     request: Request,
-    ino: int,
-    name: str,
-    mime_type: str,
-    headers: Mapping[str, str],
+    out: Outgoing,
     *,
     keep_as: str | None = None,
+    download: LiveDownload | None = None,
 ) -> Response:
-    """Return the answer that sends the file `ino`, or the range of it that `request` asks for.
+    """Return the answer that sends `out`, or the range of it that `request` asks for.
 
-    A small file that is sent whole is kept by this worker under the id `keep_as`.
+    A small file that is sent whole is kept by this worker under the id `keep_as`. With `download` the request
+    is part of that one. Raises UnsupportedType or CorruptContent when the folder's rule is to refuse it.
     """
-    snapshot = await hold(drive, ino)
+    moving("download")
+    reach("queue_start")
+    snapshot = await hold(drive, out.ino)
     passed_on = False
     try:
-        told = answer_headers(snapshot, name, mime_type) | dict(headers)
+        proof = await judged(drive, out, snapshot)
+        told = answer_headers(snapshot, out, proof)
         if _is_known(request, told["ETag"]):
             return Response(status_code=304, headers={"ETag": told["ETag"]})
         own = dict(told)
@@ -60,20 +82,87 @@ async def send_file(
         if request.method == "HEAD":
             told["Content-Length"] = str(stop - start)
             return Response(status_code=status, headers=told)
-        if stop - start <= SMALL_BYTES:
-            data = await drive.volume.read(snapshot.handle, start, stop - start) if stop > start else b""
-            if keep_as is not None and status == 200:
-                drive.hot.keep(keep_as, HotFile(ino, snapshot.version, own, data))
+        is_part = (start, stop) != (0, size)
+        if is_part and proof.rule == "refuse" and not proof.is_known:
+            proof = await whole_proof(drive, out, snapshot, proof)
+        reach("queue_end")
+        if stop - start <= SMALL_BYTES and download is None:
+            data, now = await _read_small(drive, out, snapshot, proof, start, stop)
+            told |= _facts(now)
+            if keep_as is not None and status == 200 and now.fault is None:
+                drive.hot.keep(keep_as, HotFile(out.ino, snapshot.version, own | _facts(now), data))
             return Response(data, status, told)
         told["Content-Length"] = str(stop - start)
+        checked = not is_part or (download is not None and stop == size)
+        one = download or await _new_download(drive, request, out, snapshot, is_row=status == 200)
+        check = await _check_from(drive, out, snapshot, proof, start) if checked else None
+        sending = Sending(drive, one, start)
+        await sending.begin()
+        if one.kept:
+            told["X-Trivet-Transfer"] = one.key
         passed_on = True
-        pieces = read_pieces(drive, snapshot, start, stop)
+        pieces = stream(drive, snapshot, start, stop, proof, check, sending)
         first = await anext(pieces)
         _release_in_the_end(request, pieces)
-        return StreamingResponse(_after(first, pieces), status, told)
+        return _Streamed(_after(first, pieces), status, told)
     finally:
         if not passed_on:
             await drive.volume.release(snapshot.handle)
+
+
+async def _read_small(
+    drive: Drive, out: Outgoing, snapshot: Snapshot, proof: Proof, start: int, stop: int
+) -> tuple[bytes, Proof]:
+    """Return the bytes [start, stop), checked if they are all, and what is known of the file then."""
+    reach("transfer_start")
+    data = await drive.volume.read(snapshot.handle, start, stop - start) if stop > start else b""
+    reach("transfer_end", "verify_start")
+    if len(data) == snapshot.attributes.size and (proof.sums is not None or not proof.is_known):
+        check = LeavingCheck(drive, out, snapshot, proof)
+        try:
+            await check.feed(data)
+            proof = await check.finish()
+        finally:
+            check.close()
+    reach("verify_end", "publish")
+    return data, proof
+
+
+async def _check_from(
+    drive: Drive, out: Outgoing, snapshot: Snapshot, proof: Proof, start: int
+) -> LeavingCheck | None:
+    """Return what checks the whole, fed with what lies before `start`; None if there is nothing to check."""
+    if proof.sums is None and proof.is_known:
+        return None
+    check = LeavingCheck(drive, out, snapshot, proof)
+    try:
+        await feed_from(drive, snapshot, check, start)
+    except BaseException:
+        check.close()
+        raise
+    return check
+
+
+async def _new_download(
+    drive: Drive, request: Request, out: Outgoing, snapshot: Snapshot, *, is_row: bool
+) -> LiveDownload:
+    size, mtime_ns = snapshot.attributes.size, snapshot.attributes.mtime_ns
+    one = downloads.new(principal_of(request.scope).user, downloads.plan_of(out, size, mtime_ns))
+    if is_row and size >= downloads.ROW_BYTES:
+        await downloads.keep(drive, one)
+        moving("download", one.key)
+    return one
+
+
+class _Streamed(StreamingResponse):
+    """An answer whose bytes may turn out to be bad on the way; the connection ends then."""
+
+    async def stream_response(self, send: Any) -> None:
+        try:
+            await super().stream_response(send)
+        except TrivetError as error:
+            failed(faces_of(error).code)
+            log.warning("a download ended before its last byte: %s", error)
 
 
 async def _after(first: bytes, pieces: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -106,17 +195,25 @@ def _release_in_the_end(request: Request, pieces: AsyncIterator[bytes]) -> None:
     request.scope["trivet.teardown"].append(close)
 
 
-def answer_headers(snapshot: Snapshot, name: str, mime_type: str) -> dict[str, str]:
+def answer_headers(snapshot: Snapshot, out: Outgoing, proof: Proof) -> dict[str, str]:
     """Return the headers that every answer with a file's bytes has."""
     return {
-        "Content-Type": mime_type,
+        "Content-Type": out.mime_type,
         "ETag": f'"{snapshot.version}"',
         "Accept-Ranges": "bytes",
-        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(name, safe='')}",
+        "Content-Disposition": f"attachment; filename*=UTF-8''{quote(out.name, safe='')}",
         "X-Content-Type-Options": "nosniff",
         "Content-Security-Policy": "sandbox",
         "Cache-Control": "private, no-cache",
-    }
+    } | _facts(proof)
+
+
+def _facts(proof: Proof) -> dict[str, str]:
+    """Return the headers that tell what is known of the content."""
+    told = {} if proof.sums is None else {"X-Content-SHA256": proof.sums.sha256}
+    if proof.fault is not None:
+        told["X-Trivet-Fault"] = proof.fault.encode("ascii", "backslashreplace").decode()
+    return told
 
 
 def _is_known(request: Request, etag: str) -> bool:

@@ -23,7 +23,9 @@ from trivet.gateway.files.drive import Drive, open_drive
 from trivet.gateway.guarded_protocol import GuardedProtocol
 from trivet.gateway.listening import listening
 from trivet.gateway.people import People
+from trivet.gateway.teardown import App
 from trivet.gateway.upkeep import keep_up
+from trivet.gateway.waypoints import EventSink, Waypoints
 from trivet.io.volume_folder import VolumeFolder
 
 CONNECT_S = 60.0
@@ -61,16 +63,17 @@ async def opened(folder: VolumeFolder, no_auth_user: str | None) -> AsyncIterato
         yield drive
 
 
-async def serve_door(folder: VolumeFolder, where: Door) -> int:
-    """Serve the drive in `folder` at `where` until SIGTERM or SIGINT."""
+async def serve_door(folder: VolumeFolder, where: Door, sink: EventSink) -> int:
+    """Serve the drive in `folder` at `where` until SIGTERM or SIGINT; waypoints go to `sink`."""
     with listening(where.host, where.port, folder.gateway_path) as sock:
         async with opened(folder, where.no_auth_user) as drive:
             access = AccessLog(folder.gateway_path / "access.log")
-            with contextlib.closing(access):
+            waypoints = Waypoints(sink)
+            with contextlib.closing(access), contextlib.closing(waypoints):
                 upkeep = asyncio.create_task(keep_up(drive))
                 try:
                     log.info("serving http on %s:%s", where.host, sock.getsockname()[1])
-                    await _Server(_config(drive, access, where)).serve(sockets=[sock])
+                    await _Server(_config(build_app(drive, access, waypoints), where)).serve(sockets=[sock])
                 finally:
                     upkeep.cancel()
                     await asyncio.wait([upkeep])
@@ -89,9 +92,9 @@ class _Server(uvicorn.Server):
         yield
 
 
-def _config(drive: Drive, access: AccessLog, where: Door) -> uvicorn.Config:
+def _config(app: App, where: Door) -> uvicorn.Config:
     return uvicorn.Config(
-        build_app(drive, access),
+        app,
         http=GuardedProtocol,
         ws="websockets-sansio",
         ws_max_size=64 << 10,

@@ -10,13 +10,15 @@ import time
 from collections.abc import Awaitable, Callable
 
 from trivet.errors import TrivetError
-from trivet.gateway.files import transfers
+from trivet.gateway.files import downloads, transfers
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.nodes import entries_of
+from trivet.gateway.files.parking import park_deserted
 from trivet.gateway.files.removal import finish_removals
 from trivet.gateway.files.uploading import remove_staged
 
 SWEEP_EVERY_S = 600.0
+PARK_EVERY_S = 1.0
 ORPHAN_AGE_S = 3600.0
 AGAIN_S = 2.0
 GENERATED_KEPT_S = 30 * 24 * 3600.0
@@ -29,6 +31,7 @@ async def keep_up(drive: Drive) -> None:
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(_again_and_again(drive, _watch, AGAIN_S))
         tasks.create_task(_again_and_again(drive, sweep, SWEEP_EVERY_S))
+        tasks.create_task(_again_and_again(drive, park_deserted, PARK_EVERY_S))
 
 
 async def _again_and_again(drive: Drive, work: Callable[[Drive], Awaitable[None]], pause_s: float) -> None:
@@ -50,6 +53,8 @@ async def sweep(drive: Drive) -> None:
     for (key,) in await drive.door.rows("SELECT key FROM transfers WHERE expires_at <= ?", now_s):
         await remove_staged(drive, key)
         await transfers.forget(drive, key)
+    for (key,) in await drive.door.rows("SELECT key FROM downloads WHERE expires_at <= ?", now_s):
+        await downloads.forget(drive, key)
     await drive.door.write("DELETE FROM generated WHERE ino IS NULL AND at < ?", now_s - GENERATED_KEPT_S)
     known = {key for (key,) in await drive.door.rows("SELECT key FROM transfers")}
     orphans = [

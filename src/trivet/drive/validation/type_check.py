@@ -63,6 +63,13 @@ def check_type(name: str, mime: str | None, head: bytes) -> Kind | None:
     return by_name or by_mime or found
 
 
+def promise(name: str, mime: str | None) -> str:
+    """Return what `name` and `mime` promise of a content: two that promise the same are checked alike."""
+    by_name, by_mime = kind_of_name(name), kind_of_mime(mime)
+    kinds = [by_name, by_mime if by_mime is not by_name else None]
+    return "+".join(kind.name for kind in kinds if kind is not None) or "anything"
+
+
 def suggested_name(name: str, kind: Kind) -> str:
     """Return `name` with the extension that fits `kind`."""
     stem = name[: -len(extension_of(name)) - 1] if extension_of(name) else name

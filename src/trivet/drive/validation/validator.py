@@ -6,7 +6,7 @@ Rule: the first thing that is wrong ends the transfer; nobody waits for the last
 import contextlib
 import hashlib
 import hmac
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 
 from trivet.drive.validation.kinds import Kind
@@ -36,7 +36,7 @@ class Validator:
 
     `expected_size` in bytes and `expected_hashes` (hex, by md5, sha1 or sha256) are None and empty when the
     sender said nothing; they are looked at under every `rule`. With the rule off type and structure are not
-    looked at, with flag they are only noted. With `hashing` off there are no checksums.
+    looked at, with flag they are only noted. Checksums are taken by `hashes`, and by those expected.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Validator:
         expected_hashes: Mapping[str, str] | None = None,
         *,
         rule: Rule = "refuse",
-        hashing: bool = True,
+        hashes: Collection[str] = HASHES,
     ) -> None:
         unknown = set(expected_hashes or ()) - set(HASHES)
         if unknown:
@@ -55,7 +55,8 @@ class Validator:
         self._name, self._mime = declared_name, declared_mime
         self._expected_size = expected_size
         self._expected_hashes = dict(expected_hashes or {})
-        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in HASHES if hashing}
+        taken = {*hashes, *self._expected_hashes}
+        self._hashes = {name: hashlib.new(name, usedforsecurity=False) for name in HASHES if name in taken}
         self._rule = rule
         self._head: bytearray | None = bytearray()
         self._fault: str | None = None

@@ -28,6 +28,7 @@ from trivet.gateway.drive_v3.asking import (
     selection_of,
 )
 from trivet.gateway.files import changing, generated_ids, removal
+from trivet.gateway.files.leaving import outgoing
 from trivet.gateway.files.searching import Search, check_place, search
 from trivet.gateway.files.uploading import upload_whole
 from trivet.gateway.sending import send_file, send_hot
@@ -73,9 +74,7 @@ async def get(request: Request) -> Response:
         raise InvalidParameter(
             "Only files with binary content can be downloaded.", "alt", reason="fileNotDownloadable"
         )
-    return await send_file(
-        drive_of(request), request, view.ino, view.name, view.mime_type, {}, keep_as=view.file_id
-    )
+    return await send_file(drive_of(request), request, outgoing(view), keep_as=view.file_id)
 
 
 async def list_files(request: Request) -> Response:

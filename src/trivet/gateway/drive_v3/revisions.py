@@ -18,6 +18,7 @@ from trivet.drive.timestamps import rfc3339
 from trivet.errors import Forbidden
 from trivet.gateway.bodies import small_body
 from trivet.gateway.drive_v3.asking import answer, asked_file, drive_of, selection_of
+from trivet.gateway.files.leaving import Outgoing
 from trivet.gateway.files.nodes import guess_type, store_metadata
 from trivet.gateway.files.old_versions import Revision, find_revision, remove_old, revisions_of
 from trivet.gateway.sending import send_file
@@ -92,8 +93,8 @@ async def get(request: Request) -> Response:
     view, one = await _asked_revision(request)
     if request.query_params.get("alt") == "media":
         told = revision_json(view, one)
-        name = told["originalFilename"]
-        return await send_file(drive_of(request), request, one.ino, name, told["mimeType"], {})
+        out = Outgoing(one.ino, told["originalFilename"], told["mimeType"], one.metadata, view)
+        return await send_file(drive_of(request), request, out)
     return answer(selection_of(request, _DEFAULT, _FIELDS), revision_json(view, one))
 
 

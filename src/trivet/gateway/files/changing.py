@@ -5,6 +5,7 @@ Rule: a change asks for the right to change both where a file was and where it g
 
 from errno import EINVAL, ELOOP
 
+import msgspec
 from msgspec import UNSET
 
 from trivet.drive.errors_v3 import InvalidParameter
@@ -147,7 +148,7 @@ async def _set_modified(drive: Drive, ino: int, modified_ns: int) -> None:
     mark = data.content
     await drive.volume.setattr(ino, AttributeChanges(mtime_ns=modified_ns))
     if mark is not None and (mark.size, mark.mtime_ns) == (before.size, before.mtime_ns):
-        moved = type(mark)(mark.revision, mark.size, modified_ns, mark.sums)
+        moved = msgspec.structs.replace(mark, mtime_ns=modified_ns)
         await nodes.store_metadata(drive, ino, data.changed(content=moved))
 
 

@@ -11,6 +11,8 @@ from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.changes_feed import ChangesFeed
 from trivet.gateway.files.hot_files import HotFiles
 from trivet.gateway.files.kept_checks import KeptChecks
+from trivet.gateway.files.live_downloads import LiveDownload
+from trivet.gateway.files.verdicts import Verdicts
 from trivet.gateway.people import People
 from trivet.volume.interface import PRIVATE_INO, REVISIONS, TRASH, UPLOADS, Caller, VersionedVolume
 
@@ -38,6 +40,8 @@ class Drive:
     checks: KeptChecks = field(default_factory=KeptChecks)
     writing: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(WRITING_AT_ONCE))
     hot: HotFiles = field(default_factory=HotFiles)
+    verdicts: Verdicts = field(default_factory=Verdicts)
+    downloads: dict[str, LiveDownload] = field(default_factory=dict)
 
 
 async def open_drive(

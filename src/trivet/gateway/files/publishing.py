@@ -21,10 +21,13 @@ from trivet.gateway.files.old_versions import prune
 NUMBERS_MAX = 1000
 
 
-def described(metadata: FileMetadata, content: CheckedContent, mtime_ns: int) -> FileMetadata:
-    """Return `metadata` with what is known of `content`, that has this mtime, as a revision of its own."""
+def described(metadata: FileMetadata, content: CheckedContent, mtime_ns: int, checked: str) -> FileMetadata:
+    """Return `metadata` with what is known of `content`, that has this mtime, as a revision of its own.
+
+    `checked` is the promise that it was checked against, "" if it was not.
+    """
     sums = Sums(**content.checksums)
-    known = Content(secrets.token_hex(12), content.size_bytes, mtime_ns, sums)
+    known = Content(secrets.token_hex(12), content.size_bytes, mtime_ns, sums, checked)
     return metadata.changed(content=known, fault=content.fault)
 
 

@@ -4,6 +4,7 @@ Rule: what is sent is one version, whatever is written meanwhile; it is let go o
 """
 
 import asyncio
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ from trivet.drive.file_metadata import Content, Sums
 from trivet.drive.resources import FileView
 from trivet.drive.validation.validator import Validator
 from trivet.gateway.files.drive import Drive
-from trivet.gateway.files.nodes import store_metadata
+from trivet.gateway.files.nodes import metadata_of, store_metadata
 from trivet.volume.interface import Snapshot
 
 PIECE_BYTES = 1 << 20
@@ -57,12 +58,39 @@ async def with_sums(drive: Drive, view: FileView) -> FileView:
     if view.is_folder or view.sums is not None:
         return view
     snapshot = await hold(drive, view.ino)
+    try:
+        sums = await _sums_of(drive, snapshot)
+    finally:
+        await drive.volume.release(snapshot.handle)
     size, mtime_ns = snapshot.attributes.size, snapshot.attributes.mtime_ns
-    validator = Validator(view.name, rule="off")
-    async for piece in read_pieces(drive, snapshot, 0, size):
-        await asyncio.to_thread(validator.feed, piece)
-    sums = Sums(**validator.finish().checksums)
     revision = view.metadata.revision_of(size, mtime_ns)
     data = view.metadata.changed(content=Content(revision, size, mtime_ns, sums))
     await store_metadata(drive, view.ino, data)
     return replace(view, metadata=data, size=size, modified_ns=mtime_ns, head_revision=revision)
+
+
+async def renewed_sums(drive: Drive, ino: int, version: int) -> Sums | None:
+    """Take the checksums of `ino` anew and keep them; None if it is not at `version` any more."""
+    snapshot = await hold(drive, ino)
+    try:
+        if snapshot.version != version:
+            return None
+        sums = await _sums_of(drive, snapshot)
+    finally:
+        await drive.volume.release(snapshot.handle)
+    size, mtime_ns = snapshot.attributes.size, snapshot.attributes.mtime_ns
+    data = await metadata_of(drive, ino)
+    if data.content_at(size, mtime_ns) is not None:
+        anew = Content(secrets.token_hex(12), size, mtime_ns, sums)
+        await store_metadata(drive, ino, data.changed(content=anew))
+    return sums
+
+
+async def _sums_of(drive: Drive, snapshot: Snapshot) -> Sums:
+    validator, at, size = Validator("", rule="off"), 0, snapshot.attributes.size
+    while at < size:
+        piece = await drive.volume.read(snapshot.handle, at, min(PIECE_BYTES, size - at))
+        assert piece, "a snapshot is as long as its attributes say"
+        await asyncio.to_thread(validator.feed, piece)
+        at += len(piece)
+    return Sums(**validator.finish().checksums)

@@ -15,6 +15,7 @@ from trivet.drive.validation.validator import Content as CheckedContent
 from trivet.errors import PayloadTooLarge
 from trivet.gateway.content_check import ContentCheck
 from trivet.gateway.files.drive import FILE_MODE, Drive
+from trivet.gateway.waypoints import reach
 from trivet.volume.interface import AttributeChanges
 
 PIECE_BYTES = 256 << 10
@@ -48,6 +49,7 @@ async def write_body(
 
     Whatever ends the body, what was written up to then is told to `on_held`; then the error goes on.
     """
+    reach("transfer_start")
     async with _opened(drive, ino) as handle:
         held, safe, safe_s = offset, offset, time.monotonic()
         try:
@@ -65,6 +67,7 @@ async def write_body(
         finally:
             if held > safe:
                 await asyncio.shield(asyncio.ensure_future(_make_safe(drive, handle, held, on_held)))
+    reach("transfer_end")
     return held
 
 

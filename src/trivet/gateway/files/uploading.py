@@ -18,6 +18,7 @@ from trivet.drive.file_metadata import FileMetadata
 from trivet.drive.resources import FileView
 from trivet.drive.rights import Principal
 from trivet.drive.uploads import Chunk, plan_request
+from trivet.drive.validation.type_check import promise
 from trivet.errors import CorruptContent, FileSystemError, Forbidden, NotFound, RequestError, UnsupportedType
 from trivet.gateway.content_check import ContentCheck
 from trivet.gateway.files import nodes, staging, transfers
@@ -25,6 +26,7 @@ from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.generated_ids import note_use
 from trivet.gateway.files.publishing import described, file_away, publish_new, publish_over, was_exchanged
 from trivet.gateway.files.transfers import Transfer, UploadPlan
+from trivet.gateway.waypoints import moving, reach
 from trivet.io.clock import wall_s
 
 FILE_MAX_BYTES = 1 << 44
@@ -51,7 +53,10 @@ async def upload_whole(
 ) -> FileView:
     """Take a file that comes in one request, and publish it; nothing stays of one that fails."""
     name = "put-" + secrets.token_hex(12)
+    moving("upload")
+    reach("queue_start")
     staged = await staging.stage(drive, name)
+    reach("queue_end")
     check = make_check(drive, plan, total)
     try:
         limited = staging.bounded(body, FILE_MAX_BYTES)
@@ -72,7 +77,10 @@ async def take_request(
 ) -> Progress:
     """Do what one PUT or POST to the upload `key` says."""
     check_owner(await transfers.get(drive, key), who)
+    moving("upload", key)
+    reach("queue_start")
     async with transfers.only_writer(drive, key):
+        reach("queue_end")
         upload = await transfers.get(drive, key)
         if upload.state == "committed":
             return Progress(upload.held, await _result(drive, upload, who))
@@ -212,13 +220,17 @@ def check_owner(upload: Transfer, who: Principal) -> None:
 async def _publish(
     drive: Drive, who: Principal, plan: UploadPlan, name: str, staged: int, check: ContentCheck
 ) -> FileView:
+    reach("verify_start")
     content, mtime_ns = await staging.finish(drive, staged, check, plan.changes.modified_ns)
+    reach("verify_end")
+    checked = "" if plan.rule == "off" else promise(plan.name, plan.content_type)
     if plan.target is not None:
         target = await nodes.look(drive, plan.target, who.user)
         await nodes.check(drive, target, who, "w")
         drive.people.locks.check_write(target.ino, plan.lock_owner or who.user, plan.lock_token)
-        metadata = described(apply_changes(target.metadata, plan.changes), content, mtime_ns)
+        metadata = described(apply_changes(target.metadata, plan.changes), content, mtime_ns, checked)
         await publish_over(drive, name, staged, target, metadata, plan.expected_version)
+        reach("publish")
         return await nodes.look(drive, target.ino, who.user)
     assert plan.parent is not None
     folder = await nodes.look(drive, plan.parent, who.user)
@@ -230,7 +242,8 @@ async def _publish(
     made = FileMetadata(name=plan.name, owner=who.user, file_id=file_id, created_ns=created_ns)
     if plan.content_type:
         made = made.changed(mime_type=plan.content_type)
-    made = described(apply_changes(made, plan.changes), content, mtime_ns)
+    made = described(apply_changes(made, plan.changes), content, mtime_ns, checked)
     await note_use(drive, file_id, staged, who.user)
     await publish_new(drive, name, staged, plan.parent, made)
+    reach("publish")
     return await nodes.look(drive, staged, who.user)

@@ -5,21 +5,26 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
+from trivet.gateway.login_routes import login_operations
 from trivet.gateway.native import content, events, files, health, locks, transfers
 from trivet.gateway.native.openapi import document
-from trivet.gateway.native.operations import ROOT
+from trivet.gateway.native.operations import ROOT, drive_of
 
 OPERATIONS = [
     *content.OPERATIONS,
     *locks.OPERATIONS,
     *files.OPERATIONS,
     *transfers.OPERATIONS,
+    *health.OPERATIONS,
 ]
 
 
 async def openapi(request: Request) -> Response:
     """Tell the OpenAPI document."""
-    return Response(msgspec.json.encode(document(OPERATIONS)), media_type="application/json")
+    return Response(
+        msgspec.json.encode(document([*OPERATIONS, *login_operations(drive_of(request).people)])),
+        media_type="application/json",
+    )
 
 
 ROUTES: list[BaseRoute] = [

@@ -13,6 +13,7 @@ from trivet.drive.resources import FileView
 from trivet.errors import NotFound, PreconditionFailed
 from trivet.gateway.bodies import content_length, streamed
 from trivet.gateway.files import changing, nodes
+from trivet.gateway.files.leaving import Outgoing, outgoing
 from trivet.gateway.files.old_versions import Revision, find_revision, remove_old, revisions_of
 from trivet.gateway.files.reading import hold, read_pieces
 from trivet.gateway.files.transfers import UploadPlan
@@ -52,11 +53,7 @@ async def download_path(request: Request) -> Response:
 async def _send(request: Request, view: FileView) -> Response:
     if view.is_folder:
         raise InvalidParameter(f"{view.name} is a folder; list its children", "id")
-    sums = view.sums
-    told = {} if sums is None else {"X-Content-SHA256": sums.sha256}
-    return await send_file(
-        drive_of(request), request, view.ino, view.name, view.mime_type, told, keep_as=view.file_id
-    )
+    return await send_file(drive_of(request), request, outgoing(view), keep_as=view.file_id)
 
 
 async def upload(request: Request) -> Response:
@@ -147,7 +144,8 @@ async def download_revision(request: Request) -> Response:
     """Send the bytes of an old version."""
     view = await _file(request)
     one = await _revision(request, view)
-    return await send_file(drive_of(request), request, one.ino, view.name, view.mime_type, {})
+    out = Outgoing(one.ino, view.name, view.mime_type, one.metadata, view)
+    return await send_file(drive_of(request), request, out)
 
 
 async def restore_revision(request: Request) -> Response:

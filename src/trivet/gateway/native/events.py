@@ -15,8 +15,10 @@ from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 from trivet.drive.rights import Principal
 from trivet.errors import ChangesExpired, TrivetError
 from trivet.gateway.drive_v3.changes import seen
+from trivet.gateway.files import downloads, transfers
 from trivet.gateway.files.drive import Drive
-from trivet.gateway.files.transfers import touched_since
+from trivet.gateway.files.live_downloads import LiveDownload
+from trivet.gateway.files.transfers import Transfer
 from trivet.gateway.native.shapes import file_of, transfer_told
 from trivet.gateway.sessions import principal_of
 
@@ -78,7 +80,9 @@ async def _tell(socket: WebSocket, drive: Drive, who: Principal, seq: int) -> No
             elif change.removed:
                 await _send(socket, {"type": "removed", "seq": change.slot, "id": str(change.ino)})
         seq = next_seq
-        for one in await touched_since(drive, who.user, since, STEP):
+        moved: list[Transfer | LiveDownload] = [*await transfers.touched_since(drive, who.user, since, STEP)]
+        moved += await downloads.touched_since(drive, who.user, since, STEP)
+        for one in sorted(moved, key=lambda one: one.touched_at)[:STEP]:
             since = one.touched_at
             await _send(socket, {"type": "transfer", "seq": seq, "transfer": transfer_told(one)})
         if not found:

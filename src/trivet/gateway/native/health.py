@@ -11,12 +11,14 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from trivet.errors import NoMajority, TrivetError
-from trivet.gateway.native.operations import ROOT, answer, asker, drive_of, number
+from trivet.gateway.native.operations import Operation, Parameter, answer, asker, drive_of, number
 from trivet.io.control_socket import NotRunning, Remote, ask
 from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.interface import ROOT_INO
+from trivet.wire.control_messages import RepairHistory, Status
 
 ANSWER_S = 2.0
+MAX_BACK_S = 366 * 24 * 3600
 
 
 async def healthz(request: Request) -> Response:
@@ -39,7 +41,7 @@ async def health(request: Request) -> Response:
 
 async def repairs(request: Request) -> Response:
     """Tell what was repaired, the newest last."""
-    since_s = number(request, "since_s", 3600, 1, 366 * 24 * 3600)
+    since_s = number(request, "since_s", 3600, 1, MAX_BACK_S)
     return await _asked_keeper(request, "repairs", {"since_s": float(since_s)})
 
 
@@ -52,8 +54,11 @@ async def _asked_keeper(request: Request, verb: str, arguments: dict[str, float]
         raise NoMajority(f"the keeper does not answer: {error}") from error
 
 
-ROUTES = [
-    Route("/healthz", healthz, methods=["GET"]),
-    Route(f"{ROOT}/health", health, methods=["GET"]),
-    Route(f"{ROOT}/repairs", repairs, methods=["GET"]),
+_SINCE = Parameter(
+    "since_s", "query", "How many seconds back.", {"type": "integer", "minimum": 1, "maximum": MAX_BACK_S}
+)
+OPERATIONS = [
+    Operation("GET", "/health", health, "Tell how the banks are.", Status),
+    Operation("GET", "/repairs", repairs, "Tell what was repaired.", RepairHistory, parameters=(_SINCE,)),
 ]
+ROUTES = [Route("/healthz", healthz, methods=["GET"])]

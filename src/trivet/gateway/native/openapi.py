@@ -13,7 +13,8 @@ _PROBLEM = {"application/problem+json": {"schema": {"$ref": "#/components/schema
 _ALWAYS = (400, 401, 403, 429, 503)
 _WORDS = {
     308: "Not whole yet; Range says what is held.", 400: "It can't be understood.", 401: "Log in first.",
-    403: "You may not.", 404: "It is not there.", 410: "Its time is over.", 412: "It was changed meanwhile.",
+    403: "You may not.", 404: "It is not there.", 408: "The body did not come in time.",
+    410: "Its time is over.", 412: "It was changed meanwhile.", 413: "Too large.",
     415: "The content is not what it is called.", 416: "No such bytes.", 422: "The content is damaged.",
     423: "Somebody holds a lock.", 429: "Too often.", 501: "Not done here.", 503: "Not now; try again.",
 }  # fmt: skip
@@ -25,6 +26,8 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
     _, components = msgspec.json.schema_components(
         sorted(kinds, key=lambda kind: kind.__name__), ref_template="#/components/schemas/{name}"
     )
+    for component in components.values():
+        _plain_pairs(component)
     paths: dict[str, dict[str, Any]] = {}
     for one in operations:
         paths.setdefault(ROOT + one.path, {})[one.method.lower()] = _operation(one)
@@ -38,6 +41,18 @@ def document(operations: Sequence[Operation]) -> dict[str, Any]:
         },
         "security": [{"token": []}, {}],
     }
+
+
+def _plain_pairs(schema: Any) -> None:
+    """Tell of pairs as of lists of two; many readers of such documents know no `prefixItems`."""
+    if isinstance(schema, dict):
+        if schema.get("items") is False and (kinds := schema.pop("prefixItems", None)):
+            schema["items"] = kinds[0]
+        for inner in schema.values():
+            _plain_pairs(inner)
+    elif isinstance(schema, list):
+        for inner in schema:
+            _plain_pairs(inner)
 
 
 def _operation(one: Operation) -> dict[str, Any]:
@@ -55,12 +70,13 @@ def _operation(one: Operation) -> dict[str, Any]:
     if one.answer_kind != "application/json":
         told["responses"]["206"] = _answer(one)
         told["responses"]["304"] = {"description": "You know it already."}
-    for status in sorted({*one.errors, *_ALWAYS}):
+    slow = {408} if one.body is not None or one.body_kind != "application/json" else set()
+    for status in sorted({*one.errors, *_ALWAYS, *slow}):
         content = {} if status < 400 else {"content": _PROBLEM}
         told["responses"][str(status)] = {"description": _WORDS[status], **content}
     if one.body is not None:
         schema = {"$ref": f"#/components/schemas/{one.body.__name__}"}
-        told["requestBody"] = {"required": True, "content": {one.body_kind: {"schema": schema}}}
+        told["requestBody"] = {"required": one.body_required, "content": {one.body_kind: {"schema": schema}}}
     elif one.body_kind != "application/json":
         binary = {"schema": {"type": "string", "format": "binary"}}
         told["requestBody"] = {"required": True, "content": {one.body_kind: binary}}

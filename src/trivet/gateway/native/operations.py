@@ -41,6 +41,7 @@ class Operation:
     status: int = 200
     body: type | None = None
     body_kind: str = "application/json"
+    body_required: bool = True
     answer_kind: str = "application/json"
     parameters: Sequence[Parameter] = ()
     errors: Sequence[int] = ()

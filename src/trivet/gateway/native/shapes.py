@@ -9,6 +9,7 @@ from trivet.drive.file_metadata import Sums
 from trivet.drive.locks import Lock
 from trivet.drive.resources import FileView
 from trivet.drive.timestamps import rfc3339
+from trivet.gateway.files.live_downloads import LiveDownload
 from trivet.gateway.files.old_versions import Revision
 from trivet.gateway.files.transfers import Transfer
 
@@ -62,7 +63,7 @@ def file_of(view: FileView) -> File:
         properties=data.properties,
         revision=None if view.is_folder else view.head_revision,
         checksums=view.sums,
-        fault=data.fault,
+        fault=view.fault,
         validate=data.validate,
     )
 
@@ -167,8 +168,10 @@ class NewTransfer(msgspec.Struct, frozen=True):
     """An upload to begin: a new file `name` in the folder `parent`, or new content of the file `target`.
 
     `path` stands for either. `size` in bytes if it is known, `checksums` by md5, sha1, sha256 if they are.
+    A download is of a `target` or `path`, and of nothing else that is said here.
     """
 
+    direction: Literal["upload", "download"] = "upload"
     name: Name | UnsetType = UNSET
     parent: str = "root"
     path: str | UnsetType = UNSET
@@ -179,8 +182,18 @@ class NewTransfer(msgspec.Struct, frozen=True):
     checksums: dict[Literal["md5", "sha1", "sha256"], str] = {}
 
 
+class Held(msgspec.Struct, frozen=True):
+    """What a client holds of a download: its first `offset` bytes, and their sha256."""
+
+    offset: Annotated[int, Meta(ge=0, le=1 << 53)]
+    sha256: Annotated[str, Meta(pattern="^[0-9a-fA-F]{64}$")]
+
+
 class TransferTold(msgspec.Struct, frozen=True, omit_defaults=True):
-    """How an upload stands: `offset` bytes are safe; PUT the rest to `location` with Content-Range."""
+    """How a transfer stands; `offset` bytes of it are safe.
+
+    The rest of an upload is PUT to `location` with Content-Range, that of a download got there with Range.
+    """
 
     key: str
     state: str
@@ -193,10 +206,19 @@ class TransferTold(msgspec.Struct, frozen=True, omit_defaults=True):
     size: int | None = None
     file: str | None = None
     error: str | None = None
+    direction: str = "upload"
+    checksums: dict[str, str] = {}
 
 
-def transfer_told(one: Transfer) -> TransferTold:
-    """Return what is told of an upload."""
+def transfer_told(one: Transfer | LiveDownload) -> TransferTold:
+    """Return what is told of a transfer."""
+    if isinstance(one, LiveDownload):
+        plan = one.plan
+        return TransferTold(
+            one.key, one.state, one.sent, plan.path, f"/api/v1/transfers/{one.key}/content",
+            one.kept and one.is_open, one.expires_at, one.touched_at, plan.size, plan.file_id, one.error,
+            "download", {} if plan.sha256 is None else {"sha256": plan.sha256},
+        )  # fmt: skip
     is_open = one.state not in {"committed", "rolled back"}
     return TransferTold(
         one.key, one.state, one.held, one.plan.path, f"/api/v1/transfers/{one.key}", is_open,
@@ -205,7 +227,7 @@ def transfer_told(one: Transfer) -> TransferTold:
 
 
 class Transfers(msgspec.Struct, frozen=True):
-    """Uploads of yours, the newest change first."""
+    """Transfers of yours, the newest change first."""
 
     transfers: list[TransferTold]
 

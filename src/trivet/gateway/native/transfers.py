@@ -1,4 +1,4 @@
-"""/api/v1/transfers: uploads with a key, that go on where they were cut, in any worker.
+"""/api/v1/transfers: uploads and downloads with a key, that go on where they were cut, in any worker.
 
 Rule: the exchange is Drive's: PUT a chunk with Content-Range, 308 with Range says what is held.
 """
@@ -14,13 +14,24 @@ from trivet.drive.names import check_path
 from trivet.drive.uploads import held_range
 from trivet.errors import NotFound
 from trivet.gateway.bodies import content_length, streamed
-from trivet.gateway.files import changing, nodes, transfers, uploading
+from trivet.gateway.files import changing, downloads, nodes, transfers, uploading
+from trivet.gateway.files.live_downloads import LiveDownload
 from trivet.gateway.files.transfers import Transfer, UploadPlan
+from trivet.gateway.native.downloads import (
+    begin_download,
+    cancel_download,
+    is_download,
+    resume_download,
+    send_download,
+    tell_download,
+)
 from trivet.gateway.native.files import check_match, file_answer
 from trivet.gateway.native.operations import (
     IF_MATCH,
+    IF_NONE_MATCH,
     LOCK,
     OWNER,
+    RANGE,
     Operation,
     Parameter,
     answer,
@@ -30,16 +41,20 @@ from trivet.gateway.native.operations import (
     lock_of,
     number,
 )
-from trivet.gateway.native.shapes import File, NewTransfer, Transfers, TransferTold, transfer_told
+from trivet.gateway.native.shapes import File, Held, NewTransfer, Transfers, TransferTold, transfer_told
+from trivet.gateway.waypoints import moving
 
 _ANY = "application/octet-stream"
 
 
 async def begin(request: Request) -> Response:
-    """Begin an upload."""
+    """Begin an upload, or a download."""
     wanted = await json_body(request, NewTransfer)
+    if wanted.direction == "download":
+        return await begin_download(request, wanted)
     plan = msgspec.structs.replace(await _plan(request, wanted), hashes={**wanted.checksums})
     made = await transfers.begin(drive_of(request), asker(request).user, plan, wanted.size)
+    moving("upload", made.key)
     told = transfer_told(made)
     return answer(told, 201, {"Location": told.location})
 
@@ -87,7 +102,9 @@ async def _asked(request: Request) -> Transfer:
 
 
 async def tell(request: Request) -> Response:
-    """Tell how an upload stands."""
+    """Tell how a transfer stands."""
+    if is_download(request):
+        return await tell_download(request)
     return _told(await _asked(request))
 
 
@@ -97,7 +114,9 @@ def _told(found: Transfer) -> Response:
 
 
 async def resume(request: Request) -> Response:
-    """Make ready to go on with a parked upload; the offset is what is verified to be held."""
+    """Make ready to go on with a parked transfer; the offset is what is verified to be held."""
+    if is_download(request):
+        return await resume_download(request)
     found = await _asked(request)
     drive = drive_of(request)
     if found.state not in {"committed", "rolled back"}:
@@ -119,29 +138,36 @@ async def send(request: Request) -> Response:
 
 
 async def cancel(request: Request) -> Response:
-    """Cancel an upload; nothing of it stays."""
+    """Cancel a transfer; nothing of it stays."""
+    if is_download(request):
+        return await cancel_download(request)
     found = await _asked(request)
     await uploading.cancel(drive_of(request), found)
     return Response(status_code=204)
 
 
 async def list_transfers(request: Request) -> Response:
-    """List your uploads."""
-    limit = number(request, "limit", 100, 1, 1000)
-    found = await transfers.newest(drive_of(request), asker(request).user, limit)
-    return answer(Transfers([transfer_told(one) for one in found]))
+    """List your transfers."""
+    limit, drive, user = number(request, "limit", 100, 1, 1000), drive_of(request), asker(request).user
+    found: list[Transfer | LiveDownload] = [*await transfers.newest(drive, user, limit)]
+    found += await downloads.newest(drive, user, limit)
+    found.sort(key=lambda one: -one.touched_at)
+    return answer(Transfers([transfer_told(one) for one in found[:limit]]))
 
 
 _RANGE = Parameter("Content-Range", "header", "bytes FIRST-LAST/TOTAL, or bytes */TOTAL to ask.")
 _LIMIT = Parameter("limit", "query", "How many.", {"type": "integer", "minimum": 1, "maximum": 1000})
 OPERATIONS = [
-    Operation("GET", "/transfers", list_transfers, "List your uploads.", Transfers, parameters=(_LIMIT,)),
-    Operation("POST", "/transfers", begin, "Begin an upload.", TransferTold, 201, body=NewTransfer,
+    Operation("GET", "/transfers", list_transfers, "List your transfers.", Transfers, parameters=(_LIMIT,)),
+    Operation("POST", "/transfers", begin, "Begin a transfer.", TransferTold, 201, body=NewTransfer,
               parameters=(IF_MATCH, OWNER, LOCK), errors=(404, 412, 423)),
-    Operation("GET", "/transfers/{key}", tell, "Tell how an upload stands.", TransferTold, errors=(404, 410)),
+    Operation("GET", "/transfers/{key}", tell, "Tell how a transfer stands.", TransferTold,
+              errors=(404, 410)),
     Operation("PUT", "/transfers/{key}", send, "Send a chunk (308 until it is whole).", File, body_kind=_ANY,
               parameters=(_RANGE,), errors=(308, 404, 410, 412, 415, 422, 423)),
     Operation("POST", "/transfers/{key}/resume", resume, "Make ready to go on.", TransferTold,
-              errors=(404, 410)),
-    Operation("DELETE", "/transfers/{key}", cancel, "Cancel an upload.", status=204, errors=(404, 410)),
+              body=Held, body_required=False, errors=(404, 410)),
+    Operation("DELETE", "/transfers/{key}", cancel, "Cancel a transfer.", status=204, errors=(404, 410)),
+    Operation("GET", "/transfers/{key}/content", send_download, "Get a download's bytes.",
+              answer_kind=_ANY, parameters=(IF_NONE_MATCH, RANGE), errors=(404, 410, 415, 416, 422)),
 ]  # fmt: skip

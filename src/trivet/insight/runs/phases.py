@@ -1,6 +1,7 @@
 """Which events begin and end a phase of a run.
 
-Rule: the ten waypoints of a test run are known; any other pair `X_start`, `X_end` is the phase X.
+Rule: the ten waypoints of a test run are known, and the eight of a transfer; any other pair `X_start`,
+`X_end` is the phase X.
 Rule: phases keep one order (declared, then waypoints, then by name): it is the order of every legend.
 """
 
@@ -44,6 +45,9 @@ TEST_RUN_PHASES = (
     Phase("publish", "test_end", "publish"),
 )
 
+#: A transfer ends with its content made visible; the other two phases of its own are found by their names.
+_TRANSFER_PUBLISH = Phase("publish", "verify_end", "publish")
+
 #: The events that show that a phase is there at all: not those that only bound a neighbour.
 _OWN_EVENTS = {
     phase.name: {
@@ -73,7 +77,10 @@ def phases_of(event_names: Iterable[str], declared: Sequence[Phase] = ()) -> tup
     known = tuple(phase for phase in TEST_RUN_PHASES if names & _OWN_EVENTS[phase.name])
     taken = {name for phase in TEST_RUN_PHASES for name in (phase.start, phase.end)}
     stems = {stem for name in names - taken if (stem := _stem(name))}
-    return known + tuple(Phase(stem, f"{stem}_start", f"{stem}_end") for stem in sorted(stems))
+    others = tuple(Phase(stem, f"{stem}_start", f"{stem}_end") for stem in sorted(stems))
+    if "verify_end" in names and "test_end" not in names and known[-1:] == (TEST_RUN_PHASES[-1],):
+        return (*known[:-1], *others, _TRANSFER_PUBLISH)
+    return known + others
 
 
 def _stem(event_name: str) -> str:

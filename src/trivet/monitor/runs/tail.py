@@ -111,6 +111,10 @@ class Tail:
         older = "DELETE FROM events WHERE coalesce(emit_ns, receive_ns) < ?"
         return self._connection.execute(older, (before_ns,)).rowcount
 
+    def keep_newest(self, count: int) -> None:
+        """Take out all but about the `count` events that came last."""
+        self._connection.execute("DELETE FROM events WHERE id <= (SELECT max(id) FROM events) - ?", (count,))
+
     def segments(self) -> list[Segment]:
         """The sealed segments, oldest first."""
         rows = self._connection.execute(

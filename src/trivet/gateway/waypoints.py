@@ -1,0 +1,167 @@
+"""Waypoints of requests that move a file's bytes: when each was reached, kept as a run for `trivet runs`.
+
+Rule: a request only notes times in memory; one thread a worker hands them to the store, a batch at a time.
+Rule: what waits is bounded; beyond it runs are dropped and counted, those of small answers first.
+Rule: what a request did not come to, is not told: an upload that was cut has no `publish`.
+"""
+
+import contextvars
+import json
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Sequence
+from typing import Protocol
+
+from trivet.drive.rights import Principal
+from trivet.errors import TrivetError
+from trivet.gateway.teardown import App, Receive, Scope, Send
+
+FLUSH_S = 1.0
+#: How many runs wait at most, and how many of them may be such as took no waiting for anything.
+WAITING_MAX, SMALL_MAX = 1000, 250
+
+#: (run, name of the event, ns since 1970, source, sequence, dimensions as a JSON object)
+EventRow = tuple[str, str, int, str, int, str]
+
+log = logging.getLogger(__name__)
+
+
+class EventSink(Protocol):
+    """Where events are kept."""
+
+    def append(self, rows: Sequence[EventRow]) -> None:
+        """Keep `rows`; TrivetError when that fails."""
+
+    def close(self) -> None:
+        """Let go of the store."""
+
+
+class Trace:
+    """One request's waypoints; `run` is the key of its transfer, None for one that has no key."""
+
+    __slots__ = ("error", "kind", "reached", "run", "small")
+
+    def __init__(self) -> None:
+        self.run: str | None = None
+        self.kind, self.error = "", ""
+        self.small = False
+        self.reached: list[tuple[str, int]] = []
+
+
+_trace: contextvars.ContextVar[Trace | None] = contextvars.ContextVar("trace", default=None)
+
+
+def reach(*names: str) -> None:
+    """Tell that the request being answered has reached the waypoints `names`."""
+    trace = _trace.get()
+    if trace is not None:
+        now = time.time_ns()
+        trace.reached += [(name, now) for name in names]
+
+
+def moving(kind: str, run: str | None = None, *, small: bool = False) -> None:
+    """Tell that the request being answered is an upload or download, and the key of its transfer."""
+    trace = _trace.get()
+    if trace is not None:
+        trace.kind, trace.small, trace.run = kind, small, run or trace.run
+
+
+def failed(reason: str) -> None:
+    """Tell why the request being answered did not come to its end."""
+    trace = _trace.get()
+    if trace is not None:
+        trace.error = reason
+
+
+class Waypoints:
+    """Hands what requests reached to `sink`; without one (None) nothing is noted."""
+
+    def __init__(self, sink: EventSink | None) -> None:
+        self._sink = sink
+        self._waiting: list[tuple[str, str, list[tuple[str, int]]]] = []
+        self._guard = threading.Lock()
+        self._stop = threading.Event()
+        self._source = f"{socket.gethostname()}:{os.getpid()}"
+        self._sequence = time.time_ns()
+        self.dropped = 0
+        self._thread = threading.Thread(target=self._keep_flushing, name="waypoints", daemon=True)
+        if sink is not None:
+            self._thread.start()
+
+    @property
+    def is_on(self) -> bool:
+        """Whether anybody wants to know."""
+        return self._sink is not None
+
+    def keep(self, run: str, dimensions: dict[str, str], trace: Trace) -> None:
+        """Hand in what a request reached."""
+        with self._guard:
+            if len(self._waiting) < (SMALL_MAX if trace.small else WAITING_MAX):
+                self._waiting.append((run, json.dumps(dimensions), trace.reached))
+            else:
+                self.dropped += 1
+
+    def close(self) -> None:
+        """Hand over what waits, and let go of the sink."""
+        self._stop.set()
+        if self._sink is not None:
+            self._thread.join()
+            self._flush()
+            self._sink.close()
+
+    def _keep_flushing(self) -> None:
+        told = 0
+        while not self._stop.wait(FLUSH_S):
+            self._flush()
+            fresh, told = self.dropped - told, self.dropped
+            if fresh:
+                log.warning("waypoints of %d transfers were not kept: too many at a time", fresh)
+
+    def _flush(self) -> None:
+        with self._guard:
+            waiting, self._waiting = self._waiting, []
+        rows: list[EventRow] = []
+        for run, dimensions, reached in waiting:
+            for name, at_ns in reached:
+                self._sequence += 1
+                rows.append((run, name, at_ns, self._source, self._sequence, dimensions))
+        if rows and self._sink is not None:
+            try:
+                self._sink.append(rows)
+            except TrivetError as error:
+                self.dropped += len(waiting)
+                log.warning("waypoints could not be kept: %s", error)
+
+
+class WaypointsMiddleware:
+    """Notes the waypoints of each request to `app` and hands them to `waypoints`."""
+
+    def __init__(self, app: App, waypoints: Waypoints) -> None:
+        self.app = app
+        self._waypoints = waypoints
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or not self._waypoints.is_on:
+            await self.app(scope, receive, send)
+            return
+        trace = Trace()
+        _trace.set(trace)
+        reach("request")
+        try:
+            await self.app(scope, receive, send)
+        except BaseException as raised:
+            trace.error = type(raised).__name__
+            raise
+        finally:
+            if trace.kind:
+                request_id = scope["trivet.request_id"]
+                self._waypoints.keep(trace.run or request_id, _told(scope, trace, request_id), trace)
+
+
+def _told(scope: Scope, trace: Trace, request_id: str) -> dict[str, str]:
+    who: Principal | None = scope.get("trivet.principal")
+    told = {"queue": trace.kind, "requestor": who.user if who else "", "request_id": request_id}
+    return told | ({"error": trace.error} if trace.error else {})
