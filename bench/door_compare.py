@@ -1,11 +1,11 @@
 """The HTTP door against a plain uvicorn + starlette app that hashes while it streams: ratios of one run.
 
-Rule: contestants take turns; medians are told; the plain app writes three copies to disk and reads one.
+Rule: contestants take turns; memory is touched before each large body; medians are told; only ratios count.
+Rule: the plain app writes three copies of an upload to disk and hashes it like the door; it reads one.
+Usage: python bench/door_compare.py [--mib 256] [--rounds 5] [--steps upload,download,small,put,workers,list]
 """
 
 import argparse
-import asyncio
-import hashlib
 import http.client
 import json
 import os
@@ -15,41 +15,34 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 
+from fs_compare import touch_memory
 from fs_contestants import free_bases
-from trivet.client.remote_volume import connected
-from trivet.io.volume_folder import VolumeFolder
-from trivet.volume.interface import ROOT_INO, Caller
+from remote_volume import processes_of
 
 MIB = 1 << 20
+WRK_S = 3
+SMALL_PUTS = 40
+FOLDER_FILES = 10_000
+PAGE_ASKED = 5
 
 
-async def plain_app(scope, receive, send):  # type: ignore[no-untyped-def]
-    """PUT /name: hash and write three copies. GET /name: send one."""
-    from starlette.requests import Request
-    from starlette.responses import FileResponse, Response
+@dataclass(frozen=True)
+class Contestant:
+    """A server on `port`; `worker` answers, `processes` are all that do its work."""
 
-    if scope["type"] != "http":
-        return
-    request, place = Request(scope, receive), Path(os.environ["PLAIN_FOLDER"])
-    name = request.url.path.rpartition("/")[2]
-    if request.method == "GET":
-        await FileResponse(place / f"{name}.0")(scope, receive, send)
-        return
-    sums = [hashlib.md5(), hashlib.sha1(), hashlib.sha256()]
-    copies = [(place / f"{name}.{number}").open("wb") for number in range(3)]
-    async for data in request.stream():
-        for one in sums:
-            one.update(data)
-        for copy in copies:
-            copy.write(data)
-    for copy in copies:
-        copy.close()
-    await Response(sums[2].hexdigest())(scope, receive, send)
+    port: int
+    worker: psutil.Process
+    processes: tuple[psutil.Process, ...]
+
+    def cpu_s(self) -> float:
+        """Return the processor time that its processes have used."""
+        return sum(sum(one.cpu_times()[:2]) for one in self.processes)
 
 
 def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[float, bytes]:
@@ -62,51 +55,125 @@ def ask(port: int, method: str, path: str, body: bytes | None = None) -> tuple[f
     while data := answer.read(MIB):
         last = data
     took = time.perf_counter() - began
-    assert answer.status in {200, 201}, f"{method} {path}: {answer.status}"
+    assert answer.status in {200, 201}, f"{method} {path}: {answer.status} {last[:200]!r}"
     link.close()
     return took, last
 
 
-def requests_s(port: int, path: str) -> float:
+def requests_s(port: int, path: str, connections: int = 8) -> float:
     """Return requests per second as wrk finds them."""
-    words = ["wrk", "-t1", "-c8", "-d3s", f"http://127.0.0.1:{port}{path}"]
+    words = ["wrk", "-t1", f"-c{connections}", f"-d{WRK_S}s", f"http://127.0.0.1:{port}{path}"]
     told = subprocess.run(words, capture_output=True, text=True, check=True).stdout
+    assert "Non-2xx" not in told, told
     return float(next(line for line in told.splitlines() if "Requests/sec" in line).split()[1])
 
 
-def cpu_s(process: psutil.Process) -> float:
-    """Return the CPU seconds a process has taken."""
-    times = process.cpu_times()
-    return float(times.user + times.system)
-
-
-def turns(rounds: int, contestants: dict[str, Callable[[], float]]) -> dict[str, float]:
+def turns(rounds: int, runs: dict[str, Callable[[], float]]) -> dict[str, float]:
     """Return the median of `rounds` turns of each contestant."""
-    found: dict[str, list[float]] = {name: [] for name in contestants}
+    found: dict[str, list[float]] = {name: [] for name in runs}
     for _ in range(rounds):
-        for name, run in contestants.items():
+        for name, run in runs.items():
             found[name].append(run())
     return {name: statistics.median(values) for name, values in found.items()}
 
 
-async def fill(state: Path, count: int) -> int:
-    """Make a folder of `count` empty files; return its inode."""
-    async with connected(VolumeFolder(state)) as volume:
-        caller = Caller(os.geteuid(), os.getegid())
-        folder = (await volume.mkdir(ROOT_INO, b"many", 0o755, caller)).ino
+def large(way: str, plain: Contestant, door: Contestant, data: bytes, rounds: int) -> None:
+    """Compare uploads or downloads of one large body."""
+    paths = {"plain": "/big", "door": "/api/v1/content/big.bin"}
+    both = {"plain": plain, "door": door}
+    method, body = ("PUT", data) if way == "upload" else ("GET", None)
+    if way == "download":
+        for name, one in both.items():
+            ask(one.port, "PUT", paths[name], data)
 
-        async def make(number: int) -> None:
-            _, handle = await volume.create(folder, f"file-{number:05d}".encode(), 0o644, caller)
-            await volume.release(handle)
+    def run(name: str) -> float:
+        touch_memory()
+        return ask(both[name].port, method, paths[name], body)[0]
 
-        for first in range(0, count, 100):
-            await asyncio.gather(*(make(number) for number in range(first, first + 100)))
-        return folder
+    before = {name: one.cpu_s() for name, one in both.items()}
+    took = turns(rounds, {name: lambda name=name: run(name) for name in both})  # type: ignore[misc]
+    mib = len(data) / MIB
+    told = "; ".join(
+        f"{name} {mib / took[name]:.0f} MiB/s, "
+        f"{(one.cpu_s() - before[name]) * 1e3 / mib / rounds:.1f} ms CPU a MiB"
+        for name, one in both.items()
+    )
+    print(f"{way}: {told}; ratio {took['plain'] / took['door']:.2f} (wanted 0.6)", flush=True)
+
+
+def small_gets(plain: Contestant, door: Contestant, rounds: int) -> None:
+    """Compare cached downloads of 4 KiB."""
+    data = os.urandom(4096)
+    ask(plain.port, "PUT", "/small", data)
+    made = json.loads(ask(door.port, "PUT", "/api/v1/content/small.bin", data)[1])
+    path = f"/api/v1/files/{made['id']}/content"
+    before = {"plain": plain.cpu_s(), "door": door.cpu_s()}
+    rates = turns(rounds, {"plain": lambda: requests_s(plain.port, "/small"),
+                           "door": lambda: requests_s(door.port, path)})  # fmt: skip
+    for name, one in (("plain", plain), ("door", door)):
+        spent = (one.cpu_s() - before[name]) / (rates[name] * WRK_S * rounds)
+        print(f"4 KiB GET: {name} {rates[name]:.0f}/s, {spent * 1e3:.2f} ms CPU a request")
+    print(f"4 KiB GET: ratio {rates['door'] / rates['plain']:.2f} (wanted 0.5)", flush=True)
+
+
+def small_puts(door: Contestant) -> None:
+    """Tell how long the upload of a new 4 KiB file takes, and of a new version."""
+    for what, name in (("new file", "put-{}.bin"), ("new version", "put-again.bin")):
+        ask(door.port, "PUT", "/api/v1/content/" + name.format("first"), os.urandom(4096))
+        before = door.cpu_s()
+        took = sorted(
+            ask(door.port, "PUT", "/api/v1/content/" + name.format(number), os.urandom(4096))[0]
+            for number in range(SMALL_PUTS)
+        )
+        print(f"4 KiB PUT, {what}: "
+              f"median {statistics.median(took) * 1e3:.1f} ms, slowest {took[-1] * 1e3:.1f} ms, "
+              f"{(door.cpu_s() - before) / SMALL_PUTS * 1e3:.1f} ms CPU", flush=True)  # fmt: skip
+
+
+def two_workers(place: Path, door: Contestant, rounds: int) -> None:
+    """Compare one worker with two on the same port."""
+    made = json.loads(ask(door.port, "PUT", "/api/v1/content/shared.bin", os.urandom(4096))[1])
+    path = f"/api/v1/files/{made['id']}/content"
+    one = turns(rounds, {"one": lambda: requests_s(door.port, path, 32)})["one"]
+    words = [sys.executable, "-m", "trivet", "serve", "gateway", "--no-auth", "--state", str(place / "state")]
+    log = place / "state" / "gateway" / "gateway.log"
+    said = log.stat().st_size
+    with subprocess.Popen([*words, "--port", str(door.port)]) as second:
+        try:
+            while b"serving http" not in log.read_bytes()[said:]:
+                time.sleep(0.05)
+                assert second.poll() is None, "the second worker ended"
+            two = turns(rounds, {"two": lambda: requests_s(door.port, path, 32)})["two"]
+        finally:
+            second.terminate()
+    print(f"workers: one {one:.0f}/s, two {two:.0f}/s, ratio {two / one:.2f} (wanted 1.3)", flush=True)
+
+
+def first_page(door: Contestant) -> None:
+    """Tell how long the first page of a large folder takes."""
+    made = json.loads(ask(door.port, "POST", "/drive/v3/files?fields=id", json.dumps(
+        {"name": "many", "mimeType": "application/vnd.google-apps.folder"}).encode())[1])  # fmt: skip
+    link = http.client.HTTPConnection("127.0.0.1", door.port, timeout=60)
+    for number in range(FOLDER_FILES):
+        link.request("PUT", f"/api/v1/content/many/file-{number:05d}.txt", body=b"x")
+        answer = link.getresponse()
+        assert answer.status == 201, answer.read()
+        answer.read()
+    link.close()
+    page = f"/drive/v3/files?q=%27{made['id']}%27+in+parents+and+trashed=false"
+    for what, more in (
+        ("in its own order", ""),
+        ("by name", "&orderBy=name"),
+        ("1,000 of them", "&pageSize=1000"),
+    ):
+        took = [ask(door.port, "GET", page + more)[0] for _ in range(PAGE_ASKED)]
+        print(f"files.list, {FOLDER_FILES:,} entries, first page {what}: "
+              f"{statistics.median(took) * 1e3:.0f} ms (wanted 50)", flush=True)  # fmt: skip
 
 
 @contextmanager
-def running_door(place: Path, port: int) -> Iterator[psutil.Process]:
-    """Bring a drive up whose door is on `port`; yield the door's worker."""
+def running_door(place: Path, port: int) -> Iterator[Contestant]:
+    """Bring a drive up whose door is on `port`; yield it."""
     state = ["--state", str(place / "state")]
     bases = ",".join(map(str, free_bases(3)))
     options = ["--no-mount", "--no-auth", "--servers", "1", "--ports", bases, "--port", str(port), "--detach"]
@@ -114,65 +181,51 @@ def running_door(place: Path, port: int) -> Iterator[psutil.Process]:
     subprocess.run([*trivet, "up", *state, *options], check=True, capture_output=True)
     try:
         told = subprocess.run([*trivet, "status", "--json", *state], capture_output=True, check=False).stdout
-        yield psutil.Process(json.loads(told)["gateway"]["pid"])
+        worker = psutil.Process(json.loads(told)["gateway"]["pid"])
+        yield Contestant(port, worker, tuple(processes_of(place / "state")))
     finally:
         subprocess.run([*trivet, "down", *state], check=True, capture_output=True)
 
 
-def compare(state: Path, ports: tuple[int, int], workers: tuple[psutil.Process, psutil.Process],
-            size: int, rounds: int) -> None:  # fmt: skip
-    """Run all steps on (plain, door) and print their figures."""
-    data = os.urandom(size)
-    here = "/api/v1/content/big.bin"
-    plain, door = ports
-    up = turns(rounds, {"plain": lambda: ask(plain, "PUT", "/big", data)[0],
-                        "door": lambda: ask(door, "PUT", here, data)[0]})  # fmt: skip
-    down = turns(
-        rounds, {"plain": lambda: ask(plain, "GET", "/big")[0], "door": lambda: ask(door, "GET", here)[0]}
-    )
-    for name, took in (("upload", up), ("download", down)):
-        speeds = {who: size / MIB / value for who, value in took.items()}
-        print(f"{name}: plain {speeds['plain']:.0f} MiB/s, door {speeds['door']:.0f} MiB/s, "
-              f"ratio {speeds['door'] / speeds['plain']:.2f} (wanted 0.6)", flush=True)  # fmt: skip
-    ask(plain, "PUT", "/small", data[:4096])
-    made = json.loads(ask(door, "PUT", "/api/v1/content/small.bin", data[:4096])[1])
-    small = f"/api/v1/files/{made['id']}/content"
-    before = [cpu_s(worker) for worker in workers]
-    rates = turns(
-        rounds, {"plain": lambda: requests_s(plain, "/small"), "door": lambda: requests_s(door, small)}
-    )
-    spent = [cpu_s(worker) - was for worker, was in zip(workers, before, strict=True)]
-    for who, cpu in zip(("plain", "door"), spent, strict=True):
-        print(
-            f"4 KiB: {who} {rates[who]:.0f}/s, {cpu / (rates[who] * 3 * rounds) * 1e3:.2f} ms CPU a request"
-        )
-    print(f"4 KiB: ratio {rates['door'] / rates['plain']:.2f} (wanted 0.5)", flush=True)
-    folder = asyncio.run(fill(state, 10_000))
-    page = f"/drive/v3/files?q=%27{folder}%27+in+parents+and+trashed=false"
-    took_s = statistics.median(ask(door, "GET", page)[0] for _ in range(5))
-    print(f"files.list, 10,000 entries, first page of 100: {took_s * 1e3:.0f} ms (wanted 50)")
+@contextmanager
+def running_plain(place: Path, port: int) -> Iterator[Contestant]:
+    """Serve the plain app on `port`; yield it."""
+    place.mkdir()
+    words = [sys.executable, "-m", "uvicorn", "plain_app:app", "--port", str(port)]
+    env = {**os.environ, "PLAIN_FOLDER": str(place)}
+    quiet = ["--no-access-log", "--log-level", "error"]
+    with subprocess.Popen([*words, *quiet], cwd=Path(__file__).parent, env=env) as plain:
+        try:
+            process = psutil.Process(plain.pid)
+            yield Contestant(port, process, (process,))
+        finally:
+            plain.terminate()
 
 
 def main() -> None:
     """Bring both up and compare them."""
-    options = argparse.ArgumentParser()
+    options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--mib", type=int, default=256)
     options.add_argument("--rounds", type=int, default=5)
+    options.add_argument("--steps", default="upload,download,small,put,workers,list")
     asked = options.parse_args()
-    with tempfile.TemporaryDirectory(prefix="door-") as name:
-        place = Path(name)
-        (place / "plain").mkdir()
-        ports = free_bases(2)
-        words = [sys.executable, "-m", "uvicorn", "door_compare:plain_app", "--port", str(ports[0])]
-        env = {**os.environ, "PLAIN_FOLDER": f"{place}/plain"}
-        quiet = ["--no-access-log", "--log-level", "error"]
-        with subprocess.Popen([*words, *quiet], cwd=Path(__file__).parent, env=env) as plain:
-            try:
-                with running_door(place, ports[1]) as worker:
-                    both = psutil.Process(plain.pid), worker
-                    compare(place / "state", (ports[0], ports[1]), both, asked.mib * MIB, asked.rounds)
-            finally:
-                plain.terminate()
+    steps = asked.steps.split(",")
+    with tempfile.TemporaryDirectory(prefix="door-") as name, ExitStack() as stack:
+        place, ports = Path(name), free_bases(2)
+        plain = stack.enter_context(running_plain(place / "plain", ports[0]))
+        door = stack.enter_context(running_door(place, ports[1]))
+        data = os.urandom(asked.mib * MIB)
+        for way in ("upload", "download"):
+            if way in steps:
+                large(way, plain, door, data, asked.rounds)
+        if "small" in steps:
+            small_gets(plain, door, asked.rounds)
+        if "put" in steps:
+            small_puts(door)
+        if "workers" in steps:
+            two_workers(place, door, asked.rounds)
+        if "list" in steps:
+            first_page(door)
 
 
 if __name__ == "__main__":

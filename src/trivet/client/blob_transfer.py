@@ -6,7 +6,6 @@ Rule: a bank that has no good copy is told to the keeper, whose business repairs
 
 import asyncio
 from collections.abc import Callable
-from typing import NamedTuple
 
 from trivet.client.bank_pool import BankPool, BankServer
 from trivet.errors import NoMajority, NoSpace
@@ -21,11 +20,36 @@ LATE_MAX = 16
 LATE_S = 1.0
 
 
-class StoredBlob(NamedTuple):
-    """A blob that the banks at `bases` have."""
+class StoredBlob:
+    """A blob that the banks at `bases` have, more of them as time goes by.
 
-    ref: BlobRef
-    bases: list[int]
+    `tell(name, base, well)` hears what else became of it, but not before the keeper knows of the blob:
+    what is told of one that nothing names is forgotten there.
+    """
+
+    __slots__ = ("_failed", "_is_named", "_tell", "bases", "ref")
+
+    def __init__(self, ref: BlobRef, tell: Callable[[int, int, bool], None]) -> None:
+        self.ref = ref
+        self.bases: list[int] = []
+        self._tell = tell
+        self._failed: list[int] = []
+        self._is_named = False
+
+    def ended(self, base: int, well: bool) -> None:
+        """Note whether the bank at `base` has it."""
+        if self._is_named:
+            self._tell(self.ref.name, base, well)
+        else:
+            (self.bases if well else self._failed).append(base)
+
+    def named(self, told: int) -> None:
+        """Note that the keeper knows of it, and that the first `told` of its `bases` have it."""
+        self._is_named = True
+        for base in self.bases[told:]:
+            self._tell(self.ref.name, base, True)
+        for base in self._failed:
+            self._tell(self.ref.name, base, False)
 
 
 class BlobTransfer:
@@ -52,7 +76,7 @@ class BlobTransfer:
         Raises NoMajority when two banks can't be had, NoSpace when they are full.
         """
         hashes = sub_hashes(view)
-        ref = BlobRef(name, len(view), root_of(len(view), hashes))
+        stored = StoredBlob(BlobRef(name, len(view), root_of(len(view), hashes)), self._on_late)
         request = PutBlob(name, hashes, False)
         refusals: list[Refusal] = []
         await self._late_places.acquire()
@@ -60,23 +84,21 @@ class BlobTransfer:
             asyncio.create_task(self._put_in_bank(bank, name, request, view, refusals)): servers[0].base
             for bank, servers in enumerate(self._pool.banks)
         }
-        good: list[int] = []
         pending = set(tasks)
         try:
-            while len(good) < 2 and pending:
+            while len(stored.bases) < 2 and pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-                good += [tasks[task] for task in done if task.result()]
+                for task in done:
+                    stored.ended(tasks[task], task.result())
         finally:
-            self._leave_behind(name, {task: tasks[task] for task in pending})
-        if len(good) < 2:
+            self._leave_behind(stored, {task: tasks[task] for task in pending})
+        if len(stored.bases) < 2:
             if sum(refusal.reason == "space" for refusal in refusals) >= 2:
                 raise NoSpace("two banks have no room left")
             raise NoMajority("fewer than two banks took the data")
-        for base in set(tasks.values()).difference(good, (tasks[task] for task in pending)):
-            self._on_late(name, base, False)
-        return StoredBlob(ref, good)
+        return stored
 
-    def _leave_behind(self, name: int, pending: dict[asyncio.Task[bool], int]) -> None:
+    def _leave_behind(self, stored: StoredBlob, pending: dict[asyncio.Task[bool], int]) -> None:
         left = set(pending)
         if not left:
             self._late_places.release()
@@ -86,7 +108,7 @@ class BlobTransfer:
             left.discard(task)
             if not left:
                 self._late_places.release()
-            self._on_late(name, pending[task], not task.cancelled() and task.result())
+            stored.ended(pending[task], not task.cancelled() and task.result())
 
         for task in pending:
             self._late.add(task)

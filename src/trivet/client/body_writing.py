@@ -127,18 +127,20 @@ class BodyWriter:
             raise
 
     async def _name(self, chunks: list[_Chunk]) -> None:
+        blobs = [chunk.putting.result() for chunk in chunks if chunk.putting is not None]
         parts = []
-        for chunk in chunks:
-            assert chunk.putting is not None
-            stored = chunk.putting.result()
+        for chunk, stored in zip(chunks, blobs, strict=True):
             mib, start = divmod(chunk.offset, MIB_BYTES)
-            parts.append(BlobPart(mib, start // PAGE_BYTES, stored.ref, stored.bases))
+            parts.append(BlobPart(mib, start // PAGE_BYTES, stored.ref, list(stored.bases)))
         try:
             await self._file.ask(PutBlobs(self._file.handle, parts), type(None))
         except FileSystemError as error:
             if error.errno != EINVAL:
                 raise
             await self._write_through(chunks[0])  # it ends within a page of the file
+            return
+        for part, stored in zip(parts, blobs, strict=True):
+            stored.named(len(part.bases))
 
     async def _write_through(self, chunk: _Chunk) -> None:
         await self._file.move(Write(self._file.handle, chunk.offset), chunk.data)

@@ -7,6 +7,7 @@ import asyncio
 import contextlib
 import logging
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ from trivet.io.volume_folder import VolumeFolder
 CONNECT_S = 60.0
 DRAIN_S = 5
 DECODERS = 1
+#: The event loop must not wait long for the interpreter while a thread hashes.
+_SWITCH_INTERVAL_S = 0.0005
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +68,7 @@ async def opened(folder: VolumeFolder, no_auth_user: str | None) -> AsyncIterato
 
 async def serve_door(folder: VolumeFolder, where: Door, sink: EventSink) -> int:
     """Serve the drive in `folder` at `where` until SIGTERM or SIGINT; waypoints go to `sink`."""
+    sys.setswitchinterval(_SWITCH_INTERVAL_S)
     with listening(where.host, where.port, folder.gateway_path) as sock:
         async with opened(folder, where.no_auth_user) as drive:
             access = AccessLog(folder.gateway_path / "access.log")

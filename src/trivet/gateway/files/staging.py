@@ -1,7 +1,7 @@
 """Bytes on their way in: a staged file that nobody sees, hashed and checked while it is written.
 
-Rule: at most two pieces of a body are in memory; writing and hashing of a piece go on side by side, of a few
-bodies at a time.
+Rule: at most two pieces of a body are in memory: one comes in while one is written and hashed side by side,
+of a few bodies at a time.
 Rule: what `held` counts was handed to two banks; the hashes are of exactly those bytes.
 """
 
@@ -51,24 +51,53 @@ async def write_body(
     """
     reach("transfer_start")
     async with _opened(drive, ino) as handle:
-        held, safe, safe_s = offset, offset, time.monotonic()
+        start = held = safe = offset
+        safe_s = time.monotonic()
+        taking: asyncio.Task[int] | None = None
         try:
             async for piece in in_pieces(body):
-                async with drive.writing:
-                    writing = asyncio.ensure_future(_write(drive, handle, held, piece))
-                    try:
-                        await check.feed(piece)
-                    finally:
-                        await asyncio.shield(writing)
-                held += len(piece)
+                if taking is not None:
+                    held = await asyncio.shield(taking)
                 if held - safe >= CHECKPOINT_BYTES or time.monotonic() - safe_s > CHECKPOINT_S:
                     await _make_safe(drive, handle, held, on_held)
                     safe, safe_s = held, time.monotonic()
+                taking = asyncio.create_task(_take(drive, handle, check, start, piece))
+                start += len(piece)
+            if taking is not None:
+                held = await asyncio.shield(taking)
         finally:
-            if held > safe:
-                await asyncio.shield(asyncio.ensure_future(_make_safe(drive, handle, held, on_held)))
+            # shielded as a whole: a request that is cut is cancelled at every wait, also at those in here
+            await asyncio.shield(asyncio.ensure_future(_end(drive, handle, taking, held, safe, on_held)))
     reach("transfer_end")
     return held
+
+
+async def _take(drive: Drive, handle: int, check: ContentCheck, offset: int, piece: bytes) -> int:
+    """Write and hash one piece side by side; return where it ends."""
+    async with drive.writing:
+        writing = asyncio.ensure_future(_write(drive, handle, offset, piece))
+        try:
+            await check.feed(piece)
+        finally:
+            await asyncio.shield(writing)
+    return offset + len(piece)
+
+
+async def _end(
+    drive: Drive,
+    handle: int,
+    taking: asyncio.Task[int] | None,
+    held: int,
+    safe: int,
+    on_held: OnHeld | None,
+) -> None:
+    """Wait for the piece that is being taken, and make safe what is `held` and not `safe`."""
+    if taking is not None:
+        await asyncio.wait([taking])
+        if not taking.cancelled() and taking.exception() is None:
+            held = taking.result()
+    if held > safe:
+        await _make_safe(drive, handle, held, on_held)
 
 
 async def _write(drive: Drive, handle: int, offset: int, piece: bytes) -> None:
