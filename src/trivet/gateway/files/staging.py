@@ -23,6 +23,10 @@ CHECKPOINT_BYTES = 32 << 20
 CHECKPOINT_S = 5.0
 
 
+#: What a staged file turned out to be, and its mtime.
+Finished = tuple[CheckedContent, int]
+
+
 class OnHeld(Protocol):
     """Told how many bytes are safe now."""
 
@@ -144,9 +148,7 @@ async def feed_staged(drive: Drive, ino: int, check: ContentCheck, size: int) ->
         await drive.volume.release(handle)
 
 
-async def finish(
-    drive: Drive, ino: int, check: ContentCheck, modified_ns: int | None
-) -> tuple[CheckedContent, int]:
+async def finish(drive: Drive, ino: int, check: ContentCheck, modified_ns: int | None) -> Finished:
     """Return what the staged file turned out to be and its mtime, set to `modified_ns` if that is given."""
     content = await check.finish()
     changes = AttributeChanges(size=content.size_bytes, mtime_ns=modified_ns)
