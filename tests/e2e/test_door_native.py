@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
@@ -129,10 +130,14 @@ async def test_events_go_on_from_a_sequence_number(door: Door) -> None:
 def test_access_log_is_read_by_trivet_logs(door: Door) -> None:
     answer = door.http.get("/api/v1/paths/no%22such", headers={"User-Agent": 'a"b\\c'})
     assert answer.status_code == 404
-    log, until = door.drive.state / "gateway" / "access.log", time.monotonic() + 10
-    while not (lines := [one for one in log.open() if answer.headers["x-request-id"] in one]):
-        assert time.monotonic() < until
-    (line,) = lines
+    log = door.drive.state / "gateway" / "access.log"
+    until = time.monotonic() + 10
+    while not (
+        found := [one for one in log.read_text().splitlines() if answer.headers["x-request-id"] in one]
+    ):
+        assert time.monotonic() < until, "the request is not in the log"
+        time.sleep(0.01)
+    (line,) = found
     assert '"a\\"b\\\\c"' in line
     done = subprocess.run(
         [sys.executable, "-m", "trivet", "logs", str(log), "--json"],
@@ -156,3 +161,14 @@ def test_openapi_names_every_operation_once(door: Door) -> None:
 def test_health_is_told_to_anybody_and_more_to_users(door: Door) -> None:
     assert door.told("GET", "/healthz")["status"] == "ok"
     assert len(door.told("GET", "/api/v1/health")["banks"]) == 3
+
+
+@pytest.mark.parametrize("headers", [{"If-None-Match": "*"}, {}])
+def test_of_many_who_make_a_path_at_once_one_makes_it(door: Door, headers: dict[str, str]) -> None:
+    folder = door.told("POST", "/api/v1/folders", json={"path": f"race{len(headers)}"})
+    place = f"/api/v1/content/race{len(headers)}/new"
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: door.http.put(place, content=b"%d" % n, headers=headers), range(8)))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == ([201] + [412] * 7 if headers else [200] * 7 + [201])
+    assert door.names(folder["id"]) == ["new"]

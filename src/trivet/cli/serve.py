@@ -26,7 +26,7 @@ from trivet.io.mount_table import find_mount, remove_guard
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.volume_setup import Durability, check_fuse, has_supervisor
-from trivet.volume.interface import KernelCache, Volume
+from trivet.volume.interface import KernelCache, MountableVolume
 
 LOG_BYTES = 16 << 20
 
@@ -100,7 +100,7 @@ def gateway(
 
 @asynccontextmanager
 async def _folder_door(
-    folder: VolumeFolder, where: Path | None, source: str, volume: Volume
+    folder: VolumeFolder, where: Path | None, source: str, volume: MountableVolume
 ) -> AsyncIterator[KernelCache | None]:
     """Serve `volume` in the folder `where` (None: nowhere); its unmounting by hand ends the process."""
     if where is None:

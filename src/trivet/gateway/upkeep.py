@@ -13,6 +13,7 @@ from trivet.errors import TrivetError
 from trivet.gateway.files import downloads, transfers
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.nodes import entries_of
+from trivet.gateway.files.old_versions import forget_gone
 from trivet.gateway.files.parking import park_deserted
 from trivet.gateway.files.removal import finish_removals
 from trivet.gateway.files.uploading import remove_staged
@@ -65,4 +66,5 @@ async def sweep(drive: Drive) -> None:
     for name in orphans:
         await remove_staged(drive, name)
     await finish_removals(drive)
+    await forget_gone(drive)
     await drive.people.sweep()

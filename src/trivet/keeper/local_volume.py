@@ -52,6 +52,7 @@ class LocalVolume(VersionOperations):
         writes = WritePath(space, submitter, flusher, reads, cache, packer, clock_ns)
         super().__init__(space, submitter, writes, reads, commit, records, access, clock_ns)
         self._room = room
+        self.numbers = space.layout.numbers
         self.outside = OutsideBodies(space, submitter, flusher, writes, reads, clock_ns)
 
     async def start(self) -> None:
@@ -62,6 +63,7 @@ class LocalVolume(VersionOperations):
     async def close(self) -> None:
         """Store everything that is dirty, durably, and end background work."""
         await self._writes.close()
+        self._parting.close()
         try:
             for ino in list(self.space.dirty):
                 await self._writes.flush(ino)
@@ -131,7 +133,7 @@ class LocalVolume(VersionOperations):
         file = self.space.open_files.get(handle)
         if file.snapshot is not None:
             raise FileSystemError(EBADF)
-        await self._writes.write(file.ino, offset, data)
+        await self._writes.write(file, offset, data)
         if file.sync or self._submitter.always_durable:
             await self._writes.flush(file.ino)
             await self._submitter.durable()

@@ -9,6 +9,7 @@ from errno import EINVAL
 from stat import S_IFDIR, S_IFMT, S_IFREG, S_IMODE
 
 from trivet.errors import FileSystemError
+from trivet.keeper.parting import Parting
 from trivet.keeper.stores import AccessPort, RecordPort
 from trivet.keeper.submitting import Submitter
 from trivet.keeper.write_path import WritePath
@@ -38,6 +39,7 @@ class NameOperations:
         self._records = records
         self._access = access
         self._clock_ns = clock_ns
+        self._parting = Parting(space, submitter)
 
     async def lookup(self, parent: int, name: bytes) -> Attributes:
         """Return what `name` names in `parent`."""
@@ -118,6 +120,9 @@ class NameOperations:
         other = space.directory(new_parent).get(new_name)
         if other is not None and (exchange or space.inode(other).nlink > 1):
             await self._writes.flush(other)
+        other = space.directory(new_parent).get(new_name)
+        if replace and other is not None:
+            self._parting.hold(other)
         if exchange:
             exchange_names(space, parent, name, new_parent, new_name, self._clock_ns())
         else:

@@ -48,6 +48,8 @@ class OutsideBodies:
         ino = file.ino
         await self._writes.store(ino)
         async with self._flusher.alone(ino):
+            if file.ino != ino:
+                return await self.plan(file, offset, size)
             inode = self._space.inode(ino)
             mibs = _mibs(offset, min(offset + size, inode.size))
             first, end = mibs.start * PAGES_PER_MIB, mibs.stop * PAGES_PER_MIB
@@ -68,8 +70,12 @@ class OutsideBodies:
         ends = {part.mib * MIB_BYTES + part.page * PAGE_BYTES + part.blob.size for part in parts}
         if max(ends) > MAX_FILE_BYTES:
             raise FileSystemError(EFBIG)
-        async with self._writes.still(file.ino):
-            inode = self._space.inode(file.ino)
+        ino = file.ino
+        async with self._writes.still(ino):
+            if file.ino != ino:
+                await self.put(file, parts, on_stored)
+                return
+            inode = self._space.inode(ino)
             size = max(inode.size, *ends)
             if any(end % PAGE_BYTES and end != size for end in ends):
                 raise FileSystemError(EINVAL, "a blob ends within a page, before the end of the file")

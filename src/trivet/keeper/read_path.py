@@ -36,9 +36,10 @@ class ReadPath:
         """Return up to `size` bytes at `offset`, fewer only at the end of the file."""
         exchanges = self._space.layout.exchanges
         for _attempt in range(_TRIES):
-            before = exchanges(file.ino)
+            ino = file.ino
+            before = exchanges(ino)
             found = await self._read_once(file, offset, size)
-            if exchanges(file.ino) == before:
+            if file.ino == ino and exchanges(ino) == before:
                 return found
         raise NoMajority(f"the content of inode {file.ino} is exchanged too fast to be read")
 

@@ -23,13 +23,13 @@ from trivet.keeper.control import handlers
 from trivet.keeper.keeper import Keeper, Loaded
 from trivet.keeper.stores import Durability
 from trivet.keeper.volume_door import OutsideBlobs, VolumeDoor, open_door
-from trivet.volume.interface import KernelCache, Volume
+from trivet.volume.interface import KernelCache, MountableVolume
 from trivet.wire.control_messages import NOT_MOUNTED
 
 log = logging.getLogger(__name__)
 
 #: What serves the volume to the kernel, and hands back the kernel's cache, None without one.
-Door = Callable[[Volume], AbstractAsyncContextManager[KernelCache | None]]
+Door = Callable[[MountableVolume], AbstractAsyncContextManager[KernelCache | None]]
 BUG_EXIT_CODE = 70
 
 

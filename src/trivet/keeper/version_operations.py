@@ -46,12 +46,7 @@ class VersionOperations(NameOperations):
         """Return (parent, name) of every name of `ino`, the oldest first."""
         space = self.space
         space.inode(ino)
-        found = [
-            (parent, name)
-            for parent in dict.fromkeys(space.holders.of(ino))
-            for name, number in space.directories[parent].items()
-            if number == ino
-        ]
+        found = space.holders.names(ino, space.directories)
         found.sort(key=lambda at: self._commit.slot_of(entry_key(*at)) or _NEVER)
         return found
 
@@ -95,6 +90,7 @@ class VersionOperations(NameOperations):
             check_exchangeable(space, staged, target)
             pages = bodies[staged].pages, bodies[target].pages
             exchange_content(space, staged, target, *pages, self._clock_ns())
+            self._parting.hold(staged)
             self._reads.exchanged(staged, pages[1])
             self._reads.exchanged(target, pages[0])
             return await self._submitter.committed()

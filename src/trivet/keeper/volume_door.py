@@ -24,7 +24,7 @@ from trivet.keeper.journal import Journal
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.volume_calls import ClientCalls
-from trivet.keeper.volume_effects import effects_of
+from trivet.keeper.volume_effects import effects_afterwards, effects_of
 from trivet.keeper.volume_session import VolumeSession
 from trivet.volume.calls import AnyCall, decode_call
 from trivet.volume.interface import KernelCache
@@ -138,6 +138,7 @@ class VolumeDoor:
         try:
             effects = effects_of(call, self._volume.space)
             result, read = await calls.do(call, data)
+            effects = effects_afterwards(call, self._volume.space, effects)
             if self._cache is not None and (effects.inodes or effects.names):
                 await self._cache.forget(effects.inodes, effects.names)
         except TrivetError as error:

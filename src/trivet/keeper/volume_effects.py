@@ -1,6 +1,7 @@
 """What a kernel that caches the volume must forget when a client elsewhere changes something.
 
 Rule: told from the call alone, as the namespace is before it is done; a little too much is harmless.
+Rule: names of exchanged content are told as they are afterwards, too: it may have been renamed meanwhile.
 """
 
 from typing import NamedTuple
@@ -26,7 +27,7 @@ def effects_of(call: AnyCall, space: Namespace) -> Effects:
         case body.Write() | body.PutBlobs():
             return Effects({space.open_files.get(call.handle).ino}, set())
         case body.Publish():
-            return Effects({call.staged, call.target}, set())
+            return Effects({call.staged, call.target}, _names(space, call.staged, call.target))
         case name.Link():
             return Effects({call.ino, call.parent}, {(call.parent, call.name)})
         case name.MkDir() | name.MkNod() | name.SymLink() | body.Create() | name.Unlink() | name.RmDir():
@@ -35,6 +36,18 @@ def effects_of(call: AnyCall, space: Namespace) -> Effects:
             return _named(space, (call.parent, call.name), (call.new_parent, call.new_name))
         case _:
             return Effects(set(), set())
+
+
+def effects_afterwards(call: AnyCall, space: Namespace, before: Effects) -> Effects:
+    """Return what `call` has changed, now that it is done, with what was known `before`."""
+    if isinstance(call, body.Publish):
+        return Effects(before.inodes, before.names | _names(space, call.staged, call.target))
+    return before
+
+
+def _names(space: Namespace, *inos: int) -> set[tuple[int, bytes]]:
+    """Return all names of inodes that exchange content: each leads to another number then."""
+    return {name for ino in inos for name in space.holders.names(ino, space.directories)}
 
 
 def _named(space: Namespace, *names: tuple[int, bytes]) -> Effects:

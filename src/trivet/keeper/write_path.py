@@ -19,6 +19,7 @@ from trivet.keeper.read_path import ReadPath
 from trivet.keeper.submitting import Submitter
 from trivet.volume.attributes import MAX_FILE_BYTES, MIB_BYTES, PAGE_BYTES, Inode
 from trivet.volume.namespace import Namespace
+from trivet.volume.open_files import OpenFile
 from trivet.wire.records import page_key
 
 DIRTY_LIMIT_BYTES = 32 << 20
@@ -73,8 +74,8 @@ class WritePath:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def write(self, ino: int, offset: int, data: bytes) -> None:
-        """Take `data` in as dirty; wait while there is no room for it."""
+    async def write(self, file: OpenFile, offset: int, data: bytes) -> None:
+        """Take `data` in as dirty; wait while there is no room for it, or the body is held still."""
         space = self._space
         size = len(data)
         end = offset + size
@@ -82,14 +83,15 @@ class WritePath:
             raise FileSystemError(EFBIG)
         if size > _LARGEST_WRITE_BYTES:
             for at in range(0, size, _LARGEST_WRITE_BYTES):
-                await self.write(ino, offset + at, data[at : at + _LARGEST_WRITE_BYTES])
+                await self.write(file, offset + at, data[at : at + _LARGEST_WRITE_BYTES])
             return
         if space.dirty.cost_bytes + self._flusher.unacked_bytes + size > self._limit_bytes:
             await self._wait_for_room(size)
         if not size:
             return
-        while (held := self._held.get(ino)) is not None:
+        while (held := self._held.get(file.ino)) is not None:
             await held.wait()
+        ino = file.ino
         inode = space.inode(ino)
         grown = space.dirty.write(ino, offset, data, inode.size, self._now_s())
         if end > inode.size:

@@ -3,11 +3,13 @@
 Rule: no rules of a file system here; what the volume refuses the kernel is told with the volume's errno.
 Rule: what is not supported answers ENOSYS (the kernel then says ENOTSUP or does it itself), never success.
 Rule: a directory's handle is its inode number; a file's handle is the volume's.
-Rule: numbers of inodes are never used again, so nothing is kept per lookup and `forget` has nothing to do.
+Rule: the kernel's numbers (`volume/file_numbers.py`) are never used again, so nothing is kept per lookup and
+`forget` has nothing to do. Attributes and number of a reply are taken in one step.
 """
 
 import asyncio
 import os
+import time
 from collections.abc import Sequence
 
 import pyfuse3
@@ -27,8 +29,8 @@ from pyfuse3 import (
 )
 
 from trivet.errors import Unsupported
-from trivet.mount.translate import caller_of, changes_of, entry_of, statvfs_of, translated
-from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, Attributes, Volume
+from trivet.mount.translate import by_number, caller_of, changes_of, entry_of, statvfs_of, translated
+from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, Attributes, MountableVolume
 
 _LISTING_STEP = 128
 #: The listing's own cookies: ".", ".." and then the volume's, moved up by two.
@@ -39,7 +41,7 @@ _SYNC_FLAGS = os.O_SYNC | os.O_DSYNC
 
 
 def _file_info(handle: int) -> FileInfo:
-    # Every change of the volume comes through this mount, so cached pages stay true over an open.
+    # A number is of one content, which changes through this mount or is made forgotten: pages stay true.
     return FileInfo(fh=FileHandleT(handle), keep_cache=True)
 
 
@@ -50,29 +52,38 @@ class VolumeOperations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: MountableVolume) -> None:
         super().__init__()
         self._volume = volume
+        self._numbers = volume.numbers
         self.started = asyncio.Event()
 
     def init(self) -> None:
         """Note that the kernel and we agree; its first request is answered right after this."""
         self.started.set()
 
+    def _inode(self, number: int) -> int:
+        return self._numbers.inode(number)
+
+    def _entry(self, attributes: Attributes) -> EntryAttributes:
+        """Return the answer to who asked for a name."""
+        return entry_of(attributes, self._numbers.tell(attributes.ino))
+
     @translated
     async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> EntryAttributes:
         """Return the attributes of one name."""
-        return entry_of(await self._volume.lookup(parent_inode, name))
+        return self._entry(await self._volume.lookup(parent_inode, name))
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Do nothing: see the last rule of this module."""
 
-    @translated
+    @by_number
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """Return the attributes of one inode."""
-        return entry_of(await self._volume.getattr(inode))
+        attributes = await self._volume.getattr(self._inode(inode))
+        return entry_of(attributes, self._numbers.of(attributes.ino))
 
-    @translated
+    @by_number
     async def setattr(
         self,
         inode: InodeT,
@@ -82,40 +93,43 @@ class VolumeOperations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> EntryAttributes:
         """Change attributes; a change of size is a truncate."""
-        return entry_of(await self._volume.setattr(inode, changes_of(attr, fields), fh))
+        attributes = await self._volume.setattr(self._inode(inode), changes_of(attr, fields), fh)
+        return entry_of(attributes, self._numbers.of(attributes.ino))
 
-    @translated
+    @by_number
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
         """Return the target of a symbolic link."""
-        return FileNameT(await self._volume.readlink(inode))
+        return FileNameT(await self._volume.readlink(self._inode(inode)))
 
     @translated
     async def mknod(
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
         """Make a file, fifo, socket or device."""
-        return entry_of(await self._volume.mknod(parent_inode, name, mode, rdev, caller_of(ctx)))
+        return self._entry(await self._volume.mknod(parent_inode, name, mode, rdev, caller_of(ctx)))
 
     @translated
     async def mkdir(
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
     ) -> EntryAttributes:
         """Make a directory."""
-        return entry_of(await self._volume.mkdir(parent_inode, name, mode, caller_of(ctx)))
+        return self._entry(await self._volume.mkdir(parent_inode, name, mode, caller_of(ctx)))
 
     @translated
     async def symlink(
         self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
         """Make a symbolic link."""
-        return entry_of(await self._volume.symlink(parent_inode, name, target, caller_of(ctx)))
+        return self._entry(await self._volume.symlink(parent_inode, name, target, caller_of(ctx)))
 
-    @translated
+    @by_number
     async def link(
         self, inode: InodeT, new_parent_inode: InodeT, new_name: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
         """Give an inode one more name."""
-        return entry_of(await self._volume.link(inode, new_parent_inode, new_name))
+        ino = self._inode(inode)
+        await self._volume.link(ino, new_parent_inode, new_name)
+        return self._entry(await self._volume.getattr(ino))  # as it is now: number and size of one content
 
     @translated
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
@@ -160,13 +174,13 @@ class VolumeOperations(pyfuse3.Operations):
             await volume.fsync(handle)
             await volume.release(handle)
             handle = await volume.open(attributes.ino, writing=True, truncate=False, sync=True)
-        return _file_info(handle), entry_of(attributes)
+        return _file_info(handle), self._entry(attributes)
 
-    @translated
+    @by_number
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """Open a file; the kernel itself turns O_APPEND into offsets."""
         handle = await self._volume.open(
-            inode,
+            self._numbers.inode_to_open(inode, time.time_ns()),
             writing=(flags & os.O_ACCMODE) != os.O_RDONLY,
             truncate=bool(flags & os.O_TRUNC),
             sync=bool(flags & _SYNC_FLAGS),
@@ -198,7 +212,7 @@ class VolumeOperations(pyfuse3.Operations):
         """Make a file durable."""
         await self._volume.fsync(fh)
 
-    @translated
+    @by_number
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         """Open a directory for listing."""
         await self._volume.opendir(inode)
@@ -210,12 +224,12 @@ class VolumeOperations(pyfuse3.Operations):
         for place, name in enumerate((b".", b".."), 1):
             if start_id < place:
                 ino = fh if place == 1 or fh == ROOT_INO else _UNKNOWN_INO
-                if not pyfuse3.readdir_reply(token, FileNameT(name), entry_of(_unnamed(ino)), place):
+                if not pyfuse3.readdir_reply(token, FileNameT(name), entry_of(_unnamed(ino), ino), place):
                     return
         after = max(start_id - _OWN_COOKIES, 0)
         while entries := await self._volume.listing(fh, after, _LISTING_STEP):
             for entry in entries:
-                told = entry_of(entry.attributes)
+                told = self._entry(entry.attributes)
                 if not pyfuse3.readdir_reply(token, FileNameT(entry.name), told, entry.cookie + _OWN_COOKIES):
                     return
                 after = entry.cookie
@@ -228,25 +242,25 @@ class VolumeOperations(pyfuse3.Operations):
         """Make a directory's names durable."""
         await self._volume.fsyncdir(fh)
 
-    @translated
+    @by_number
     async def getxattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> bytes:
         """Return one extended attribute; the kernel asks before every write, so this must answer fast."""
-        return await self._volume.getxattr(inode, name)
+        return await self._volume.getxattr(self._inode(inode), name)
 
-    @translated
+    @by_number
     async def setxattr(self, inode: InodeT, name: XAttrNameT, value: bytes, ctx: RequestContext) -> None:
         """Set an extended attribute; pyfuse3 has already seen to XATTR_CREATE and XATTR_REPLACE."""
-        await self._volume.setxattr(inode, name, value, create=False, replace=False)
+        await self._volume.setxattr(self._inode(inode), name, value, create=False, replace=False)
 
-    @translated
+    @by_number
     async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[XAttrNameT]:
         """List the names of extended attributes."""
-        return [XAttrNameT(name) for name in await self._volume.listxattr(inode)]
+        return [XAttrNameT(name) for name in await self._volume.listxattr(self._inode(inode))]
 
-    @translated
+    @by_number
     async def removexattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> None:
         """Remove an extended attribute."""
-        await self._volume.removexattr(inode, name)
+        await self._volume.removexattr(self._inode(inode), name)
 
     @translated
     async def statfs(self, ctx: RequestContext) -> StatvfsData:

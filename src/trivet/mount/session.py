@@ -21,7 +21,8 @@ from trivet.io.mount_table import FILE_SYSTEM, clear_dead_mount, find_mount, set
 from trivet.mount import event_loop
 from trivet.mount.forgetting import Forgetting
 from trivet.mount.operations import VolumeOperations
-from trivet.volume.interface import Volume
+from trivet.volume.file_numbers import FileNumbers
+from trivet.volume.interface import MountableVolume
 
 BUSY_TRIES = 5
 BUSY_PAUSE_S = 0.2
@@ -33,15 +34,16 @@ log = logging.getLogger(__name__)
 class MountSession:
     """A running mount; to cut it off at once use `io.mount_table.abort_mount`."""
 
-    def __init__(self, mount_point: Path) -> None:
+    def __init__(self, mount_point: Path, numbers: FileNumbers) -> None:
         self.mount_point = mount_point
+        self._numbers = numbers
         self.unmounted = asyncio.Event()
         self._forgetting = Forgetting()
 
     async def forget(self, inodes: Collection[int], names: Collection[tuple[int, bytes]]) -> None:
         """See KernelCache."""
         if not self.unmounted.is_set():
-            await self._forgetting.forget(inodes, names)
+            await self._forgetting.forget([self._numbers.of(ino) for ino in inodes], names)
 
     def close(self) -> None:
         """Let go of what `forget` needs."""
@@ -49,7 +51,7 @@ class MountSession:
 
 
 @asynccontextmanager
-async def mounted(volume: Volume, mount_point: Path, source: str) -> AsyncIterator[MountSession]:
+async def mounted(volume: MountableVolume, mount_point: Path, source: str) -> AsyncIterator[MountSession]:
     """Mount `volume` on the directory `mount_point` while the block runs; `source` is what `df` shows.
 
     `unmounted` of the session is set when somebody took the mount away. Raises TrivetError if it can't be
@@ -67,7 +69,7 @@ async def mounted(volume: Volume, mount_point: Path, source: str) -> AsyncIterat
         raise TrivetError(
             f"can't mount on {mount_point}: {error} (is /dev/fuse there and may you use it?)"
         ) from error
-    session = MountSession(mount_point)
+    session = MountSession(mount_point, volume.numbers)
     failure: TrivetError | None = None
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -1,16 +1,17 @@
 """Translates between the kernel's words and the volume's: attributes, changes, callers, errors.
 
 Rule: this is the mount's one translating `except`; a bug (AssertionError) passes through, the process ends.
-Rule: inode numbers are never used again, so the generation is always 0.
+Rule: numbers of files are never used again, so the generation is always 0.
 """
 
 from collections.abc import Callable, Coroutine
+from errno import ENOENT, ESTALE
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
 import pyfuse3
 
-from trivet.errors import TrivetError
+from trivet.errors import FileSystemError, TrivetError
 from trivet.mount.event_loop import in_flight
 from trivet.volume.interface import AttributeChanges, Attributes, Caller, VolumeSpace
 
@@ -41,10 +42,30 @@ def translated(
     return answer
 
 
-def entry_of(attributes: Attributes) -> pyfuse3.EntryAttributes:
-    """Return `attributes` in the kernel's form; blocks are counted as if there were no holes."""
+def by_number(
+    operation: Callable[Arguments, Coroutine[Any, Any, Answer]],
+) -> Callable[Arguments, Coroutine[Any, Any, Answer]]:
+    """Make `operation` on a file the kernel knows answer ESTALE when that is gone: ask for the name again.
+
+    A program that opens a path over which another file is renamed at that moment then gets one of the two.
+    """
+
+    @wraps(operation)
+    async def answer(*arguments: Arguments.args, **named: Arguments.kwargs) -> Answer:
+        try:
+            return await operation(*arguments, **named)
+        except FileSystemError as error:
+            if error.errno != ENOENT:
+                raise
+            raise FileSystemError(ESTALE) from None
+
+    return translated(answer)
+
+
+def entry_of(attributes: Attributes, number: int) -> pyfuse3.EntryAttributes:
+    """Return `attributes` of the file `number` in the kernel's form; blocks count as if without holes."""
     entry = pyfuse3.EntryAttributes()
-    entry.st_ino = pyfuse3.InodeT(attributes.ino)
+    entry.st_ino = pyfuse3.InodeT(number)
     entry.st_mode = pyfuse3.ModeT(attributes.mode)
     entry.st_nlink = attributes.nlink
     entry.st_uid = attributes.uid

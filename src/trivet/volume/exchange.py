@@ -2,6 +2,7 @@
 
 Rule: all of it is one change set; page records move by being written anew, extents by being named anew.
 Rule: nothing of either file may be dirty, and no blob is freed or new.
+Rule: who has one of the files open goes on with the content it opened.
 """
 
 from collections.abc import Mapping
@@ -47,7 +48,8 @@ def exchange_content(
     for page in bodies.keys() | other_bodies.keys():
         records[page_key(ino, page)] = other_bodies.get(page)
         records[page_key(other, page)] = bodies.get(page)
-    layout.exchange(one, two)
+    layout.exchange(one, two, now_ns)
+    space.open_files.exchange(ino, other)
     one.size, two.size = two.size, one.size
     one.mtime_ns, two.mtime_ns = two.mtime_ns, one.mtime_ns
     for inode in (one, two):

@@ -3,6 +3,8 @@
 Rule: almost every inode has one name, which costs one place here; each further name is listed, too.
 """
 
+from collections.abc import Mapping
+
 
 class Holders:
     """Maps an inode number to the directories that name it."""
@@ -18,6 +20,15 @@ class Holders:
         if held is None:
             return ()
         return held if isinstance(held, tuple) else (held,)
+
+    def names(self, ino: int, directories: Mapping[int, Mapping[bytes, int]]) -> list[tuple[int, bytes]]:
+        """Return (directory, name) of every name of `ino` in `directories`."""
+        return [
+            (directory, name)
+            for directory in dict.fromkeys(self.of(ino))
+            for name, number in directories[directory].items()
+            if number == ino
+        ]
 
     def add(self, ino: int, directory: int) -> None:
         """Note that `directory` names `ino` (once more)."""

@@ -12,6 +12,8 @@ from typing import Protocol
 
 import msgspec
 
+from trivet.volume.file_numbers import FileNumbers
+
 ROOT_INO = 1
 #: A directory that the root does not lead to; `uploads`, `trash` and `revisions` stand in it from the start.
 PRIVATE_INO = 2
@@ -131,6 +133,12 @@ class Volume(Protocol):
     async def removexattr(self, ino: int, name: bytes) -> None: ...
 
     async def statfs(self) -> VolumeSpace: ...
+
+
+class MountableVolume(Volume, Protocol):
+    """A volume in this process, for a kernel that keeps pages and sizes by number."""
+
+    numbers: FileNumbers
 
 
 class VersionedVolume(Volume, Protocol):

@@ -25,6 +25,7 @@ from trivet.volume.extents import (
     unpack_extents,
     without_pages,
 )
+from trivet.volume.file_numbers import FileNumbers
 from trivet.wire.blobs import BlobRef
 from trivet.wire.records import extents_key, page_key
 
@@ -35,12 +36,13 @@ _PAGES_END = MAX_FILE_BYTES // PAGE_BYTES
 class Layout:
     """Extents and later page records of all files; pages 0..15 stand in each inode's `page_mask`."""
 
-    __slots__ = ("_exchanges", "_extents", "_later")
+    __slots__ = ("_exchanges", "_extents", "_later", "numbers")
 
     def __init__(self) -> None:
         self._extents: dict[int, bytes | dict[int, bytes]] = {}
         self._later: dict[int, dict[int, set[int]]] = {}
         self._exchanges: dict[int, int] = {}
+        self.numbers = FileNumbers()
 
     def pieces(self, ino: int, mib: int) -> list[Piece]:
         """Return the pieces of one MiB."""
@@ -199,12 +201,13 @@ class Layout:
             changes.freed += [blob.name for blob in blobs_of(value)]
         self._extents.pop(inode.ino, None)
         self._exchanges.pop(inode.ino, None)
+        self.numbers.forget(inode.ino)
 
     def exchanges(self, ino: int) -> int:
         """Return how often the body was exchanged: a reader that waited in between read two of them."""
         return self._exchanges.get(ino, 0)
 
-    def exchange(self, one: Inode, two: Inode) -> None:
+    def exchange(self, one: Inode, two: Inode, now_ns: int) -> None:
         """Let two inodes change their places of pages and extents; the records are the caller's."""
         for held in (self._extents, self._later):
             _exchange_values(held, one.ino, two.ino)
@@ -212,6 +215,7 @@ class Layout:
         one.later_pages, two.later_pages = two.later_pages, one.later_pages
         for ino in (one.ino, two.ino):
             self._exchanges[ino] = self.exchanges(ino) + 1
+        self.numbers.exchange(one.ino, two.ino, now_ns)
 
     def _replace(self, ino: int, mib: int, pieces: Sequence[Piece], changes: ChangeSet) -> None:
         value = pack_extents(pieces) if pieces else None

@@ -1,6 +1,7 @@
 """Open files: handles, and what keeps an unlinked inode alive.
 
 Rule: an inode without a name lives as long as a handle names it; who lets go of the last one purges it.
+Rule: a handle goes with the content it was opened on, also when that comes to another inode.
 """
 
 from errno import EBADF
@@ -65,6 +66,17 @@ class OpenFiles:
             return ino, False
         del self._counts[ino]
         return ino, True
+
+    def exchange(self, ino: int, other: int) -> None:
+        """Let the handles of two inodes go with their content, which changes places."""
+        counts = self._counts
+        if ino not in counts and other not in counts:
+            return
+        places = {ino: other, other: ino}
+        for file in self._files.values():
+            file.ino = places.get(file.ino, file.ino)
+        held = {new: counts.pop(old) for old, new in places.items() if old in counts}
+        counts.update(held)
 
     def is_open(self, ino: int) -> bool:
         """Tell whether any handle names the inode."""

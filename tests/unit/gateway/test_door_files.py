@@ -13,9 +13,13 @@ from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files import nodes
 from trivet.gateway.files.drive import Drive, open_drive
+from trivet.gateway.files.nodes import entries_of
+from trivet.gateway.files.paths import find_path
+from trivet.gateway.files.publishing import revisions_folder
 from trivet.gateway.files.searching import Search, search
 from trivet.gateway.files.staging import bounded, in_pieces
 from trivet.gateway.people import People
+from trivet.gateway.upkeep import sweep
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.private import make_private
 
@@ -43,9 +47,21 @@ async def test_private_places_and_symlinks_are_nobodys_files(drive: Drive) -> No
         with pytest.raises(NotFound):
             await nodes.find(drive, str(ino), ME)
     with pytest.raises(NotFound):
-        await nodes.find_path(drive, ["link"], ME)
+        await find_path(drive, ["link"], ME)
     found, more = await search(drive, Search(ME, parse_query(""), []), None, 10)
     assert (found, more) == ([], None)
+
+
+async def test_old_versions_of_what_the_folder_removed_are_collected(drive: Drive) -> None:
+    kept, gone = [
+        (await drive.volume.mknod(ROOT_INO, name, 0o644, 0, drive.caller)).ino for name in (b"kept", b"gone")
+    ]
+    for ino in (kept, gone):
+        folder = await revisions_folder(drive, ino)
+        await drive.volume.mknod(folder, b"00000000000000000001", 0o600, 0, drive.caller)
+    await drive.volume.unlink(ROOT_INO, b"gone")
+    await sweep(drive)
+    assert [entry.name async for entry in entries_of(drive, drive.revisions_ino)] == [str(kept).encode()]
 
 
 async def test_what_may_not_be_read_is_not_there_and_not_listed(drive: Drive) -> None:

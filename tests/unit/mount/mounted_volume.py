@@ -24,6 +24,7 @@ class RecordedVolume:
 
     def __init__(self, volume: LocalVolume) -> None:
         self._volume = volume
+        self.numbers = volume.numbers
         self._inos: dict[int, int] = {}
         self.calls: list[Call] = []
 

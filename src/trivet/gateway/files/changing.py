@@ -18,6 +18,7 @@ from trivet.errors import FileSystemError, NotFound
 from trivet.gateway.files import nodes
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.generated_ids import check_unused, note_use
+from trivet.gateway.files.paths import find_path
 from trivet.gateway.files.publishing import make_folder, place
 from trivet.gateway.files.reading import hold, read_pieces
 from trivet.gateway.files.removal import refuse_root, trash, untrash
@@ -69,10 +70,10 @@ async def create_folder(drive: Drive, who: Principal, changes: FileChanges) -> F
 
 async def make_folders(drive: Drive, who: Principal, names: list[str]) -> FileView:
     """Return the folder that `names` lead to from the root; those that are missing are made."""
-    here = await nodes.find_path(drive, [], who)
+    here = await find_path(drive, [], who)
     for depth in range(1, len(names) + 1):
         try:
-            here = await nodes.find_path(drive, names[:depth], who)
+            here = await find_path(drive, names[:depth], who)
         except NotFound:
             sent = FileChanges(name=names[depth - 1], parents=[here.file_id], mime_type=FOLDER_MIME)
             here = await create_folder(drive, who, sent)

@@ -71,22 +71,6 @@ async def find(drive: Drive, file_id: str, who: Principal, verb: Verb = "r") -> 
     return view
 
 
-async def find_path(drive: Drive, names: list[str], who: Principal, verb: Verb = "r") -> FileView:
-    """Return the file that `names` lead to from the root, by its names in the mount."""
-    ino, path = ROOT_INO, "/" + "/".join(names)
-    for name in names:
-        try:
-            found = await drive.volume.lookup(ino, name.encode())
-        except FileSystemError as error:
-            raise not_found(path) from error
-        if not is_ours(found):
-            raise not_found(path)
-        ino = found.ino
-    view = await look(drive, ino, who.user)
-    await check(drive, view, who, verb)
-    return view
-
-
 async def check(drive: Drive, view: FileView, who: Principal, verb: Verb) -> None:
     """Raise NotFound if `who` may not read the file `view`, Forbidden if they may not `verb` it."""
     if who.may(verb, view.path):
@@ -137,15 +121,16 @@ def grants_in(metadata: FileMetadata) -> list[Grant]:
 
 async def look(drive: Drive, ino: int, me: str) -> FileView:
     """Return the file or folder `ino` as the user `me` sees it; NotFound if it is none of the drive's."""
+    version = await drive.volume.version(ino)
     attributes = await drive.volume.getattr(ino)
     if not is_ours(attributes):
         raise not_found(ino)
     if ino == ROOT_INO:
-        return await view_of(drive, attributes, b"", None, "/", me)
+        return await view_of(drive, attributes, b"", None, "/", me, version=version)
     steps, in_trash = await _way_up(drive, ino)
     parent, name = steps[0]
     path = "/" + "/".join(shown(step) for _, step in reversed(steps))
-    return await view_of(drive, attributes, name, parent, path, me, in_trash=in_trash)
+    return await view_of(drive, attributes, name, parent, path, me, in_trash=in_trash, version=version)
 
 
 async def _way_up(drive: Drive, ino: int) -> tuple[list[tuple[int, bytes]], bool]:
@@ -197,11 +182,11 @@ async def view_of(
     *,
     in_trash: bool = False,
     parent_id: str | None = None,
-    with_version: bool = True,
+    version: int = 0,
 ) -> FileView:
     """Return the view of an inode whose `name`, `parent` and `path` are known already.
 
-    Without `with_version` nobody will ask for it, and it is 0.
+    `version` was asked for before the rest, so that what is told is never older than it; 0 if nobody asks.
     """
     data = await metadata_of(drive, attributes.ino)
     is_folder = stat.S_ISDIR(attributes.mode)
@@ -219,7 +204,7 @@ async def view_of(
         size=0 if is_folder else attributes.size,
         created_ns=data.created_ns or min(attributes.mtime_ns, attributes.ctime_ns),
         modified_ns=attributes.mtime_ns,
-        version=await drive.volume.version(attributes.ino) if with_version else 0,
+        version=version,
         parent_id=parent_id,
         trashed=in_trash,
         explicitly_trashed=in_trash and data.trashed_from is not None,

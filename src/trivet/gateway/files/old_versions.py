@@ -6,7 +6,7 @@ became old.
 
 import stat
 import time
-from errno import ENOENT
+from errno import ENOENT, ESTALE
 
 import msgspec
 
@@ -84,6 +84,18 @@ async def remove_old(drive: Drive, ino: int, name: bytes) -> None:
     """Remove the old version of `ino` with this entry."""
     folder = await drive.volume.lookup(drive.revisions_ino, str(ino).encode())
     await drive.volume.unlink(folder.ino, name)
+
+
+async def forget_gone(drive: Drive) -> None:
+    """Remove the old versions of files that were removed, or renamed over, in the folder."""
+    inos = [int(entry.name) async for entry in entries_of(drive, drive.revisions_ino) if entry.name.isdigit()]
+    for ino in inos:
+        try:
+            await drive.volume.getattr(ino)
+        except FileSystemError as error:
+            if error.errno not in {ENOENT, ESTALE}:
+                raise
+            await forget(drive, ino)
 
 
 async def forget(drive: Drive, ino: int) -> None:

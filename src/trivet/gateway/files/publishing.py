@@ -7,16 +7,18 @@ Rule: the content that was there before becomes a revision, without a copy.
 
 import secrets
 import time
+from dataclasses import replace
 from errno import EEXIST, ENOENT
 
 from trivet.drive.file_metadata import Content, FileMetadata, Sums
 from trivet.drive.names import mount_name
 from trivet.drive.resources import FileView
 from trivet.drive.validation.validator import Content as CheckedContent
-from trivet.errors import Conflict, FileSystemError, PreconditionFailed
+from trivet.errors import Conflict, FileSystemError, NotFound, PreconditionFailed
 from trivet.gateway.files.drive import FOLDER_MODE, Drive
-from trivet.gateway.files.nodes import metadata_of, store_metadata
+from trivet.gateway.files.nodes import look, metadata_of, store_metadata
 from trivet.gateway.files.old_versions import prune
+from trivet.gateway.files.paths import GONE
 
 NUMBERS_MAX = 1000
 
@@ -32,18 +34,25 @@ def described(metadata: FileMetadata, content: CheckedContent, mtime_ns: int, ch
 
 
 async def publish_new(
-    drive: Drive, staged_name: str, staged: int, parent: int, metadata: FileMetadata
+    drive: Drive, staged_name: str, staged: int, parent: int, metadata: FileMetadata, *, exact: bool
 ) -> None:
-    """Give the staged file its name in the folder `parent`; `metadata.name` says which."""
-    await place(drive, drive.uploads_ino, staged_name.encode(), staged, parent, metadata)
+    """Give the staged file its name in the folder `parent`; `metadata.name` says which (see `place`)."""
+    await place(drive, drive.uploads_ino, staged_name.encode(), staged, parent, metadata, exact=exact)
 
 
 async def place(
-    drive: Drive, old_parent: int, old_name: bytes, ino: int, parent: int, metadata: FileMetadata
+    drive: Drive,
+    old_parent: int,
+    old_name: bytes,
+    ino: int,
+    parent: int,
+    metadata: FileMetadata,
+    *,
+    exact: bool = False,
 ) -> None:
     """Rename into `parent` under the first free form of `metadata.name`; keep `metadata` on the way.
 
-    Raises Conflict when a thousand files have that name already.
+    Raises Conflict when a thousand files have that name already, or if one has that is to be `exact`, EEXIST.
     """
     name = metadata.name
     assert name is not None
@@ -60,7 +69,7 @@ async def place(
                 old_parent, old_name, parent, chosen.encode(), replace=False, exchange=False
             )
         except FileSystemError as error:
-            if error.errno != EEXIST:
+            if error.errno != EEXIST or exact:
                 raise
             continue
         return
@@ -82,11 +91,11 @@ async def publish_over(
     target: FileView,
     metadata: FileMetadata,
     expected_version: int | None,
-) -> None:
+) -> FileView:
     """Let `target` have the content of the staged file; what it had becomes its newest old version.
 
-    `metadata` is what `target` is to have then. Raises PreconditionFailed, and changes nothing, when
-    `target` is not at `expected_version` (None: any will do).
+    `metadata` is what `target` is to have then; what it is then is returned. Raises PreconditionFailed, and
+    changes nothing, when `target` is not at `expected_version` (None: any will do).
     """
     old = await metadata_of(drive, target.ino)
     if old.content is None or (old.content.size, old.content.mtime_ns) != (target.size, target.modified_ns):
@@ -101,12 +110,25 @@ async def publish_over(
     )
     await store_metadata(drive, staged, past)
     try:
-        await drive.volume.publish(staged, target.ino, expected_version)
+        version = await drive.volume.publish(staged, target.ino, expected_version)
     except Conflict as error:
         raise PreconditionFailed(f"{target.name} was changed meanwhile: {error}") from error
-    await store_metadata(drive, target.ino, metadata.changed(keep_forever=False))
-    await file_away(drive, staged_name, target.ino)
-    await prune(drive, target.ino)
+    metadata = metadata.changed(keep_forever=False)
+    try:
+        await store_metadata(drive, target.ino, metadata)
+        await file_away(drive, staged_name, target.ino)
+        await prune(drive, target.ino)
+        return await look(drive, target.ino, target.me)
+    except (FileSystemError, NotFound) as error:
+        if isinstance(error, FileSystemError) and error.errno not in GONE:
+            raise
+    # it was published, and another file has been renamed over it, or it was removed, since
+    content = metadata.content
+    assert content is not None
+    return replace(
+        target, metadata=metadata, size=content.size, modified_ns=content.mtime_ns, version=version,
+        head_revision=content.revision,
+    )  # fmt: skip
 
 
 async def file_away(drive: Drive, staged_name: str, ino: int) -> None:

@@ -178,9 +178,13 @@ async def _view(drive: Drive, folder: _Folder, entry: DirectoryEntry, asked: Sea
         if folder.is_trash:
             return await nodes.look(drive, entry.attributes.ino, me)
         path = f"{folder.path}/{shown(entry.name)}"
+        version, attributes = 0, entry.attributes
+        if asked.with_version:
+            version = await drive.volume.version(attributes.ino)
+            attributes = await drive.volume.getattr(attributes.ino)
         return await nodes.view_of(
-            drive, entry.attributes, entry.name, folder.ino, path, me,
-            in_trash=folder.in_trash, parent_id=folder.file_id, with_version=asked.with_version,
+            drive, attributes, entry.name, folder.ino, path, me,
+            in_trash=folder.in_trash, parent_id=folder.file_id, version=version,
         )  # fmt: skip
     except (FileSystemError, NotFound):
         return None

@@ -24,6 +24,10 @@ CHECKPOINT_BYTES = 32 << 20
 CHECKPOINT_S = 5.0
 
 
+#: What a staged file turned out to be, and its mtime.
+Finished = tuple[CheckedContent, int]
+
+
 class OnHeld(Protocol):
     """Told how many bytes are safe now."""
 
@@ -176,11 +180,11 @@ async def feed_staged(drive: Drive, ino: int, check: ContentCheck, size: int) ->
         await drive.volume.release(handle)
 
 
-async def finish(
-    drive: Drive, ino: int, check: ContentCheck, modified_ns: int | None
-) -> tuple[CheckedContent, int]:
+async def finish(drive: Drive, ino: int, check: ContentCheck, modified_ns: int | None) -> Finished:
     """Return what the staged file turned out to be and its mtime, set to `modified_ns` if that is given."""
+    reach("verify_start")
     content = await check.finish()
+    reach("verify_end")
     changes = AttributeChanges(size=content.size_bytes, mtime_ns=modified_ns)
     attributes = await drive.volume.getattr(ino)
     if attributes.size != content.size_bytes or modified_ns is not None:

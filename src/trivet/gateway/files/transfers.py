@@ -31,12 +31,16 @@ _COLUMNS = "key, user, state, staged, held, total, plan, result, error, created_
 
 
 class UploadPlan(msgspec.Struct, frozen=True, omit_defaults=True):
-    """What an upload is to become: a new file in `parent`, or new content of `target` (inodes)."""
+    """What an upload is to become: a new file in `parent`, or new content of `target` (inodes).
+
+    A new one that is `exact` has this very name or is not made; else it may come to be called `name (2)`.
+    """
 
     changes: FileChanges
     parent: int | None = None
     target: int | None = None
     name: str = ""
+    exact: bool = False
     path: str = ""
     content_type: str | None = None
     expected_version: int | None = None

@@ -7,7 +7,7 @@ Rule: content that fails its checks is rolled back: the staged file is removed, 
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Awaitable, Callable
 from dataclasses import dataclass
 from errno import ENOENT
 
@@ -24,6 +24,7 @@ from trivet.gateway.content_check import ContentCheck
 from trivet.gateway.files import nodes, staging, transfers
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.generated_ids import note_use
+from trivet.gateway.files.paths import while_it_stands
 from trivet.gateway.files.publishing import described, file_away, publish_new, publish_over, was_exchanged
 from trivet.gateway.files.transfers import Transfer, UploadPlan
 from trivet.gateway.waypoints import moving, reach
@@ -49,9 +50,18 @@ def make_check(drive: Drive, plan: UploadPlan, total: int | None) -> ContentChec
 
 
 async def upload_whole(
-    drive: Drive, who: Principal, plan: UploadPlan, body: AsyncIterable[bytes], total: int | None
+    drive: Drive,
+    who: Principal,
+    plan: UploadPlan,
+    body: AsyncIterable[bytes],
+    total: int | None,
+    plan_anew: Callable[[], Awaitable[UploadPlan]] | None = None,
 ) -> FileView:
-    """Take a file that comes in one request, and publish it; nothing stays of one that fails."""
+    """Take a file that comes in one request, and publish it; nothing stays of one that fails.
+
+    `plan_anew` is asked what it is to become when what `plan` says does not fit any more in the end: others
+    have renamed a file over its target, or taken its name.
+    """
     name = "put-" + secrets.token_hex(12)
     moving("upload")
     reach("queue_start")
@@ -61,7 +71,17 @@ async def upload_whole(
     try:
         limited = staging.bounded(body, FILE_MAX_BYTES)
         await staging.write_body(drive, staged, check, limited, 0, None)
-        return await _publish(drive, who, plan, name, staged, check)
+        content = await staging.finish(drive, staged, check, plan.changes.modified_ns)
+        if plan_anew is None:
+            return await _publish(drive, who, plan, name, staged, content)
+        plans = [plan]
+
+        async def publish() -> FileView:
+            return await _publish(
+                drive, who, plans.pop() if plans else await plan_anew(), name, staged, content
+            )
+
+        return await while_it_stands(publish)
     finally:
         check.close()
         await asyncio.shield(asyncio.ensure_future(remove_staged(drive, name)))
@@ -144,7 +164,8 @@ async def _take_chunk(
     await transfers.note_held(drive, upload.key, held, held)
     await transfers.note_state(drive, upload.key, "verifying")
     try:
-        view = await _publish(drive, who, upload.plan, upload.key, upload.staged, check)
+        content = await staging.finish(drive, upload.staged, check, upload.plan.changes.modified_ns)
+        view = await _publish(drive, who, upload.plan, upload.key, upload.staged, content)
     except (CorruptContent, UnsupportedType) as error:
         await _roll_back(drive, upload, error)
         raise
@@ -217,21 +238,28 @@ def check_owner(upload: Transfer, who: Principal) -> None:
         raise NotFound("no such upload; it may have expired or been cancelled")
 
 
+async def _target(drive: Drive, ino: int, who: Principal) -> FileView:
+    """Return the file that is to get new content; raise ENOENT if it is gone."""
+    try:
+        target = await nodes.look(drive, ino, who.user)
+    except NotFound as error:
+        raise FileSystemError(ENOENT, str(error)) from error
+    await nodes.check(drive, target, who, "w")
+    return target
+
+
 async def _publish(
-    drive: Drive, who: Principal, plan: UploadPlan, name: str, staged: int, check: ContentCheck
+    drive: Drive, who: Principal, plan: UploadPlan, name: str, staged: int, finished: staging.Finished
 ) -> FileView:
-    reach("verify_start")
-    content, mtime_ns = await staging.finish(drive, staged, check, plan.changes.modified_ns)
-    reach("verify_end")
+    content, mtime_ns = finished
     checked = "" if plan.rule == "off" else promise(plan.name, plan.content_type)
     if plan.target is not None:
-        target = await nodes.look(drive, plan.target, who.user)
-        await nodes.check(drive, target, who, "w")
+        target = await _target(drive, plan.target, who)
         drive.people.locks.check_write(target.ino, plan.lock_owner or who.user, plan.lock_token)
         metadata = described(apply_changes(target.metadata, plan.changes), content, mtime_ns, checked)
-        await publish_over(drive, name, staged, target, metadata, plan.expected_version)
+        view = await publish_over(drive, name, staged, target, metadata, plan.expected_version)
         reach("publish")
-        return await nodes.look(drive, target.ino, who.user)
+        return view
     assert plan.parent is not None
     folder = await nodes.look(drive, plan.parent, who.user)
     await nodes.check(drive, folder, who, "w")
@@ -244,6 +272,6 @@ async def _publish(
         made = made.changed(mime_type=plan.content_type)
     made = described(apply_changes(made, plan.changes), content, mtime_ns, checked)
     await note_use(drive, file_id, staged, who.user)
-    await publish_new(drive, name, staged, plan.parent, made)
+    await publish_new(drive, name, staged, plan.parent, made, exact=plan.exact)
     reach("publish")
     return await nodes.look(drive, staged, who.user)

@@ -15,6 +15,7 @@ from trivet.gateway.bodies import content_length, streamed
 from trivet.gateway.files import changing, nodes
 from trivet.gateway.files.leaving import Outgoing, outgoing
 from trivet.gateway.files.old_versions import Revision, find_revision, remove_old, revisions_of
+from trivet.gateway.files.paths import find_path, while_it_stands
 from trivet.gateway.files.reading import hold, read_pieces
 from trivet.gateway.files.transfers import UploadPlan
 from trivet.gateway.files.uploading import upload_whole
@@ -47,7 +48,11 @@ async def download(request: Request) -> Response:
 async def download_path(request: Request) -> Response:
     """Send the bytes of the file at a path."""
     names = check_path(request.path_params["path"])
-    return await _send(request, await nodes.find_path(drive_of(request), names, asker(request)))
+
+    async def send() -> Response:
+        return await _send(request, await find_path(drive_of(request), names, asker(request)))
+
+    return await while_it_stands(send)
 
 
 async def _send(request: Request, view: FileView) -> Response:
@@ -64,39 +69,53 @@ async def upload(request: Request) -> Response:
 
 async def upload_path(request: Request) -> Response:
     """Take a file at a path: new if there is none, else new content for it."""
-    drive, who = drive_of(request), asker(request)
     names = check_path(request.path_params["path"])
     if not names:
         raise InvalidParameter("the path names no file", "path")
+    plan = await while_it_stands(lambda: _plan_at(request, names))
+
+    async def plan_anew() -> UploadPlan:
+        nonlocal plan
+        plan = await while_it_stands(lambda: _plan_at(request, names))
+        return plan
+
+    body, size = streamed(request), content_length(request)
+    view = await upload_whole(drive_of(request), asker(request), plan, body, size, plan_anew)
+    return file_answer(view, 201 if plan.target is None else 200)
+
+
+async def _plan_at(request: Request, names: list[str]) -> UploadPlan:
+    """Return what an upload to a path becomes as things stand: a new file of that name, or new content."""
+    drive, who = drive_of(request), asker(request)
     try:
-        view = await nodes.find_path(drive, names, who)
+        view = await find_path(drive, names, who)
     except NotFound:
         if request.headers.get("if-match") is not None:
             raise PreconditionFailed("there is no such file yet") from None
-        return file_answer(await _create(request, names), 201)
+        folder = await find_path(drive, names[:-1], who)
+        changes = checked(FileChanges(name=names[-1], parents=[folder.file_id]))
+        plan = await changing.new_plan(drive, who, changes, sent_type(request))
+        return msgspec.structs.replace(plan, exact=True, hashes=sent_hashes(request))
     if request.headers.get("if-none-match", "").strip() == "*":
         raise PreconditionFailed(f"{view.path} is there already")
     await nodes.check(drive, view, who, "w")
     drive.people.locks.check_write(view.ino, *lock_of(request))
     check_match(request, view.version)
-    return file_answer(await _replace(request, view))
-
-
-async def _create(request: Request, names: list[str]) -> FileView:
-    drive, who = drive_of(request), asker(request)
-    folder = await nodes.find_path(drive, names[:-1], who)
-    changes = checked(FileChanges(name=names[-1], parents=[folder.file_id]))
-    plan = await changing.new_plan(drive, who, changes, sent_type(request))
-    plan = msgspec.structs.replace(plan, hashes=sent_hashes(request))
-    return await upload_whole(drive, who, plan, streamed(request), content_length(request))
+    return await _plan_over(request, view)
 
 
 async def _replace(request: Request, view: FileView) -> FileView:
+    plan = await _plan_over(request, view)
+    body, size = streamed(request), content_length(request)
+    return await upload_whole(drive_of(request), asker(request), plan, body, size)
+
+
+async def _plan_over(request: Request, view: FileView) -> UploadPlan:
     if view.is_folder:
         raise InvalidParameter(f"{view.name} is a folder", "id")
     drive = drive_of(request)
     owner, token = lock_of(request)
-    plan = UploadPlan(
+    return UploadPlan(
         FileChanges(),
         target=view.ino,
         name=view.name,
@@ -108,7 +127,6 @@ async def _replace(request: Request, view: FileView) -> FileView:
         hashes=sent_hashes(request),
         rule=await nodes.rule_for(drive, view),
     )
-    return await upload_whole(drive, asker(request), plan, streamed(request), content_length(request))
 
 
 def sent_type(request: Request) -> str | None:

@@ -14,6 +14,7 @@ from trivet.drive.resources import FOLDER_MIME, FileView
 from trivet.drive.rights import Verb
 from trivet.errors import PreconditionFailed, Unsupported
 from trivet.gateway.files import changing, nodes, removal
+from trivet.gateway.files.paths import find_path
 from trivet.gateway.files.searching import Search, check_place, search
 from trivet.gateway.native.operations import (
     IF_MATCH,
@@ -79,7 +80,7 @@ async def get(request: Request) -> Response:
 async def by_path(request: Request) -> Response:
     """Tell of the file at a path of the mount."""
     drive, who = drive_of(request), asker(request)
-    return file_answer(await nodes.find_path(drive, check_path(request.path_params["path"]), who))
+    return file_answer(await find_path(drive, check_path(request.path_params["path"]), who))
 
 
 async def change(request: Request) -> Response:

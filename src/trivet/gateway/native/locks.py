@@ -3,6 +3,7 @@
 from starlette.requests import Request
 from starlette.responses import Response
 
+from trivet.gateway.files.nodes import find_ino
 from trivet.gateway.native.files import asked
 from trivet.gateway.native.operations import (
     Operation,
@@ -33,11 +34,12 @@ async def acquire(request: Request) -> Response:
 
 
 async def release(request: Request) -> Response:
-    """Let a lock go."""
-    view = await asked(request, "w")
+    """Let a lock go; also one on a file that is not there any more."""
+    who, drive = asker(request), drive_of(request)
+    ino = await find_ino(drive, request.path_params["id"])
     token = whole_number(request, "token", 0, 1, 1 << 53)
-    owner = lock_owner(asker(request), request.query_params.get("owner", ""))
-    await drive_of(request).people.locks.release(view.ino, owner, token)
+    owner = lock_owner(who, request.query_params.get("owner", ""))
+    await drive.people.locks.release(ino, owner, token)
     return Response(status_code=204)
 
 

@@ -16,6 +16,7 @@ from trivet.errors import NotFound
 from trivet.gateway.bodies import content_length, streamed
 from trivet.gateway.files import changing, downloads, nodes, transfers, uploading
 from trivet.gateway.files.live_downloads import LiveDownload
+from trivet.gateway.files.paths import find_path
 from trivet.gateway.files.transfers import Transfer, UploadPlan
 from trivet.gateway.native.downloads import (
     begin_download,
@@ -67,7 +68,7 @@ async def _plan(request: Request, wanted: NewTransfer) -> UploadPlan:
         if not names:
             raise InvalidParameter("the path names no file", "path")
         try:
-            target = (await nodes.find_path(drive, names, who)).file_id
+            target = (await find_path(drive, names, who)).file_id
         except NotFound:
             folder = await changing.make_folders(drive, who, names[:-1])
             name, parent = names[-1], folder.file_id
