@@ -16,6 +16,7 @@ from trivet.gateway.bodies import small_body
 from trivet.gateway.files import downloads, nodes
 from trivet.gateway.files.leaving import Outgoing, outgoing
 from trivet.gateway.files.live_downloads import LiveDownload
+from trivet.gateway.files.paths import find_path
 from trivet.gateway.files.reading import hold, read_pieces
 from trivet.gateway.native.operations import answer, asker, drive_of
 from trivet.gateway.native.shapes import Held, NewTransfer, transfer_told
@@ -34,7 +35,7 @@ async def begin_download(request: Request, wanted: NewTransfer) -> Response:
     if wanted.target is not UNSET:
         view = await nodes.find(drive, wanted.target, who)
     elif wanted.path is not UNSET:
-        view = await nodes.find_path(drive, check_path(wanted.path), who)
+        view = await find_path(drive, check_path(wanted.path), who)
     else:
         raise InvalidParameter("a download needs a path or a target", "target")
     if view.is_folder:
