@@ -111,9 +111,12 @@ def test_other_parameters() -> None:
     [
         (["--short-median", "120"], "must be smaller than the long median"),
         (["--threshold", "1"], "must be bigger than 1"),
-        (["--engine", "fast"], "no engine is called 'fast'"),
+        (["--engine", "fast"], 'Invalid value "fast" for --engine'),
         (["--format", "syslog"], "no log format is called 'syslog'"),
         (["--memory-mb", "1"], "--memory-mb must be 16 or more"),
+        (["--follow", "--for", "-1"], "--for must be more than 0"),
+        (["--follow", "--alert-command", "'"], "--alert-command can't be split into words"),
+        (["--follow", "--html", "no/such/folder.html"], "cannot write no/such/folder.html"),
     ],
 )
 def test_wrong_use_is_told(arguments: list[str], words: str, tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import sys
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Literal, TextIO
 
 from cyclopts import App, Parameter
 
@@ -54,7 +54,7 @@ class ReadingOptions:
 
     format: str | None = None
     "The logs' format, where detection is wrong: common, combined, vhost, caddy, traefik, alb, s3, w3c, ..."
-    engine: str = "auto"
+    engine: Literal["auto", "kernel", "regex"] = "auto"
     "kernel (compiled), regex, or auto; both give the same answers."
     memory_mb: int = 1024
     "Most memory for names; over it, light ones are dropped and the report says by how much it may be off."
@@ -148,10 +148,10 @@ def logs(
     return 0
 
 
-def open_for_writing(path: Path) -> TextIO:
+def open_for_writing(path: Path, mode: Literal["w", "a"] = "w") -> TextIO:
     """Open `path` for text; raises InputError with the reason where that can't be done."""
     try:
-        return path.open("w", encoding="utf-8", errors="backslashreplace")
+        return path.open(mode, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise InputError(f"cannot write {path}: {error.strerror}") from error
 

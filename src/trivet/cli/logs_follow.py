@@ -13,6 +13,7 @@ from trivet.monitor.logs.follow import follow_plainly
 from trivet.monitor.logs.live import LiveLogs
 from trivet.monitor.logs.page import html_report
 from trivet.monitor.logs.sinks import Sink, command_sink, file_sink, hook_sink
+from trivet.wire.access_formats import named_format
 
 if TYPE_CHECKING:
     from trivet.cli.logs import FollowOptions, ReadingOptions
@@ -29,6 +30,12 @@ def follow(
         raise InputError("standard input can't be followed; name files, or leave --follow out")
     if options.every <= 0:
         raise InputError("--every must be more than 0 seconds")
+    if options.for_ is not None and options.for_ <= 0:
+        raise InputError("--for must be more than 0 seconds")
+    if reading.format:
+        named_format(reading.format, b"")
+    if html:
+        open_for_writing(html, "a").close()
     if reading.bad_lines:
         raise InputError("--bad-lines is for logs that are read at once; leave --follow out")
     sinks: list[Sink] = []
@@ -44,7 +51,10 @@ def follow(
         if options.board and sys.stdout.isatty() and not json_lines:
             from trivet.monitor.logs.board import LogBoard
 
-            LogBoard(live, sinks, options.every, options.for_).run()
+            board = LogBoard(live, sinks, options.every, options.for_)
+            board.run()
+            if board.failed is not None:
+                raise board.failed
         else:
             asyncio.run(
                 follow_plainly(

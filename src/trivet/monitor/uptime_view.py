@@ -125,12 +125,14 @@ def chart(rows: Sequence[Row], by: str) -> dict[str, Any]:
             "over 1 s": row["over_1s"] - row["over_10s"],
             "no good answer": 1 - row["availability"],
         }
+        # an hour alone is no time of day to a browser
+        moment = f"{row['period']}:00Z" if by == "hour" else row["period"]
         values += [
-            {"series": title, "period": row["period"], "what": what, "percent": round(share * 100, 4)}
+            {"series": title, "period": moment, "what": what, "percent": round(share * 100, 4)}
             for what, share in shares.items()
         ]
     domain = ["over 1 s", "over 10 s", "no good answer"]
-    temporal = {"month": "yearmonth", "day": "yearmonthdate", "hour": "yearmonthdatehours"}[by]
+    temporal = {"month": "utcyearmonth", "day": "utcyearmonthdate", "hour": "utcyearmonthdatehours"}[by]
     return {
         "data": {"values": values},
         "facet": {"row": {"field": "series", "type": "nominal", "title": None, "header": FACET_HEADER}},
@@ -139,7 +141,13 @@ def chart(rows: Sequence[Row], by: str) -> dict[str, Any]:
             "height": 160,
             "mark": {"type": "bar"},
             "encoding": {
-                "x": {"field": "period", "type": "temporal", "timeUnit": temporal, "title": None},
+                "x": {
+                    "field": "period",
+                    "type": "temporal",
+                    "timeUnit": temporal,
+                    "scale": {"type": "utc"},
+                    "title": None,
+                },
                 "y": {"field": "percent", "type": "quantitative", "title": "% of requests", "stack": "zero"},
                 "color": {
                     "field": "what",

@@ -62,6 +62,7 @@ class LogBoard(App[None]):
         self._period_text = "the first display period is not over yet"
         self._handled_shown, self._shown_s = 0, 0.0
         self._tasks: list[asyncio.Task[None]] = []
+        self.failed: BaseException | None = None
 
     def compose(self) -> ComposeResult:
         """Lay the board out."""
@@ -87,7 +88,15 @@ class LogBoard(App[None]):
         self.query_one("#urls", DataTable).add_columns("hits", "URL")
         self.query_one("#sections", DataTable).focus()
         self._tasks = [asyncio.create_task(self._read()), asyncio.create_task(self._show_tables())]
+        for task in self._tasks:
+            task.add_done_callback(self._ended)
         self.set_interval(2 * _FIGURES_S, self._show_figures)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """Leave the board when a task failed; whoever runs it raises `failed`."""
+        if not task.cancelled() and task.exception() is not None:
+            self.failed = task.exception()
+            self.exit()
 
     async def on_unmount(self) -> None:
         """Stop reading."""

@@ -122,7 +122,8 @@ def _width_text(step_s: int) -> str:
 def _bars(values: list[dict[str, Any]], field: str, title: str) -> dict[str, Any]:
     """Return the spec of a bar chart of `field` over time, coloured by kind where it is requests."""
     colours = {"domain": ["well", "4xx", "5xx"], "range": ["#1f78b3", "#fdbf6f", "#e31a1c"]}
-    axis = {"format": "%d %b %H:%M", "labelOverlap": True}
+    days = values[0]["to"] - values[0]["time"] >= 86_400_000
+    axis = {"format": "%d %b %Y" if days else "%d %b %H:%M", "labelOverlap": True}
     encoding: dict[str, Any] = {
         "x": {"field": "time", "type": "temporal", "scale": {"type": "utc"}, "title": None, "axis": axis},
         "x2": {"field": "to"},

@@ -55,7 +55,10 @@ def file_sink(path: Path) -> Sink:
 
 def command_sink(command: str) -> Sink:
     """Return a sink that runs `command` (words as a shell would split them, no shell) for each alert."""
-    words = shlex.split(command)
+    try:
+        words = shlex.split(command)
+    except ValueError as error:
+        raise InputError(f"--alert-command can't be split into words: {error}") from error
     if not words:
         raise InputError("--alert-command names no program")
 

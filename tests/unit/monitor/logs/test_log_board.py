@@ -6,6 +6,7 @@ from typing import Any
 
 from textual.widgets import DataTable, Input, Static
 
+from trivet.errors import InputError
 from trivet.insight.logs.alert import AlertRule
 from trivet.io.log_tail import LogTail
 from trivet.monitor.logs.board import LogBoard
@@ -59,3 +60,15 @@ async def test_the_board(tmp_path: Path) -> None:
         await pilot.press("p")
         await until(pilot, lambda: rows(board, "sections") == ["/api", "/blog", "/new"])
         await pilot.press("q")
+
+
+async def test_the_board_ends_where_reading_cannot_go_on(tmp_path: Path) -> None:
+    path = tmp_path / "a.log"
+    path.write_text(
+        "2014-12-04 21:02:31 LAX1 392 192.0.2.100 GET example.org /x 200 - curl - -\n",
+    )
+    board = LogBoard(LiveLogs(LogTail([str(path)], True), AlertRule(), "kernel", "cloudfront"), [], 1, None)
+    async with board.run_test(size=(140, 40)) as pilot:
+        await until(pilot, lambda: board.failed is not None)
+    assert isinstance(board.failed, InputError)
+    assert "leave --engine out" in str(board.failed)
