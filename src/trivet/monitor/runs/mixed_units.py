@@ -1,7 +1,8 @@
 """Files in which some times count another unit than the rest: found by where on the calendar they fall.
 
 Rule: a number is suspected only beside others of its file that are dates of 2000 to 2100 in the unit that was
-told; alone it may be a time since a start, and stays.
+told; alone it may be a time since a start, and stays. What stayed so before the first
+date is told at the end.
 """
 
 from dataclasses import dataclass, field
@@ -23,6 +24,7 @@ class UnitWatch:
     dates: int = 0
     others: dict[str, int] = field(default_factory=dict)
     numbers: int = 0
+    kept: int = 0
 
     def suspects(self, times: Ints) -> Mask:
         """Which of `times` (ns, read as `unit`) are dates only in a larger unit, while others are in this."""
@@ -36,14 +38,19 @@ class UnitWatch:
                 if would.any():
                     self.others[unit] = self.others.get(unit, 0) + int(np.count_nonzero(would))
                     found |= would
-        return found if self.dates else np.zeros(len(times), np.bool_)
+        if self.dates:
+            return found
+        self.kept += int(np.count_nonzero(found))
+        return np.zeros(len(times), np.bool_)
 
     def words(self, path: str) -> str:
         """What is to be told of the file `path`, if anything."""
         counted = " and ".join(f"{count:,} in {unit}" for unit, count in self.others.items())
         if self.dates and counted:
-            left_out = f"{self.dates:,} times are dates in {self.unit}, {counted}; these were left out"
-            return f"{path} mixes units: {left_out}: write all in {self.unit}, or put them into another file"
+            told = f"{self.dates:,} times are dates in {self.unit}, {counted}; these were left out"
+            if self.kept:
+                told += f", but for {self.kept:,} before the first date in {self.unit}, which count wrongly"
+            return f"{path} mixes units: {told}: write all in {self.unit}, or put them into another file"
         if sum(self.others.values()) > _NEARLY_ALL * self.numbers:
             meant = " or ".join(self.others)
             return (

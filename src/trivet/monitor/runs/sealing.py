@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 import pyarrow as pa
 
-from trivet.insight.runs.event_table import UNKNOWN, EventTable
+from trivet.insight.runs.event_table import UNKNOWN, EventTable, Ints
 from trivet.insight.runs.repeats import repeated_events
 from trivet.monitor.runs.content_ids import CONTENT_SOURCE, content_sequences
 from trivet.monitor.runs.dimension_columns import dimension_columns
@@ -65,7 +65,9 @@ def new_events(
 ) -> EventTable:
     """The events of `table` that are neither in `segments` nor in the `tail`, each once."""
     runs = pa.array(table.run_ids_list(), pa.string()).to_pylist()
-    builder = _events_of(folder, _of_same_time(segments, table), runs)
+    by_content = list(table.sources) == [CONTENT_SOURCE]  # the same event has the same times
+    times = np.unique(table.emit) if by_content else None
+    builder = _events_of(folder, _of_same_time(segments, table) if by_content else segments, runs, times)
     wanted = set(runs)
     for chunk in tail_chunks(event for event in tail() if event.run in wanted):
         builder.add(chunk)
@@ -133,22 +135,22 @@ def _rows_of(table: EventTable, columns: dict[str, pa.Array]) -> Iterator[Event]
 
 
 def _of_same_time(segments: Sequence[Segment], table: EventTable) -> Sequence[Segment]:
-    """The segments in which events of `table` may be: those made up from content have equal times."""
-    if list(table.sources) != [CONTENT_SOURCE]:
-        return segments
+    """The segments that hold events of the time of those of `table`."""
     seen = np.where(table.receive == UNKNOWN, table.emit, table.receive)
     first, last = int(seen.min()), int(seen.max())
     return [segment for segment in segments if segment.last_ns >= first and segment.first_ns <= last]
 
 
-def _events_of(folder: Path, segments: Sequence[Segment], runs: Sequence[str]) -> TableBuilder:
-    """The sealed events of `runs`, in a builder that may take more."""
+def _events_of(
+    folder: Path, segments: Sequence[Segment], runs: Sequence[str], times: Ints | None = None
+) -> TableBuilder:
+    """The sealed events of `runs` (and `times`, when given), in a builder that may take more."""
     builder = TableBuilder(sys.maxsize)
     hashes = run_hashes(runs) if segments else np.zeros(0, "<u8")
     for segment in segments:
         shared = held_runs(folder, segment, runs, hashes)
         if shared:
-            read_runs(folder, segment, builder, pa.array(shared, pa.string()))
+            read_runs(folder, segment, builder, pa.array(shared, pa.string()), times)
     return builder
 
 

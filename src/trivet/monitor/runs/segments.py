@@ -66,11 +66,22 @@ def read_segment(folder: Path, segment: Segment, builder: TableBuilder, *, ident
             builder.add(_chunk(batch))
 
 
-def read_runs(folder: Path, segment: Segment, builder: TableBuilder, runs: pa.Array) -> None:
-    """Add the events of `runs` in `segment` to `builder`, without their dimensions."""
+def read_runs(
+    folder: Path, segment: Segment, builder: TableBuilder, runs: pa.Array, times: Ints | None = None
+) -> None:
+    """Add the events of `runs` in `segment` to `builder`, without their dimensions.
+
+    With `times`, sorted, only those that were emitted at one of them.
+    """
     with opened(folder / segment.name) as file:
         for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(FIXED), use_threads=False):
-            mine = batch.filter(pc.is_in(batch["testrun_id"].cast(pa.string()), value_set=runs))
+            mine = batch
+            if times is not None:
+                emit = _from_times(batch["event_emit"])
+                place = np.minimum(np.searchsorted(times, emit), len(times) - 1)
+                mine = batch.filter(pa.array(times[place] == emit))
+            if len(mine):
+                mine = mine.filter(pc.is_in(mine["testrun_id"].cast(pa.string()), value_set=runs))
             if len(mine):
                 builder.add(_chunk(mine))
 

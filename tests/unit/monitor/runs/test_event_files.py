@@ -242,6 +242,16 @@ def test_times_of_another_unit_beside_the_rest_are_left_out_and_told(tmp_path: P
     assert "a file has one unit" in rules_of(tmp_path / "e.csv")["bad-rows"]
 
 
+def test_times_kept_before_the_first_date_in_the_unit_are_told(tmp_path: Path) -> None:
+    rows = [f"r{n},x,{(1_717_588_800 + n) * (1 if n < 40_000 else 1000)},\n" for n in range(50_000)]
+    (tmp_path / "e.csv").write_text(HEADER + "".join(rows))
+    read = read_files([tmp_path / "e.csv"], times=TimeFormat("ms"))
+    told = next(finding.words for finding in read.findings if finding.rule == "mixed-units")
+    kept = len(read.table) - 10_000
+    assert kept > 0
+    assert f"but for {kept:,} before the first date in ms, which count wrongly" in told
+
+
 def test_times_since_a_start_are_not_taken_for_another_unit(tmp_path: Path) -> None:
     (tmp_path / "e.csv").write_text(HEADER + "".join(f"r,x{n},{n * 10**8},\n" for n in range(100)))
     read = read_files([tmp_path / "e.csv"], times=TimeFormat("us"))
