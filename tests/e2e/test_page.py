@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx2
 import msgspec
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
@@ -174,6 +175,37 @@ def test_a_damaged_file_is_marked(page: Page) -> None:
     _upload(page, ("cut.jpg", made_files.whole("jpg")[:-3000]))
     page.get_by_text("cut.jpg").click()
     expect(page.locator(".panel").get_by_role("alert")).to_contain_text("it does not decode")
+    expect(_row(page, "cut.jpg")).to_contain_text("damaged")  # type: ignore[arg-type]
+
+
+def test_what_may_not_leave_is_told_with_a_better_name(
+    page: Page, context: BrowserContext, door: DoorInMemory
+) -> None:
+    _upload(page, ("picture.pdf", made_files.whole("png")))
+    assert context.request.patch(f"{door.url}/api/v1/files/root", data={"validate": "refuse"}).ok
+    page.get_by_text("picture.pdf").click()
+    page.get_by_role("link", name="Download").click()
+    expect(page.locator(".toast.bad")).to_contain_text("its content is PNG")
+    page.get_by_role("button", name="Rename to picture.png").click()
+    expect(_row(page, "picture.png")).to_be_visible()  # type: ignore[arg-type]
+    page.get_by_text("picture.png").click()
+    with page.expect_download() as download:
+        page.get_by_role("link", name="Download").click()
+    assert Path(download.value.path()).read_bytes() == made_files.whole("png")
+
+
+def test_a_cut_download_is_told_of(page: Page, context: BrowserContext, door: DoorInMemory) -> None:
+    _upload(page, ("large.bin", bytes(12 << 20)))
+    cookies = {one["name"]: one["value"] for one in context.cookies()}
+    with httpx2.stream("GET", f"{door.url}/api/v1/content/large.bin", cookies=cookies) as answer:
+        next(answer.iter_raw())
+    page.get_by_role("button", name="See transfers").click()
+    one = page.locator(".transfer", has_text="Download of /large.bin")
+    expect(one).to_contain_text("parked: the connection was cut")
+    with page.expect_download() as download:
+        one.get_by_role("link", name="Download again").click()
+    assert Path(download.value.path()).stat().st_size == 12 << 20
+    expect(one).to_contain_text("done")
 
 
 def test_an_old_version_comes_back(page: Page) -> None:

@@ -100,7 +100,9 @@ async def _served(
         await stack.enter_async_context(_kept_up(drive))
         if status:
             await stack.enter_async_context(serve_control(folder.keeper_socket, _answers(status)))
-        listening = stack.enter_context(socket.create_server(("127.0.0.1", 0)))
+        # the protocol is named: asyncio only then sends without waiting for more to send
+        listening = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP))
+        listening.bind(("127.0.0.1", 0))
         config = uvicorn.Config(
             build_app(drive, access, waypoints),
             http=GuardedProtocol,

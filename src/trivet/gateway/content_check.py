@@ -6,6 +6,7 @@ Rule: what can be decoded is kept in a temporary file of bounded size, gone when
 import asyncio
 import contextlib
 import dataclasses
+import os
 import tempfile
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -20,6 +21,8 @@ from trivet.gateway.decoding.pool import DecodingPool, decoder_of
 #: Larger content is checked as a stream only.
 MAX_DECODED_BYTES = 256 << 20
 _IN_THREAD_BYTES = 1 << 16
+#: How temporary files are called; the number of the process that made it follows.
+SPOOL_PREFIX = "check-"
 
 
 class ContentCheck:
@@ -49,7 +52,7 @@ class ContentCheck:
         self._closing = contextlib.ExitStack()
         self._file: IO[bytes] | None = None
         if decodable and small:
-            spooled = tempfile.NamedTemporaryFile(dir=spool, prefix="check-")  # noqa: SIM115  (`close` does)
+            spooled = tempfile.NamedTemporaryFile(dir=spool, prefix=f"{SPOOL_PREFIX}{os.getpid()}-")  # noqa: SIM115  (`close` does)
             self._file = self._closing.enter_context(spooled)
 
     async def feed(self, chunk: bytes) -> None:

@@ -49,7 +49,7 @@ async def send_hot(drive: Drive, request: Request, file_id: str, who: Principal)
     if _is_known(request, told["ETag"]):
         return Response(status_code=304, headers={"ETag": told["ETag"]})
     status, start, stop = _asked_part(request, told, len(hot.data))
-    moving("download", small=True)
+    moving("cached", small=True)
     reach(*_AT_ONCE)
     return Response(hot.data[start:stop], status, told)
 

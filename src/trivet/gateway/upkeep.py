@@ -1,15 +1,18 @@
 """What a worker does besides: watch the volume, and clear away what nobody will come back for.
 
-Rule: a staged file without a row, an hour old, belongs to a request that died; a row past its expiry, to a
-client that did.
+Rule: a staged file or a lock without a row, an hour old, belongs to a request that died; a row past its
+expiry, to a client that did; a temporary file, to a process that may have died.
 """
 
 import asyncio
+import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from pathlib import Path
 
 from trivet.errors import TrivetError
+from trivet.gateway.content_check import SPOOL_PREFIX
 from trivet.gateway.files import downloads, transfers
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.nodes import entries_of
@@ -57,7 +60,11 @@ async def sweep(drive: Drive) -> None:
     for (key,) in await drive.door.rows("SELECT key FROM downloads WHERE expires_at <= ?", now_s):
         await downloads.forget(drive, key)
     await drive.door.write("DELETE FROM generated WHERE ino IS NULL AND at < ?", now_s - GENERATED_KEPT_S)
-    known = {key for (key,) in await drive.door.rows("SELECT key FROM transfers")}
+    known = {
+        key
+        for table in ("transfers", "downloads")
+        for (key,) in await drive.door.rows(f"SELECT key FROM {table}")
+    }
     orphans = [
         entry.name.decode()
         async for entry in entries_of(drive, drive.uploads_ino)
@@ -65,6 +72,22 @@ async def sweep(drive: Drive) -> None:
     ]
     for name in orphans:
         await remove_staged(drive, name)
+    await asyncio.to_thread(_clear_folder, drive.folder / "uploads", known, now_s - ORPHAN_AGE_S)
     await finish_removals(drive)
     await forget_gone(drive)
     await drive.people.sweep()
+
+
+def _clear_folder(folder: Path, known: Collection[str], before_s: float) -> None:
+    """Remove locks of no transfer in `known`, older than `before_s`, and files of processes that are gone."""
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            if path.name.startswith(SPOOL_PREFIX):
+                maker = path.name.split("-")[1]
+                is_left = maker.isdecimal() and not Path("/proc", maker).exists()
+            else:
+                is_left = (
+                    path.suffix == ".lock" and path.stem not in known and path.stat().st_mtime < before_s
+                )
+            if is_left:
+                path.unlink()

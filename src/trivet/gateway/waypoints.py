@@ -20,6 +20,8 @@ from trivet.errors import TrivetError
 from trivet.gateway.teardown import App, Receive, Scope, Send
 
 FLUSH_S = 1.0
+#: How often it is told that some were dropped.
+TELL_S = 60.0
 #: How many runs wait at most, and how many of them may be such as took no waiting for anything.
 WAITING_MAX, SMALL_MAX = 1000, 250
 
@@ -63,7 +65,7 @@ def reach(*names: str) -> None:
 
 
 def moving(kind: str, run: str | None = None, *, small: bool = False) -> None:
-    """Tell that the request being answered is an upload or download, and the key of its transfer."""
+    """Tell that the request being answered is an upload, a download, a cached one; and its transfer's key."""
     trace = _trace.get()
     if trace is not None:
         trace.kind, trace.small, trace.run = kind, small, run or trace.run
@@ -113,12 +115,12 @@ class Waypoints:
             self._sink.close()
 
     def _keep_flushing(self) -> None:
-        told = 0
+        told, told_s = 0, 0.0
         while not self._stop.wait(FLUSH_S):
             self._flush()
-            fresh, told = self.dropped - told, self.dropped
-            if fresh:
-                log.warning("waypoints of %d transfers were not kept: too many at a time", fresh)
+            if self.dropped > told and time.monotonic() - told_s > TELL_S:
+                log.warning("waypoints of %d transfers were not kept so far: too many", self.dropped)
+                told, told_s = self.dropped, time.monotonic()
 
     def _flush(self) -> None:
         with self._guard:

@@ -1,29 +1,38 @@
 """What the door finds and what it never does, on a volume whose banks are in memory."""
 
+import contextlib
+import os
+import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from memory_ports import MemoryBanks
+from trivet.drive.file_changes import FileChanges
 from trivet.drive.query import parse_query
 from trivet.drive.rights import EVERYTHING, Principal, Scope
 from trivet.errors import Forbidden, NotFound
+from trivet.gateway import upkeep
 from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
-from trivet.gateway.files import nodes
+from trivet.gateway.files import downloads, nodes, parking, transfers
 from trivet.gateway.files.drive import Drive, open_drive
+from trivet.gateway.files.live_downloads import DownloadPlan
 from trivet.gateway.files.nodes import entries_of
 from trivet.gateway.files.paths import find_path
 from trivet.gateway.files.publishing import revisions_folder
 from trivet.gateway.files.searching import Search, search
-from trivet.gateway.files.staging import bounded, in_pieces
+from trivet.gateway.files.staging import bounded, in_pieces, stage
+from trivet.gateway.files.transfers import UploadPlan
 from trivet.gateway.people import People
 from trivet.gateway.upkeep import sweep
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.private import make_private
 
 ME = Principal("me", (EVERYTHING,))
+#: The number of a process that there can't be.
+DEAD = 1 << 23
 
 
 @pytest.fixture
@@ -37,6 +46,57 @@ async def drive(tmp_path: Path) -> AsyncIterator[Drive]:
     door.close()
     people.close()
     await volume.close()
+
+
+async def test_a_sweep_takes_what_nobody_will_finish_and_nothing_else(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "ORPHAN_AGE_S", -60.0)
+    spool = drive.folder / "uploads"
+    plan = UploadPlan(FileChanges(name="a"), parent=ROOT_INO, name="a", path="/a")
+    left, late = [await transfers.begin(drive, "me", plan, 10) for _ in range(2)]
+    down = downloads.new("me", DownloadPlan("5", "r", "a", "/a", 10))
+    await downloads.keep(drive, down)
+    for table, key in (("transfers", late.key), ("downloads", down.key)):
+        await drive.door.write(f"UPDATE {table} SET expires_at = 1 WHERE key = ?", key)
+    await stage(drive, "put-of-a-dead-request")
+    gone = [f"check-{DEAD}-x", "of-nobody.lock", f"{late.key}.lock"]
+    stays = [f"check-{os.getpid()}-x", f"{left.key}.lock"]
+    for name in (*gone, *stays):
+        (spool / name).touch()
+    await upkeep.sweep(drive)
+    assert sorted(path.name for path in spool.iterdir()) == sorted(stays)
+    staged = [entry.name.decode() async for entry in nodes.entries_of(drive, drive.uploads_ino)]
+    assert staged == [left.key]
+    assert [one.key for one in await transfers.newest(drive, "me", 10)] == [left.key]
+    assert await downloads.newest(drive, "me", 10) == []
+
+
+async def test_deserted_transfers_are_parked_and_others_are_not(
+    drive: Drive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parking, "QUIET_S", -1.0)
+    plan = UploadPlan(FileChanges(name="a"), parent=ROOT_INO, name="a", path="/a")
+    held, deserted, waiting = [await transfers.begin(drive, "me", plan, 10) for _ in range(3)]
+    for one in (held, deserted):
+        await transfers.note_held(drive, one.key, 5, 10)
+    async with transfers.only_writer(drive, held.key):
+        await parking.park_deserted(drive)
+    states = {one.key: one.state for one in await transfers.newest(drive, "me", 10)}
+    assert states == {held.key: "running", deserted.key: "parked", waiting.key: "waiting"}
+
+
+async def test_a_list_of_transfers_without_downloads_gets_them(tmp_path: Path) -> None:
+    path = tmp_path / "door.sqlite"
+    DoorFile(path).close()
+    with contextlib.closing(sqlite3.connect(path)) as old:
+        old.executescript(
+            "DROP TABLE downloads; PRAGMA user_version = 1; INSERT INTO settings VALUES ('x', x'00')"
+        )
+    door = DoorFile(path)
+    assert await door.rows("SELECT count(*) FROM downloads") == [(0,)]
+    assert await door.row("SELECT name FROM settings WHERE name = 'x'") == ("x",)
+    door.close()
 
 
 async def test_private_places_and_symlinks_are_nobodys_files(drive: Drive) -> None:

@@ -41,7 +41,14 @@ export const repairs = (since) => told(`/api/v1/repairs?${query({ since_s: since
 export const search = (q, pageToken, orderBy = "folder,name_natural") => told(`/drive/v3/files?${query({
   q, orderBy, pageSize: 200, fields: `files(${FIELDS}),nextPageToken`, ...(pageToken ? { pageToken } : {}),
 })}`);
-export const inFolder = (id, token) => search(`${quoted(id)} in parents and trashed = false`, token);
+/** Return one page of the folder `id`, as `search` does; a file's `fault` says what its check found. */
+export async function inFolder(id, token) {
+  const page = await told(`/api/v1/folders/${encodeURIComponent(id)}/children?${query({
+    order: "folder,name_natural", page_size: 200, ...(token ? { page_token: token } : {}) })}`);
+  return { nextPageToken: page.next_page_token, files: page.files.map((one) => ({
+    id: one.id, name: one.name, mimeType: one.mime_type, size: one.size, modifiedTime: one.modified_at,
+    parents: [one.parent], headRevisionId: one.revision, trashed: Boolean(one.trashed), fault: one.fault })) };
+}
 export const inTrash = (token) => search("trashed = true", token, "modifiedTime desc");
 export const file = (id) => told(`${fileUrl(id)}?${query({ fields: FIELDS })}`);
 export const checksum = async (id) => (await told(`${fileUrl(id)}?fields=md5Checksum`)).md5Checksum;
@@ -81,6 +88,16 @@ export const restoreVersion = (id, version) => told(
 export async function beginning(id, bytes) {
   const response = await ask(contentUrl(id), { cache: "no-store", headers: { range: `bytes=0-${bytes - 1}` } });
   return response.text();
+}
+
+/** Return why the drive does not send the file `id`, null if it does. */
+export async function refusal(id) {
+  try {
+    await ask(`/api/v1/files/${encodeURIComponent(id)}/content`, { headers: { range: "bytes=0-0" } });
+    return null;
+  } catch (error) {
+    return error.status === 416 ? null : error; // an empty file has no first byte
+  }
 }
 
 /** Return a WebSocket that tells what happens in the drive, from the sequence number `after` on if given. */

@@ -4,7 +4,7 @@ import { showFiles } from "./files.js";
 import { showHealth } from "./health.js";
 import { el, toast } from "./dom.js";
 import { showLogin } from "./login.js";
-import { countInto, showTransfers } from "./transfers.js";
+import { countInto, showTransfers, tellOf } from "./transfers.js";
 import { showTrash } from "./trash.js";
 import { uploads } from "./uploads.js";
 
@@ -81,7 +81,10 @@ async function watch() {
       const event = JSON.parse(message.data);
       if (event.type === "hello" && seen === null) tell("drive-changed");
       if (event.type === "changed" || event.type === "removed") tell("drive-changed");
-      if (event.type === "transfer") document.dispatchEvent(new Event("transfers-changed"));
+      if (event.type === "transfer") {
+        tellOf(event.transfer);
+        document.dispatchEvent(new Event("transfers-changed"));
+      }
       seen = event.seq;
     };
     const closed = await new Promise((resolve) => { socket.onclose = resolve; });

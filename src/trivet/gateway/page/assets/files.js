@@ -64,6 +64,11 @@ class FilesView {
     if (this.late) return;
     const focused = document.activeElement?.closest?.("tr")?.dataset.id;
     const page = await api.inFolder(this.id);
+    while (page.nextPageToken && page.files.length < this.files.length) { // as much as was shown before
+      const more = await api.inFolder(this.id, page.nextPageToken);
+      page.files.push(...more.files);
+      page.nextPageToken = more.nextPageToken;
+    }
     if (this.ended.signal.aborted) return;
     this.files = page.files;
     this.token = page.nextPageToken;
@@ -91,8 +96,7 @@ class FilesView {
     this.table = el("table", { class: "list" }, el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Name"),
       el("th", { scope: "col" }, "Changed"), el("th", { scope: "col", class: "num" }, "Size"),
       el("th", { class: "more" }))), this.body);
-    this.empty = el("div", { class: "empty" }, el("strong", {}, "Nothing here yet"),
-      "Drop files or folders here, or press Upload.");
+    this.empty = el("div", { class: "empty" });
     this.moreRow = el("div", { class: "empty", hidden: true },
       el("button", { onclick: () => this.more() }, "Show more"));
     this.place = el("div", { class: "place" }, this.table, this.empty, this.moreRow);
@@ -109,6 +113,8 @@ class FilesView {
     this.body.replaceChildren(...shown.map((one, place) => this.row(one, place)));
     this.table.hidden = !shown.length;
     this.empty.hidden = Boolean(shown.length);
+    this.empty.replaceChildren(...(wanted ? [el("strong", {}, "No name here contains that")]
+      : [el("strong", {}, "Nothing here yet"), "Drop files or folders here, or press Upload."]));
     this.moreRow.hidden = !this.token;
     if (focused) this.body.querySelector(`tr[data-id="${CSS.escape(focused)}"]`)?.focus();
   }
@@ -121,7 +127,8 @@ class FilesView {
         onclick: (event) => { event.preventDefault(); this.choose(one); } }, one.name);
     const row = el("tr", { tabindex: place ? "-1" : "0", "data-id": one.id,
       class: this.chosen?.id === one.id ? "chosen" : null, ondblclick: () => this.open(one) },
-    el("td", {}, el("div", { class: "name" }, icon(kind), link)),
+    el("td", {}, el("div", { class: "name" }, icon(kind),
+      el("span", {}, link, one.fault ? el("span", { class: "flag", title: one.fault }, "damaged") : null))),
     el("td", { class: "when" }, when(one.modifiedTime)),
     el("td", { class: "num" }, folder ? "" : size(one.size)),
     el("td", { class: "more" }, el("button", { class: "quiet", tabindex: "-1",

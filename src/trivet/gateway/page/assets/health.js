@@ -50,9 +50,17 @@ function bank(one) {
 function numbers(told) {
   const age = (seconds) => (seconds === null ? "not yet" : `${span(seconds)} ago`);
   const rows = [["Open damage", told.open_damage], ["Repaired so far", told.repaired_total],
-    ["Copies compared", age(told.refresh_age_s)], ["All bytes read", age(told.scrub.finished_age_s)]];
+    ["Copies compared", age(told.refresh_age_s)], ["All bytes read", reading(told.scrub) ?? age(told.scrub.finished_age_s)]];
   return el("section", { class: "card" }, el("h2", {}, "Healing"), el("table", {},
     rows.map(([name, value]) => el("tr", {}, el("td", { class: "soft" }, name), el("td", { class: "num" }, `${value}`)))));
+}
+
+/** Return how far the reading of all bytes is and how long it will take, null when it is not running. */
+function reading(scrub) {
+  if (scrub.state !== "running" || !scrub.total_bytes) return null;
+  const share = `${Math.floor((100 * scrub.done_bytes) / scrub.total_bytes)} %`;
+  if (!scrub.bytes_s) return share;
+  return `${share}, ${span((scrub.total_bytes - scrub.done_bytes) / scrub.bytes_s)} left`;
 }
 
 function repair(one) {

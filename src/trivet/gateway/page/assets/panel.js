@@ -12,7 +12,7 @@ const SUMMED = 1e9;
 export function panel(file, deeds) {
   const folder = file.mimeType === api.FOLDER;
   const actions = el("div", { class: "actions" },
-    folder ? null : el("a", { class: "button", href: api.contentUrl(file.id), download: file.name }, "Download"),
+    folder ? null : download(file, deeds.reload),
     el("button", { onclick: deeds.rename }, "Rename"),
     el("button", { onclick: deeds.move }, "Move"),
     el("button", { class: "danger", onclick: deeds.trash }, "To trash"));
@@ -22,6 +22,28 @@ export function panel(file, deeds) {
     folder ? null : damage(file), folder ? null : preview(file), actions, facts(file, folder));
   if (!folder) box.append(versions(file, deeds.reload));
   return box;
+}
+
+/** Return the link that downloads `file`; what the drive refuses to send is told, with the name that would do. */
+function download(file, reload) {
+  const link = el("a", { class: "button", href: api.contentUrl(file.id), download: file.name }, "Download");
+  let allowed = false;
+  link.addEventListener("click", async (event) => {
+    if (allowed) return;
+    event.preventDefault();
+    const error = await api.refusal(file.id);
+    if (error) {
+      const better = error.facts?.suggested_name;
+      const right = { name: better, mimeType: error.facts?.detected };
+      const rename = () => api.change(file.id, right).then(reload, (late) => toast(late.message, { bad: true }));
+      toast(error.message, { bad: true, action: better ? { label: `Rename to ${better}`, run: rename } : undefined });
+      return;
+    }
+    allowed = true;
+    link.click();
+    allowed = false;
+  });
+  return link;
 }
 
 function damage(file) {

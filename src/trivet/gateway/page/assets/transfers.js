@@ -1,10 +1,12 @@
-// Uploads of this page with their progress, and those the server knows from elsewhere or from before.
+// Uploads of this page with their progress, and what the server knows: uploads from elsewhere, downloads.
 import * as api from "./api.js";
 import { el, toast } from "./dom.js";
 import { size, when } from "./format.js";
 import * as uploading from "./uploads.js";
 
 const OPEN = ["waiting", "running", "parked"];
+const WORDS = { committed: "done", "rolled back": "refused" };
+const COLOURS = { parked: "warn", "rolled back": "error" };
 const bar = (name, done, total) => el("progress", { max: total || 1, value: total ? done : done && 1,
   "aria-label": `Progress of ${name}` });
 
@@ -53,14 +55,28 @@ function known(one, drawn) {
     await api.cancelTransfer(one.key).catch((error) => toast(error.message, { bad: true }));
     await drawn();
   };
-  const hint = one.resumable && one.state === "parked" ? " · choose the same file again to go on" : "";
+  const down = one.direction === "download";
+  const parked = one.resumable && one.state === "parked";
+  const hint = parked && !down ? " · choose the same file again to go on" : "";
   const of = one.size === undefined ? "" : ` of ${size(one.size)}`;
-  return el("li", { class: "transfer" }, el("strong", {}, one.path),
-    el("div", { class: "row" }, one.resumable ? el("button", { onclick: cancel }, "Cancel") : null),
-    el("span", { class: one.error ? "error" : "soft" },
-      `${size(one.offset)}${of} · ${one.state}${one.error ? `: ${one.error}` : ""}${hint} · ` +
+  const name = one.path.split("/").at(-1);
+  return el("li", { class: "transfer" },
+    el("strong", {}, el("span", { class: "soft" }, down ? "Download of " : "Upload of "), one.path),
+    el("div", { class: "row" },
+      parked && down ? el("a", { class: "button", href: one.location, download: name }, "Download again") : null,
+      one.resumable ? el("button", { onclick: cancel }, parked ? "Forget" : "Cancel") : null),
+    el("span", { class: COLOURS[one.state] ?? "soft" },
+      `${size(one.offset)}${of} · ${WORDS[one.state] ?? one.state}${one.error ? `: ${one.error}` : ""}${hint} · ` +
       when(one.touched_at_s * 1000)),
     one.resumable ? bar(one.path, one.offset, one.size) : null);
+}
+
+/** Tell people of a transfer that was cut or refused, unless it is one that they see on this page. */
+export function tellOf(one) {
+  if (!["parked", "rolled back"].includes(one.state) || uploading.isHere(one.location)) return;
+  const what = one.direction === "download" ? "download" : "upload";
+  toast(`The ${what} of ${one.path} was ${one.state === "parked" ? "cut" : `refused: ${one.error}`}`, {
+    action: { label: "See transfers", run: () => { location.hash = "#/transfers"; } } });
 }
 
 function renaming(one) {
