@@ -25,6 +25,7 @@ from trivet.gateway.guarded_protocol import GuardedProtocol
 from trivet.gateway.listening import listening
 from trivet.gateway.people import People
 from trivet.gateway.upkeep import keep_up
+from trivet.io.freed_memory import keep_freed
 from trivet.io.volume_folder import VolumeFolder
 
 CONNECT_S = 60.0
@@ -32,6 +33,7 @@ DRAIN_S = 5
 DECODERS = 1
 #: The event loop must not wait long for the interpreter while a thread hashes.
 _SWITCH_INTERVAL_S = 0.0005
+_KEPT_BYTES = 32 << 20
 
 log = logging.getLogger(__name__)
 
@@ -67,6 +69,7 @@ async def opened(folder: VolumeFolder, no_auth_user: str | None) -> AsyncIterato
 async def serve_door(folder: VolumeFolder, where: Door) -> int:
     """Serve the drive in `folder` at `where` until SIGTERM or SIGINT."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    keep_freed(_KEPT_BYTES)
     with listening(where.host, where.port, folder.gateway_path) as sock:
         async with opened(folder, where.no_auth_user) as drive:
             access = AccessLog(folder.gateway_path / "access.log")
