@@ -22,7 +22,7 @@ EDGES = (0, 1, 4095, 4096, 8192, 65_535, 65_536, 65_537, 300_000, (1 << 20) - 1,
 class RiggedServer:
     """One server of a bank whose blobs are those of the rig; now and then it fails or holds rubbish."""
 
-    is_away = False
+    is_away = is_near = False
 
     def __init__(self, rig: DoorRig, base: int, rng: random.Random) -> None:
         self.base = base

@@ -5,6 +5,7 @@ Rule: one link a server; who asks one that is away hears so at once, until it is
 
 import asyncio
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from trivet.errors import ProtocolError
 from trivet.io.clock import steady_s
@@ -20,11 +21,14 @@ HOST = "127.0.0.1"
 
 
 class BankServer:
-    """The link to one server of the bank whose ports begin at `base`."""
+    """The link to one server of the bank whose ports begin at `base`; its files would lie in `path`."""
 
-    def __init__(self, base: int, port: int, connect: Callable[[int, int], "asyncio.Future[Link]"]) -> None:
+    def __init__(
+        self, base: int, port: int, path: Path, connect: Callable[[int, int], "asyncio.Future[Link]"]
+    ) -> None:
         self.base = base
         self.port = port
+        self.path = path
         self._connect = connect
         self._link: asyncio.Future[Link] | None = None
         self._away_until_s = 0.0
@@ -60,6 +64,14 @@ class BankServer:
         """Whether it was lost a moment ago."""
         return self._link is None and steady_s() < self._away_until_s
 
+    @property
+    def is_near(self) -> bool:
+        """Whether it answers by a socket of this machine."""
+        making = self._link
+        if making is None or not making.done() or making.cancelled() or making.exception() is not None:
+            return False
+        return making.result().is_local
+
     async def close(self) -> None:
         """Close the link."""
         making, self._link = self._link, None
@@ -76,7 +88,10 @@ class BankPool:
         self._folder = folder
         self._key = folder.read_key()
         config = folder.read_config()
-        self.banks = [[BankServer(row[0], port, self._connect) for port in row] for row in config.ports()]
+        self.banks = [
+            [BankServer(row[0], port, folder.server_path(row[0], port), self._connect) for port in row]
+            for row in config.ports()
+        ]
 
     async def close(self) -> None:
         """Close every link."""

@@ -1,16 +1,18 @@
 """Moving blobs between this process and the banks: two banks of three have what was put, the third follows.
 
-Rule: nothing that comes from a bank is believed before it matches the root in the record that names it.
+Rule: nothing that comes from a bank, or its files, is believed before it matches the root in the record.
 Rule: a bank that has no good copy is told to the keeper, whose business repairs are.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from trivet.client.bank_pool import BankPool, BankServer
 from trivet.errors import NoMajority, NoSpace
 from trivet.io.link import LinkLost
-from trivet.wire.bank_messages import BlobData, GetBlob, PutBlob
+from trivet.io.near_blobs import ASKED_AT_ONCE, NearBlobs
+from trivet.wire.bank_messages import BlobData, BlobPlaces, FindBlobs, GetBlob, PutBlob
 from trivet.wire.blobs import BlobRef, is_intact, piece_range, root_of, sub_hashes
 from trivet.wire.journal_messages import Refusal
 
@@ -65,10 +67,16 @@ class BlobTransfer:
         self._on_bad = on_bad
         self._late: set[asyncio.Task[bool]] = set()
         self._late_places = asyncio.Semaphore(LATE_MAX)
+        self._near = NearBlobs()
+        self._asking: asyncio.Task[None] | None = None
 
     async def close(self) -> None:
         """Wait for third copies that are on their way, LATE_S at most."""
+        if self._asking is not None:
+            self._asking.cancel()
+            await asyncio.wait([self._asking])
         await asyncio.gather(*self._late, return_exceptions=True)
+        self._near.close()
 
     async def put(self, name: int, view: memoryview) -> StoredBlob:
         """Write `view` under `name`; return when two banks have handed it to their system.
@@ -132,19 +140,26 @@ class BlobTransfer:
             refusals.append(reply)
         return False
 
-    async def read(self, ref: BlobRef, offset: int, size: int) -> memoryview:
+    async def read(self, ref: BlobRef, offset: int, size: int) -> bytes | memoryview:
         """Return `size` verified bytes at `offset` of a blob from the first bank that has a good copy.
 
         Raises NoMajority if none of those that answer has one.
         """
         start, end = piece_range(ref.size, offset, size)
         banks = len(self._pool.banks)
+        first = self._near.bank_of(ref.name)
+        body: bytes | memoryview | None = None
+        if first is not None:
+            body = await self._near.read(ref, start, end)
         for turn in range(banks):
-            bank = (ref.name + turn) % banks
-            body = await self._read_in_bank(bank, ref, start, end)
             if body is not None:
-                return memoryview(body)[offset - start : offset - start + size]
-        raise NoMajority(f"no bank that answers has a good copy of blob {ref.name}")
+                break
+            body = await self._read_in_bank(
+                ((ref.name if first is None else first) + turn) % banks, ref, start, end
+            )
+        if body is None:
+            raise NoMajority(f"no bank that answers has a good copy of blob {ref.name}")
+        return body if (start, end) == (offset, offset + size) else memoryview(body)[offset - start :][:size]
 
     async def _read_in_bank(self, bank: int, ref: BlobRef, start: int, end: int) -> bytes | memoryview | None:
         answered = False
@@ -156,11 +171,23 @@ class BlobTransfer:
             except LinkLost:
                 continue
             if body is not None:
+                self._ask_where(bank, server, ref.name)
                 return body
             answered = True
         if answered:
             self._on_bad(ref.name, self._pool.banks[bank][0].base)
         return None
+
+    def _ask_where(self, bank: int, server: BankServer, name: int) -> None:
+        """Have `server` tell where `name` and those named after it stand, if it is near; one at a time."""
+        if server.is_near and (self._asking is None or self._asking.done()):
+            self._asking = asyncio.create_task(self._learn_where(bank, server, name))
+
+    async def _learn_where(self, bank: int, server: BankServer, name: int) -> None:
+        with contextlib.suppress(LinkLost):
+            told, _ = await server.ask(FindBlobs(name, ASKED_AT_ONCE), timeout_s=READ_TIMEOUT_S)
+            if isinstance(told, BlobPlaces):
+                self._near.learn(bank, server.path, told)
 
     @staticmethod
     async def _ask_for(server: BankServer, ref: BlobRef, start: int, end: int) -> bytes | memoryview | None:

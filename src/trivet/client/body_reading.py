@@ -38,7 +38,9 @@ class BodyReader:
             parts += await self._read_planned(file, plan.body, offset, end)
             size -= end - offset
             offset = end
-        return bytes(parts[0]) if len(parts) == 1 else b"".join(parts)
+        if len(parts) == 1:
+            return parts[0] if isinstance(parts[0], bytes) else bytes(parts[0])
+        return b"".join(parts)
 
     async def _plan(self, file: RemoteFile, offset: int, size: int) -> ReadPlan:
         """Return a plan that begins at `offset` or before; that of a snapshot stays true."""
@@ -90,7 +92,7 @@ class BodyReader:
             raise
         if stop == len(whole):
             file.ahead.pop(mib, None)
-        return memoryview(whole)[start:stop]
+        return whole if stop - start == len(whole) else memoryview(whole)[start:stop]
 
     async def _read_mib(
         self, file: RemoteFile, body: StoredBody, mib: int, start: int, stop: int

@@ -27,6 +27,7 @@ from trivet.gateway.people import People
 from trivet.gateway.teardown import App
 from trivet.gateway.upkeep import keep_up
 from trivet.gateway.waypoints import EventSink, Waypoints
+from trivet.io.freed_memory import keep_freed
 from trivet.io.volume_folder import VolumeFolder
 
 CONNECT_S = 60.0
@@ -34,6 +35,7 @@ DRAIN_S = 5
 DECODERS = 1
 #: The event loop must not wait long for the interpreter while a thread hashes.
 _SWITCH_INTERVAL_S = 0.0005
+_KEPT_BYTES = 32 << 20
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,7 @@ async def opened(folder: VolumeFolder, no_auth_user: str | None) -> AsyncIterato
 async def serve_door(folder: VolumeFolder, where: Door, sink: EventSink) -> int:
     """Serve the drive in `folder` at `where` until SIGTERM or SIGINT; waypoints go to `sink`."""
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
+    keep_freed(_KEPT_BYTES)
     with listening(where.host, where.port, folder.gateway_path) as sock:
         async with opened(folder, where.no_auth_user) as drive:
             access = AccessLog(folder.gateway_path / "access.log")

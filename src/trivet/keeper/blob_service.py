@@ -8,13 +8,13 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from trivet.errors import NoMajority, NoSpace, ReplicaError
-from trivet.io.link import LinkLost
+from trivet.io.link import Body, LinkLost
+from trivet.io.near_blobs import ASKED_AT_ONCE, NearBlobs
 from trivet.keeper.bank_links import Fleet, ServerLink
-from trivet.keeper.near_blobs import NearBlobs
 from trivet.quorum.placement import belongs, ranking
-from trivet.wire.bank_messages import BlobData, GetBlob, PutBlob
+from trivet.wire.bank_messages import BlobData, BlobPlaces, FindBlobs, GetBlob, PutBlob
 from trivet.wire.blobs import BlobRef, is_intact, piece_range, root_of, sub_hashes
-from trivet.wire.journal_messages import Refusal
+from trivet.wire.journal_messages import BankMessage, Refusal
 
 PUT_TIMEOUT_S = 5.0
 READ_TIMEOUT_S = 1.0
@@ -141,11 +141,21 @@ class BlobService:
         for server in servers:
             body = await self._ask_for(server, ref, start, end)
             if body is not None:
-                self._near.ask(server, ref.name)
+                self._ask_where(server, ref.name)
                 return body
         if servers:
             self._on_bad_copy(ref, servers[0])
         return None
+
+    def _ask_where(self, server: ServerLink, name: int) -> None:
+        """Have `server` tell, some time, where `name` and those named after it stand, if it is near."""
+        if server.is_near and server.blobs is not None:
+
+            def on_reply(message: BankMessage, body: Body) -> None:
+                if isinstance(message, BlobPlaces):
+                    self._near.learn(server.bank, server.socket.parent, message)
+
+            server.blobs.send_request(FindBlobs(name, ASKED_AT_ONCE), b"", on_reply)
 
     async def _ask_for(
         self, server: ServerLink, ref: BlobRef, start: int, end: int

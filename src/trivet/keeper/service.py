@@ -11,6 +11,7 @@ import gc
 import logging
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -31,6 +32,7 @@ log = logging.getLogger(__name__)
 #: What serves the volume to the kernel, and hands back the kernel's cache, None without one.
 Door = Callable[[MountableVolume], AbstractAsyncContextManager[KernelCache | None]]
 BUG_EXIT_CODE = 70
+_SWITCH_INTERVAL_S = 0.0005
 
 
 @contextlib.contextmanager
@@ -77,6 +79,7 @@ async def _serve(keeper: Keeper, door: Door, folder: VolumeFolder) -> None:
         assert keeper.loaded is not None
         gc.collect()
         gc.freeze()
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
         gc.disable()  # what the hot paths make has no cycles; a collection would stall everybody
         async with (
             door(keeper.loaded.volume) as cache,

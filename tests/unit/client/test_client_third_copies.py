@@ -15,7 +15,7 @@ MIB = 1 << 20
 class SlowServer:
     """A bank's server that answers once its gate is open."""
 
-    is_away = False
+    is_away = is_near = False
 
     def __init__(self, base: int, gate: asyncio.Event) -> None:
         self.base = base

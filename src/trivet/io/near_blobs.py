@@ -7,28 +7,24 @@ Rule: the event loop waits for the disk at most PATIENCE_S at a time; a thread w
 
 import asyncio
 import os
-import sys
 from collections import OrderedDict
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
 
-from trivet.io.link import Body
-from trivet.keeper.bank_links import ServerLink
-from trivet.wire.bank_messages import BlobPlaces, FindBlobs
+from trivet.wire.bank_messages import BlobPlaces
 from trivet.wire.blobs import HASH_BYTES, PIECE_BYTES, BlobRef, is_intact
-from trivet.wire.journal_messages import BankMessage
 
 PATIENCE_S = 0.0004
 _ON_LOOP_BYTES = 64 << 10
-_ASKED_AT_ONCE = 64
+#: How many blobs, one named after another, to ask a server for at once.
+ASKED_AT_ONCE = 64
 _PLACES_MAX = 32_768
 _HASHES_MAX = 2048
 _FILES_MAX = 32
 _UNUSED_S = 2.0
 _THREADS = 4
-_SWITCH_INTERVAL_S = 0.0005
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +47,6 @@ class NearBlobs:
         self._reading = 0
         self._pool = ThreadPoolExecutor(_THREADS, "near")
         self._timer: asyncio.TimerHandle | None = None
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
 
     def close(self) -> None:
         """Close the files; nothing is read any more."""
@@ -61,22 +56,13 @@ class NearBlobs:
         for path in list(self._files):
             self._close_file(path)
 
-    def ask(self, server: ServerLink, name: int) -> None:
-        """Have `server` tell, some time, where `name` and those named after it stand, if it is near."""
-        if server.is_near and server.blobs is not None:
-
-            def on_reply(message: BankMessage, body: Body) -> None:
-                if isinstance(message, BlobPlaces):
-                    self._learn(server, message)
-
-            server.blobs.send_request(FindBlobs(name, _ASKED_AT_ONCE), b"", on_reply)
-
-    def _learn(self, server: ServerLink, told: BlobPlaces) -> None:
-        folder = server.socket.parent / "segments"
+    def learn(self, bank: int, server_path: Path, told: BlobPlaces) -> None:
+        """Take in where a server of `bank`, which keeps its files in `server_path`, says that blobs stand."""
+        folder = server_path / "segments"
         paths = [folder / Path(file).name for file in told.files]
         for name, file, at in told.places:
             if 0 <= file < len(paths):
-                self._places[name] = _Place(server.bank, paths[file], at)
+                self._places[name] = _Place(bank, paths[file], at)
         while len(self._places) > _PLACES_MAX:
             self._places.popitem(last=False)
 
