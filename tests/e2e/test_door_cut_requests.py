@@ -1,85 +1,181 @@
-"""Many requests opened and cut in the middle: nothing of them stays, and each takes little memory."""
+"""2,000 sessions cut in the middle of a request leave nothing; an open upload takes little memory."""
 
+import asyncio
 import socket
 import sqlite3
+import struct
 import time
 from collections.abc import Iterator
 
 import psutil
 import pytest
 
-from door_under_test import Door, open_door
+from door_under_test import Door, free_port
+from drive_under_test import running_drive
+from trivet.client.remote_volume import connected
+from trivet.drive.rights import EVERYTHING
+from trivet.gateway.people import People
+from trivet.gateway.session_store import MAX_PER_USER, Session
+from trivet.gateway.sessions import COOKIE
+from trivet.io.volume_folder import VolumeFolder
+from trivet.volume.interface import PRIVATE_INO, UPLOADS
 
-CUT = 300
+SESSIONS = 2000
 AT_ONCE = 100
+#: The time-outs of this test, seconds: sessions run out, and so do locks.
+SESSION_S, LOCK_S = 12.0, 5
 SENT = b"x" * 1_900_000
+LARGE = bytes(3 << 19)
 
 
 @pytest.fixture(scope="module")
-def own_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """A door that nobody else asks while its handles are counted."""
-    with open_door(tmp_path_factory.mktemp("cut")) as opened:
-        yield opened
+def people_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    """A door with logins that nobody else asks while its handles are counted; it has a large file."""
+    port = free_port()
+    with running_drive(tmp_path_factory.mktemp("cut"), 1, "--no-mount", "--port", str(port)) as drive:
+        door = Door(drive, port)
+        people = People(drive.state / "gateway")
+        for number in range(SESSIONS // MAX_PER_USER + 1):
+            people.users.add(f"user{number}", None, scopes=(EVERYTHING,))
+        name, _, cookie = new_session(people, SESSIONS).partition("=")
+        door.http.cookies.set(name, cookie)
+        door.told("PUT", "/api/v1/content/large.bin", content=LARGE)
+        people.close()
+        yield door
+        door.http.close()
 
 
-def rows(door: Door, statement: str) -> int:
-    """Return the one number that `statement` selects from the door's two databases."""
-    folder = door.drive.state / "gateway"
-    with sqlite3.connect(folder / "people.sqlite") as link:
-        link.execute("ATTACH ? AS door", (str(folder / "door.sqlite"),))
-        return int(link.execute(statement).fetchone()[0])
+def new_session(people: People, number: int) -> str:
+    """Log a user in, in the state folder that the worker reads; return the cookie."""
+    session = Session(None, None, {}, stale=False)
+    session.log_in(f"user{number // MAX_PER_USER}")
+    cookie = people.sessions.save_now(session)
+    assert cookie
+    return f"{COOKIE}={cookie}"
 
 
-def staged(door: Door) -> list[str]:
+def held(door: Door) -> dict[str, int]:
+    """Return what is held: handles of worker and keeper, sessions and locks in force, temporary files."""
+    with sqlite3.connect(door.drive.state / "gateway" / "people.sqlite") as link:
+        counts = {
+            table: link.execute(
+                f"SELECT count(*) FROM {table} WHERE expires_at > ?", (time.time(),)
+            ).fetchone()[0]
+            for table in ("sessions", "locks")
+        }
+    counts["worker"] = psutil.Process(door.pid()).num_fds()
+    counts["keeper"] = psutil.Process(door.drive.keeper_pid()).num_fds()
+    counts["checks"] = len(checks(door))
+    return counts
+
+
+def checks(door: Door) -> list[str]:
     """Return the temporary files of checks under way."""
-    folder = door.drive.state / "gateway" / "uploads"
-    return [path.name for path in folder.iterdir() if path.name.startswith("check-")]
+    return [path.name for path in (door.drive.state / "gateway" / "uploads").glob("check-*")]
 
 
-def open_one(door: Door, number: int, body: bytes) -> socket.socket:
-    """Begin to upload a PDF of 4 MB, send `body` of it."""
-    link = socket.create_connection(("127.0.0.1", door.port), timeout=30)
-    head = (
-        f"PUT /api/v1/content/cut-{number}.pdf HTTP/1.1\r\nHost: localhost\r\nContent-Length: 4000000\r\n\r\n"
-    )
-    link.sendall(head.encode() + body)
+def staged(door: Door) -> list[bytes]:
+    """Return the files in the drive that nobody sees yet."""
+
+    async def listed() -> list[bytes]:
+        async with connected(VolumeFolder(door.drive.state)) as volume:
+            uploads = await volume.lookup(PRIVATE_INO, UPLOADS)
+            return [entry.name for entry in await volume.listing(uploads.ino, 0, 5000)]
+
+    return [name for name in asyncio.run(listed()) if name not in (b".", b"..")]
+
+
+def begin(door: Door, request: str, cookie: str, body: bytes = b"") -> socket.socket:
+    """Begin a request; return its connection once the worker is in the middle of it."""
+    link = socket.socket()
+    link.settimeout(30)
+    link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what is not read, stays with the worker
+    link.connect(("127.0.0.1", door.port))
+    expect = "Expect: 100-continue\r\n" if body else ""
+    link.sendall(f"{request}\r\nHost: 127.0.0.1\r\nCookie: {cookie}\r\n{expect}\r\n".encode())
+    began = link.recv(12)
+    assert began == (b"HTTP/1.1 100" if body else b"HTTP/1.1 200"), began
+    link.sendall(body)
     return link
 
 
-def test_requests_cut_in_the_middle_leave_nothing(own_door: Door) -> None:
-    own_door.told("PUT", "/api/v1/content/first.pdf", content=b"%PDF-1.4\n")
-    worker = psutil.Process(own_door.pid())
-    files, sessions = worker.num_fds(), rows(own_door, "SELECT count(*) FROM sessions")
-    for first in range(0, CUT, AT_ONCE):
-        links = [
-            open_one(own_door, number, b"%PDF-1.4\n" + b"x" * 50_000)
-            for number in range(first, first + AT_ONCE)
-        ]
-        for link in links:
-            link.close()
-    until = time.monotonic() + 60
-    while worker.num_fds() > files + 5 or staged(own_door):
-        assert time.monotonic() < until, f"{worker.num_fds()} handles, {files} before; {staged(own_door)}"
-        time.sleep(0.1)
-    assert rows(own_door, "SELECT count(*) FROM sessions") == sessions
-    assert rows(own_door, "SELECT count(*) FROM locks") == 0
-    assert own_door.names("root") == ["first.pdf"]
+def begin_one(door: Door, cookie: str, number: int) -> socket.socket:
+    """Begin to upload a PDF, at times one that this session has locked, or to download the large file."""
+    if number % 2:
+        return begin(door, "GET /api/v1/content/large.bin HTTP/1.1", cookie)
+    headers = "Content-Length: 4000000"
+    if number % 40 == 0:
+        file = door.told("PUT", f"/api/v1/content/locked-{number}.pdf", content=b"%PDF-1.4\n")["id"]
+        lock = door.http.post(
+            f"/api/v1/files/{file}/locks", json={"ttl_s": LOCK_S}, headers={"Cookie": cookie}
+        )
+        headers += f"\r\nX-Trivet-Lock: {lock.json()['token']}"
+        return begin(door, f"PUT /api/v1/files/{file}/content HTTP/1.1\r\n{headers}", cookie, b"%PDF-1.4\n")
+    name = f"cut-{number}.pdf"
+    return begin(
+        door, f"PUT /api/v1/content/{name} HTTP/1.1\r\n{headers}", cookie, b"%PDF-1.4\n" + SENT[:50_000]
+    )
 
 
-def test_memory_of_open_uploads(own_door: Door) -> None:
-    worker = psutil.Process(own_door.pid())
+def cut(links: list[socket.socket]) -> None:
+    """End connections without a goodbye."""
+    for link in links:
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        link.close()
+
+
+@pytest.mark.timeout(180)
+def test_two_thousand_sessions_cut_in_the_middle_leave_nothing(people_door: Door) -> None:
+    door, began = people_door, time.monotonic()
+    people = People(door.drive.state / "gateway", user_ttl_s=SESSION_S)
+    cut([begin_one(door, new_session(people, SESSIONS), 1)])
+    before, most = settled(door), 0
+    for first in range(0, SESSIONS, AT_ONCE):
+        numbers = range(first, first + AT_ONCE)
+        links = [begin_one(door, new_session(people, number), number) for number in numbers]
+        most = max(most, held(door)["sessions"])
+        cut(links)
+    took_s = time.monotonic() - began
+    people.close()
+    until = time.monotonic() + SESSION_S + 10
+    while any(now > before[name] for name, now in held(door).items()) or staged(door):
+        assert time.monotonic() < until, f"{held(door)}, {before} before; {staged(door)}"
+        time.sleep(0.2)
+    print(f"{SESSIONS} sessions in {took_s:.1f} s, {most} at once; {held(door)}, {before} before")
+    assert most > AT_ONCE
+    assert set(door.names("root")) == {
+        "large.bin",
+        *(f"locked-{number}.pdf" for number in range(0, SESSIONS, 40)),
+    }
+    assert door.http.get("/api/v1/content/large.bin").content == LARGE
+
+
+def settled(door: Door) -> dict[str, int]:
+    """Return what is held once it is the same for a second."""
+    seen = [held(door)]
+    until = time.monotonic() + 30
+    while len(seen) < 6 or any(one != seen[-1] for one in seen[-6:]):
+        assert time.monotonic() < until, seen[-6:]
+        time.sleep(0.2)
+        seen.append(held(door))
+    return seen[-1]
+
+
+def test_memory_of_open_uploads(people_door: Door) -> None:
+    door, worker = people_door, psutil.Process(people_door.pid())
     before = worker.memory_info().rss
-    links = [open_one(own_door, number, SENT) for number in range(AT_ONCE)]
+    cookie = f"{COOKIE}={door.http.cookies[COOKIE]}"
+    request = "PUT /api/v1/content/memory-{}.pdf HTTP/1.1\r\nContent-Length: 4000000"
+    links = [begin(door, request.format(number), cookie, b"%PDF-1.4\n" + SENT) for number in range(AT_ONCE)]
     try:
         until = time.monotonic() + 60
         most = 0
-        while time.monotonic() < until and len(staged(own_door)) < AT_ONCE:
+        while time.monotonic() < until and len(checks(door)) < AT_ONCE:
             most = max(most, worker.memory_info().rss)
             time.sleep(0.05)
         most = max(most, worker.memory_info().rss)
     finally:
-        for link in links:
-            link.close()
+        cut(links)
     share = (most - before) / AT_ONCE
     print(f"{share / (1 << 20):.2f} MiB per open upload")
     assert share <= 2.5 * (1 << 20), "2 MiB are allowed, and half of one for noise"
