@@ -101,6 +101,9 @@ def test_mislabelled_files_do_not_leave(door: DoorInMemory, client: httpx2.Clien
     better = "zip" if kind in ("docx", "xlsx") else kind
     assert (answer.status_code, told["suggested_name"]) == (415, f"lie {kind}.{better}")
     assert (told["declared"], told["detected"]) == (f".{other}", made_files.MIMES[better])
+    file_id = client.get(f"/paths/refuse/lie {kind}.{other}").json()["id"]
+    answer = client.get(f"{door.url}/drive/v3/files/{file_id}?alt=media")
+    assert (answer.status_code, answer.json()["error"]["errors"][0]["reason"]) == (400, "badRequest")
 
 
 def test_what_was_flagged_does_not_leave_once_the_rule_is_to_refuse(client: httpx2.Client) -> None:

@@ -156,6 +156,7 @@ def test_a_parked_upload_goes_on_after_a_reload(page: Page, context: BrowserCont
 
     context.route("**/api/v1/transfers/*", late_ones_fail)
     page.set_input_files("input[type=file][multiple]", str(big))
+    expect(page.locator(".strip")).to_contain_text("Uploading 1 of 1 · 66 %")
     page.get_by_role("link", name="Transfers").click()
     expect(page.locator(".transfer", has_text="big.bin")).to_contain_text("4.0 MiB of 6.0 MiB")
     page.get_by_role("button", name="Pause").click()
@@ -226,7 +227,8 @@ def test_a_wrong_extension_is_offered_the_right_one(
     assert answer.ok, answer.text()
     picture = {"name": "picture.pdf", "mimeType": "", "buffer": made_files.whole("png")}
     page.set_input_files("input[type=file][multiple]", [picture])  # type: ignore[list-item]
-    page.get_by_role("link", name="Transfers").click()
+    expect(page.locator(".toast.bad")).to_contain_text("picture.pdf was not uploaded")
+    page.get_by_role("button", name="See transfers").click()
     expect(page.locator(".transfer").first).to_contain_text("its content is PNG")
     page.get_by_role("button", name="Upload as picture.png").click()
     expect(page.locator(".transfer", has_text="picture.png").first).to_contain_text("done")

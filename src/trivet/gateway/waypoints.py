@@ -12,7 +12,8 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Protocol
 
 from trivet.drive.rights import Principal
@@ -83,7 +84,7 @@ class Waypoints:
 
     def __init__(self, sink: EventSink | None) -> None:
         self._sink = sink
-        self._waiting: list[tuple[str, str, list[tuple[str, int]]]] = []
+        self._waiting: list[tuple[str, dict[str, str], list[tuple[str, int]]]] = []
         self._guard = threading.Lock()
         self._stop = threading.Event()
         self._source = f"{socket.gethostname()}:{os.getpid()}"
@@ -98,13 +99,14 @@ class Waypoints:
         """Whether anybody wants to know."""
         return self._sink is not None
 
-    def keep(self, run: str, dimensions: dict[str, str], trace: Trace) -> None:
-        """Hand in what a request reached."""
+    def keep(self, run: str, dimensions: Callable[[], dict[str, str]], trace: Trace) -> None:
+        """Hand in what a request reached; `dimensions` are asked for if there is room."""
+        if len(self._waiting) >= (SMALL_MAX if trace.small else WAITING_MAX):
+            self.dropped += 1
+            return
+        kept = (run, dimensions(), trace.reached)
         with self._guard:
-            if len(self._waiting) < (SMALL_MAX if trace.small else WAITING_MAX):
-                self._waiting.append((run, json.dumps(dimensions), trace.reached))
-            else:
-                self.dropped += 1
+            self._waiting.append(kept)
 
     def close(self) -> None:
         """Hand over what waits, and let go of the sink."""
@@ -127,9 +129,10 @@ class Waypoints:
             waiting, self._waiting = self._waiting, []
         rows: list[EventRow] = []
         for run, dimensions, reached in waiting:
+            told = json.dumps(dimensions)
             for name, at_ns in reached:
                 self._sequence += 1
-                rows.append((run, name, at_ns, self._source, self._sequence, dimensions))
+                rows.append((run, name, at_ns, self._source, self._sequence, told))
         if rows and self._sink is not None:
             try:
                 self._sink.append(rows)
@@ -160,7 +163,8 @@ class WaypointsMiddleware:
         finally:
             if trace.kind:
                 request_id = scope["trivet.request_id"]
-                self._waypoints.keep(trace.run or request_id, _told(scope, trace, request_id), trace)
+                told = partial(_told, scope, trace, request_id)
+                self._waypoints.keep(trace.run or request_id, told, trace)
 
 
 def _told(scope: Scope, trace: Trace, request_id: str) -> dict[str, str]:

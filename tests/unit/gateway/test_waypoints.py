@@ -50,13 +50,13 @@ def sink(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowSink]:
 
 def test_a_store_that_hangs_costs_bounded_memory_and_no_waiting(sink: SlowSink) -> None:
     kept = Waypoints(sink)
-    kept.keep("first", {}, trace(small=False))
+    kept.keep("first", dict, trace(small=False))
     assert sink.asked.wait(10)
     for number in range(SMALL_MAX + 10):
-        kept.keep(f"s{number}", {}, trace(small=True))
+        kept.keep(f"s{number}", dict, trace(small=True))
     assert kept.dropped == 10
     for number in range(WAITING_MAX):
-        kept.keep(f"l{number}", {"requestor": "ann"}, trace(small=False))
+        kept.keep(f"l{number}", lambda: {"requestor": "ann"}, trace(small=False))
     assert kept.dropped == 10 + SMALL_MAX
     sink.go.set()
     kept.close()
@@ -68,7 +68,7 @@ def test_a_store_that_fails_is_counted(sink: SlowSink) -> None:
     sink.failing = True
     sink.go.set()
     kept = Waypoints(sink)
-    kept.keep("one", {}, trace(small=False))
+    kept.keep("one", dict, trace(small=False))
     kept.close()
     assert (kept.dropped, sink.rows) == (1, [])
 
