@@ -57,9 +57,11 @@ async def upload_whole(
         limited = staging.bounded(body, FILE_MAX_BYTES)
         await staging.write_body(drive, staged, check, limited, 0, None)
         return await _publish(drive, who, plan, name, staged, check)
+    except BaseException:
+        await asyncio.shield(asyncio.ensure_future(remove_staged(drive, name)))
+        raise
     finally:
         check.close()
-        await asyncio.shield(asyncio.ensure_future(remove_staged(drive, name)))
 
 
 async def take_request(
