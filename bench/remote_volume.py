@@ -10,6 +10,7 @@ import os
 import statistics
 import tempfile
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -34,7 +35,12 @@ def cpu_s(drive: list[psutil.Process]) -> float:
 
 def processes_of(state: Path) -> list[psutil.Process]:
     """Return the keeper and the servers of a drive."""
-    return [one for one in psutil.process_iter() if {"serve", str(state)} <= set(one.cmdline())]
+    found = []
+    for one in psutil.process_iter():
+        with suppress(psutil.Error):  # it has just ended
+            if {"serve", str(state)} <= set(one.cmdline()):
+                found.append(one)
+    return found
 
 
 def blocks_of(mib: int) -> list[bytes]:

@@ -10,6 +10,8 @@ from trivet.volume.interface import (
     Attributes,
     Caller,
     Change,
+    Described,
+    DescribedEntry,
     DirectoryEntry,
     VolumeSpace,
 )
@@ -112,6 +114,18 @@ class RemoteNames:
         """Return the slot of the newest change of `ino`, what this client wrote included."""
         await self._store_all(ino)
         return await self._keeper.ask(calls.Version(ino), int)
+
+    async def describe(self, ino: int, xattr: bytes) -> Described:
+        """Return in one go what a door tells of an inode, what this client wrote included."""
+        await self._store_all(ino)
+        return await self._keeper.ask(calls.Describe(ino, xattr), Described)
+
+    async def described_listing(
+        self, ino: int, after_cookie: int, limit: int, xattr: bytes, *, with_versions: bool
+    ) -> Sequence[DescribedEntry]:
+        """Return what `listing` does, with what a door tells of each."""
+        call = calls.DescribedListing(ino, after_cookie, min(limit, LIMIT_MAX), xattr, with_versions)
+        return await self._keeper.ask(call, list[DescribedEntry])
 
     async def newest_slot(self) -> int:
         """Return the slot of the last durable change."""

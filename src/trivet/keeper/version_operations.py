@@ -5,7 +5,8 @@ Rule: a version is told only when what it counts is acknowledged.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
 from errno import EISDIR, EOPNOTSUPP
 
 from trivet.errors import Conflict, FileSystemError
@@ -15,13 +16,14 @@ from trivet.keeper.stores import AccessPort, CommitPort, RecordPort
 from trivet.keeper.submitting import Submitter
 from trivet.keeper.write_path import WritePath
 from trivet.volume.exchange import check_exchangeable, exchange_content
-from trivet.volume.interface import Change, Snapshot
+from trivet.volume.interface import Change, Described, DescribedEntry, Snapshot, Step
 from trivet.volume.namespace import Namespace
-from trivet.wire.records import entry_key, inode_key
+from trivet.wire.records import entry_key, inode_key, xattr_key
 
 _GATHER_S = 0.05
 _TRIES = 8
 _NEVER = 1 << 63
+_NAMES_KNOWN = 16_384
 
 
 class VersionOperations(NameOperations):
@@ -41,13 +43,82 @@ class VersionOperations(NameOperations):
         super().__init__(space, submitter, writes, records, access, clock_ns)
         self._reads = reads
         self._commit = commit
+        self._names: dict[int, tuple[int, bytes]] = {}
 
     async def names_of(self, ino: int) -> Sequence[tuple[int, bytes]]:
         """Return (parent, name) of every name of `ino`, the oldest first."""
         space = self.space
-        space.inode(ino)
+        inode = space.inode(ino)
+        if inode.nlink < 2 or inode.is_directory:
+            name = self._only_name(ino)
+            return [] if name is None else [name]
         found = space.holders.names(ino, space.directories)
         found.sort(key=lambda at: self._commit.slot_of(entry_key(*at)) or _NEVER)
+        return found
+
+    def _only_name(self, ino: int) -> tuple[int, bytes] | None:
+        """Return (parent, name) of an inode that has at most one, looked for only if it is not known yet."""
+        directories = self.space.directories
+        known = self._names.get(ino)
+        if known is not None and directories.get(known[0], {}).get(known[1]) == ino:
+            return known
+        for parent in self.space.holders.of(ino):
+            for name, number in reversed(directories[parent].items()):  # who asks, asks for new ones most
+                if number == ino:
+                    self._names[ino] = parent, name
+                    while len(self._names) > _NAMES_KNOWN:
+                        del self._names[next(iter(self._names))]
+                    return parent, name
+        return None
+
+    async def describe(self, ino: int, xattr: bytes) -> Described:
+        """Return in one go what a door tells of an inode."""
+        version = await self.version(ino)
+        way: list[tuple[int, bytes]] = []
+        names = await self.names_of(ino)
+        while names:
+            way.append(names[0])
+            names = await self.names_of(names[0][0])
+        values = await self._values([ino, *(parent for parent, _ in way)], xattr)
+        steps = [Step(parent, name, values.get(parent)) for parent, name in way]
+        return Described(self.space.inode(ino).attributes(), version, values.get(ino), steps)
+
+    async def described_listing(
+        self, ino: int, after_cookie: int, limit: int, xattr: bytes, *, with_versions: bool
+    ) -> Sequence[DescribedEntry]:
+        """Return what `listing` does, with what a door tells of each."""
+        listed = await self.listing(ino, after_cookie, limit)
+        # Versions first: what is told of an entry is then never older than its version.
+        versions = {}
+        for number in [entry.attributes.ino for entry in listed]:
+            with suppress(FileSystemError):  # it is gone by now; who asks for it will hear so
+                versions[number] = await self.version(number) if with_versions else 0
+        values = await self._values(versions, xattr)
+        found = []
+        for entry in listed:
+            number, attributes = entry.attributes.ino, entry.attributes
+            with suppress(FileSystemError):
+                attributes = self.space.inode(number).attributes()
+            value, version = values.get(number), versions.get(number, 0)
+            found.append(DescribedEntry(entry.name, entry.cookie, attributes, value, version))
+        return found
+
+    async def _values(self, inodes: Collection[int], xattr: bytes) -> dict[int, bytes]:
+        """Return an extended attribute of those that have it; what is not in memory is read at once."""
+        found: dict[int, bytes] = {}
+        stored: dict[bytes, int] = {}
+        for ino in inodes:
+            with suppress(FileSystemError):
+                value = self.space.xattrs.value(ino, xattr)
+                key = xattr_key(ino, xattr)
+                value = value if value is not None else self.space.changes.records.get(key)
+                if value is None:
+                    stored[key] = ino
+                else:
+                    found[ino] = value
+        if stored:
+            read = await self._records.read(list(stored))
+            found |= {ino: read[key] for key, ino in stored.items() if key in read}
         return found
 
     async def version(self, ino: int) -> int:

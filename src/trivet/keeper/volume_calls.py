@@ -61,6 +61,10 @@ def operations(volume: LocalVolume, session: VolumeSession) -> dict[type, Operat
         name.StatFs: lambda c: volume.statfs(),
         name.NamesOf: lambda c: volume.names_of(c.ino),
         name.Version: lambda c: volume.version(c.ino),
+        name.Describe: lambda c: volume.describe(c.ino, c.xattr),
+        name.DescribedListing: lambda c: volume.described_listing(
+            c.ino, c.after_cookie, c.limit, c.xattr, with_versions=c.with_versions
+        ),
         name.NewestSlot: lambda c: volume.newest_slot(),
         name.Changes: lambda c: volume.changes(c.after_slot, c.limit),
         name.WaitChanged: lambda c: volume.wait_changed(c.after_slot, c.timeout_s),

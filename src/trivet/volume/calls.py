@@ -28,6 +28,8 @@ AnyCall = (
     | name.StatFs
     | name.NamesOf
     | name.Version
+    | name.Describe
+    | name.DescribedListing
     | name.NewestSlot
     | name.Changes
     | name.WaitChanged

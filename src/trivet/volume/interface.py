@@ -90,6 +90,36 @@ class Snapshot(msgspec.Struct, frozen=True, gc=False):
     attributes: Attributes
 
 
+class Step(msgspec.Struct, frozen=True, gc=False):
+    """One step up from an inode: `parent` holds it under `name`; `value` is the parent's own attribute."""
+
+    parent: int
+    name: bytes
+    value: bytes | None
+
+
+class Described(msgspec.Struct, frozen=True):
+    """An inode, its version, the `value` of an extended attribute of it (None: it has none), and the way up.
+
+    `way` goes by the oldest names to a directory that nothing names; it is empty for that, and for an orphan.
+    """
+
+    attributes: Attributes
+    version: int
+    value: bytes | None
+    way: list[Step]
+
+
+class DescribedEntry(msgspec.Struct, frozen=True, gc=False):
+    """A DirectoryEntry with the `value` of an extended attribute, and the `version`, 0 if not asked for."""
+
+    name: bytes
+    cookie: int
+    attributes: Attributes
+    value: bytes | None
+    version: int
+
+
 class KernelCache(Protocol):
     """What a kernel keeps of the volume behind a mount; others who change something make it forget."""
 
@@ -156,6 +186,14 @@ class VersionedVolume(Volume, Protocol):
         It is the slot of the change: what is dirty is stored and acked first. Two calls that return the same
         number saw the same bytes.
         """
+
+    async def describe(self, ino: int, xattr: bytes) -> Described:
+        """Return in one go what a door tells of an inode."""
+
+    async def described_listing(
+        self, ino: int, after_cookie: int, limit: int, xattr: bytes, *, with_versions: bool
+    ) -> Sequence[DescribedEntry]:
+        """Return what `listing` does, with what a door tells of each."""
 
     async def open_snapshot(self, ino: int) -> Snapshot:
         """Hold the bytes of a regular file as they are now, whatever is written or exchanged meanwhile."""

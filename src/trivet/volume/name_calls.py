@@ -164,6 +164,23 @@ class Version(Call, frozen=True):
     ino: Number
 
 
+class Describe(Call, frozen=True):
+    """See VersionedVolume.describe."""
+
+    ino: Number
+    xattr: Name
+
+
+class DescribedListing(Call, frozen=True):
+    """See VersionedVolume.described_listing."""
+
+    ino: Number
+    after_cookie: Number
+    limit: Limit
+    xattr: Name
+    with_versions: bool
+
+
 class NewestSlot(Call, frozen=True):
     """See VersionedVolume.newest_slot."""
 

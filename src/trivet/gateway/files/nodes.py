@@ -7,8 +7,9 @@ Rule: what somebody may not read, is not there for them.
 
 import mimetypes
 import stat
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from errno import ENODATA, ENOENT, ESTALE
+from typing import NamedTuple
 
 from trivet.drive.errors_v3 import InvalidParameter
 from trivet.drive.file_metadata import ATTRIBUTE, FileMetadata, decode_metadata
@@ -18,7 +19,7 @@ from trivet.drive.rights import Grant, Principal, Verb
 from trivet.drive.validation.rule import Rule, effective_rule, parse_rule
 from trivet.errors import FileSystemError, Forbidden, NotFound
 from trivet.gateway.files.drive import Drive
-from trivet.volume.interface import PRIVATE_INO, ROOT_INO, Attributes, DirectoryEntry
+from trivet.volume.interface import PRIVATE_INO, ROOT_INO, Attributes, Described, DescribedEntry, Step
 
 LISTING_STEP = 500
 _TYPES = mimetypes.MimeTypes()
@@ -38,6 +39,11 @@ async def metadata_of(drive: Drive, ino: int) -> FileMetadata:
         if error.errno == ENODATA:
             return FileMetadata()
         raise
+
+
+def decoded(value: bytes | None) -> FileMetadata:
+    """Return what an attribute's `value` says; nothing special if there is none."""
+    return FileMetadata() if value is None else decode_metadata(value)
 
 
 async def store_metadata(drive: Drive, ino: int, metadata: FileMetadata) -> None:
@@ -84,28 +90,20 @@ async def check(drive: Drive, view: FileView, who: Principal, verb: Verb) -> Non
 
 async def grants_of(drive: Drive, view: FileView) -> list[Grant]:
     """Return the permissions given on `view` and on the folders above it."""
-    found = grants_in(view.metadata)
-    ino = view.ino
-    for _ in range(PATH_DEPTH_MAX * 2):
-        above = await drive.volume.names_of(ino)
-        if not above:
-            break
-        ino = above[0][0]
-        found += grants_in(await metadata_of(drive, ino))
-    return found
+    told = await drive.volume.describe(view.ino, ATTRIBUTE)
+    return [grant for value in _values(told) for grant in grants_in(decoded(value))]
 
 
 async def rule_for(drive: Drive, view: FileView) -> Rule:
     """Return what is done below the folder, or with the file, `view` with content that fails its check."""
-    rules = [_rule_in(view.metadata)]
-    ino = view.ino
-    for _ in range(PATH_DEPTH_MAX * 2):
-        above = await drive.volume.names_of(ino)
-        if not above:
-            break
-        ino = above[0][0]
-        rules.append(_rule_in(await metadata_of(drive, ino)))
+    told = await drive.volume.describe(view.ino, ATTRIBUTE)
+    rules = [_rule_in(decoded(value)) for value in _values(told)]
     return effective_rule(reversed(rules))
+
+
+def _values(told: Described) -> list[bytes | None]:
+    """Return the attributes of an inode and of all above it."""
+    return [told.value, *(step.value for step in told.way)]
 
 
 def _rule_in(metadata: FileMetadata) -> Rule | None:
@@ -121,27 +119,31 @@ def grants_in(metadata: FileMetadata) -> list[Grant]:
 
 async def look(drive: Drive, ino: int, me: str) -> FileView:
     """Return the file or folder `ino` as the user `me` sees it; NotFound if it is none of the drive's."""
-    version = await drive.volume.version(ino)
-    attributes = await drive.volume.getattr(ino)
-    if not is_ours(attributes):
+    told = await drive.volume.describe(ino, ATTRIBUTE)
+    if not is_ours(told.attributes):
         raise not_found(ino)
+    seen = Seen(told.attributes, decoded(told.value), told.version)
     if ino == ROOT_INO:
-        return await view_of(drive, attributes, b"", None, "/", me, version=version)
-    steps, in_trash = await _way_up(drive, ino)
+        return view_of(drive, seen, b"", None, "/", me)
+    steps, in_trash = await _way_up(drive, ino, told.way)
     parent, name = steps[0]
     path = "/" + "/".join(shown(step) for _, step in reversed(steps))
-    return await view_of(drive, attributes, name, parent, path, me, in_trash=in_trash, version=version)
+    if in_trash:
+        parent_id = await id_of(drive, parent)
+    else:
+        parent_id = decoded(told.way[0].value).file_id or str(parent)
+    return view_of(drive, seen, name, parent_id, path, me, in_trash=in_trash)
 
 
-async def _way_up(drive: Drive, ino: int) -> tuple[list[tuple[int, bytes]], bool]:
+async def _way_up(drive: Drive, ino: int, way: list[Step]) -> tuple[list[tuple[int, bytes]], bool]:
     """Return (parent, name) from `ino` up to the root, and whether that leads through the trash."""
     steps: list[tuple[int, bytes]] = []
-    in_trash, here = False, ino
+    in_trash, here, left = False, ino, list(way)
     while here != ROOT_INO:
-        above = await drive.volume.names_of(here)
-        if not above or len(steps) > 4 * PATH_DEPTH_MAX:
+        if not left or len(steps) > 4 * PATH_DEPTH_MAX:
             raise not_found(ino)
-        parent, name = above[0]
+        step = left.pop(0)
+        parent, name = step.parent, step.name
         if parent == drive.trash_ino:
             in_trash = True
             data = await metadata_of(drive, here)
@@ -149,7 +151,9 @@ async def _way_up(drive: Drive, ino: int) -> tuple[list[tuple[int, bytes]], bool
                 raise not_found(ino)
             parent, name = data.trashed_from[0], data.trashed_from[1].encode()
             steps.append((parent, name))
-            if not await _is_there(drive, parent):
+            try:
+                left = (await drive.volume.describe(parent, ATTRIBUTE)).way
+            except FileSystemError:  # that folder is gone
                 break
         elif parent == PRIVATE_INO:
             raise not_found(ino)
@@ -172,27 +176,28 @@ def is_ours(attributes: Attributes) -> bool:
     return stat.S_ISREG(attributes.mode) or stat.S_ISDIR(attributes.mode)
 
 
-async def view_of(
+class Seen(NamedTuple):
+    """What was asked of the volume already; `version` is 0 where nobody will ask for it."""
+
+    attributes: Attributes
+    metadata: FileMetadata
+    version: int
+
+
+def view_of(
     drive: Drive,
-    attributes: Attributes,
+    seen: Seen,
     name: bytes,
-    parent: int | None,
+    parent_id: str | None,
     path: str,
     me: str,
     *,
     in_trash: bool = False,
-    parent_id: str | None = None,
-    version: int = 0,
 ) -> FileView:
-    """Return the view of an inode whose `name`, `parent` and `path` are known already.
-
-    `version` was asked for before the rest, so that what is told is never older than it; 0 if nobody asks.
-    """
-    data = await metadata_of(drive, attributes.ino)
+    """Return the view of what was `seen`, whose `name`, parent and `path` are known already."""
+    attributes, data, version = seen
     is_folder = stat.S_ISDIR(attributes.mode)
     called = data.name_for(shown(name)) if name else "My Drive"
-    if parent is not None and parent_id is None:
-        parent_id = await id_of(drive, parent)
     return FileView(
         ino=attributes.ino,
         file_id=data.file_id or str(attributes.ino),
@@ -228,11 +233,18 @@ def guess_type(name: str) -> str:
 
 
 async def entries_of(
-    drive: Drive, ino: int, after_cookie: int = 0, at_once: int = LISTING_STEP
-) -> AsyncIterator[DirectoryEntry]:
+    drive: Drive,
+    ino: int,
+    after_cookie: int = 0,
+    at_once: int = LISTING_STEP,
+    *,
+    with_versions: bool = False,
+) -> AsyncIterator[DescribedEntry]:
     """Yield the entries of the folder `ino` that are the drive's, behind `after_cookie`, asked `at_once`."""
     while True:
-        step: Sequence[DirectoryEntry] = await drive.volume.listing(ino, after_cookie, at_once)
+        step = await drive.volume.described_listing(
+            ino, after_cookie, at_once, ATTRIBUTE, with_versions=with_versions
+        )
         for entry in step:
             if is_ours(entry.attributes) and entry.name not in (b".", b".."):
                 yield entry

@@ -15,8 +15,8 @@ from trivet.drive.resources import FileView
 from trivet.drive.revisions import OldVersion, expired
 from trivet.errors import FileSystemError, NotFound
 from trivet.gateway.files.drive import Drive
-from trivet.gateway.files.nodes import entries_of, metadata_of
-from trivet.volume.interface import Attributes
+from trivet.gateway.files.nodes import decoded, entries_of
+from trivet.volume.interface import Attributes, DescribedEntry
 
 
 class Revision(msgspec.Struct, frozen=True):
@@ -33,7 +33,7 @@ class Revision(msgspec.Struct, frozen=True):
 async def revisions_of(drive: Drive, view: FileView) -> list[Revision]:
     """Return every version of the file `view`, oldest first; the head comes last."""
     found = [
-        _revision(entry.attributes, await metadata_of(drive, entry.attributes.ino), entry.name)
+        _revision(entry.attributes, decoded(entry.value), entry.name)
         for entry in await _entries(drive, view.ino)
     ]
     found.sort(key=lambda one: one.name or b"")
@@ -54,7 +54,7 @@ def _revision(attributes: Attributes, data: FileMetadata, name: bytes) -> Revisi
     return Revision(data.revision_of(size, mtime_ns), attributes.ino, size, mtime_ns, data, name)
 
 
-async def _entries(drive: Drive, ino: int) -> list:  # type: ignore[type-arg]
+async def _entries(drive: Drive, ino: int) -> list[DescribedEntry]:
     try:
         folder = (await drive.volume.lookup(drive.revisions_ino, str(ino).encode())).ino
     except FileSystemError as error:
@@ -72,7 +72,7 @@ async def prune(drive: Drive, ino: int) -> None:
             str(number),
             number,
             int(entry.name) / 10**9 if entry.name.isdigit() else 0.0,
-            (await metadata_of(drive, number)).keep_forever,
+            decoded(entry.value).keep_forever,
         )
         for number, entry in entries.items()
     ]

@@ -20,7 +20,7 @@ from trivet.drive.rights import Grant, Principal
 from trivet.errors import FileSystemError, NotFound
 from trivet.gateway.files import nodes
 from trivet.gateway.files.drive import Drive
-from trivet.volume.interface import ROOT_INO, DirectoryEntry
+from trivet.volume.interface import ROOT_INO, DescribedEntry
 
 TOGETHER = 128
 
@@ -130,21 +130,21 @@ async def _whole(drive: Drive, asked: Search, tops: list[_Folder]) -> AsyncItera
                 yield view
 
 
-def _told(who: Principal, entry: DirectoryEntry, view: FileView) -> bool:
+def _told(who: Principal, entry: DescribedEntry, view: FileView) -> bool:
     return who.may("r", view.path, nodes.grants_in(view.metadata))
 
 
 async def _looked_at(
     drive: Drive, asked: Search, folder: _Folder, cookie: int, wanted: int, *, all_folders: bool = False
-) -> AsyncIterator[tuple[DirectoryEntry, FileView | None]]:
+) -> AsyncIterator[tuple[DescribedEntry, FileView | None]]:
     """Yield the entries of `folder` behind `cookie` with what is told of them; None = not for this one."""
     grants: list[Grant] | None = None
-    step: list[DirectoryEntry] = []
+    step: list[DescribedEntry] = []
 
-    async def views() -> list[tuple[DirectoryEntry, FileView | None]]:
+    async def views() -> list[tuple[DescribedEntry, FileView | None]]:
         nonlocal grants
         found = await asyncio.gather(*(_view(drive, folder, entry, asked) for entry in step))
-        told: list[tuple[DirectoryEntry, FileView | None]] = []
+        told: list[tuple[DescribedEntry, FileView | None]] = []
         for entry, view in zip(step, found, strict=True):
             if view is not None and not asked.who.may("r", view.path):
                 if grants is None:
@@ -157,7 +157,8 @@ async def _looked_at(
         return told
 
     at_once = min(max(wanted, 10), nodes.LISTING_STEP)
-    async for entry in nodes.entries_of(drive, folder.ino, cookie, at_once):
+    listed = nodes.entries_of(drive, folder.ino, cookie, at_once, with_versions=asked.with_version)
+    async for entry in listed:
         step.append(entry)
         if len(step) >= min(TOGETHER, wanted):
             for one in await views():
@@ -172,20 +173,14 @@ async def _folder_grants(drive: Drive, folder: _Folder) -> list[Grant]:
     return await nodes.grants_of(drive, await nodes.look(drive, folder.ino, ""))
 
 
-async def _view(drive: Drive, folder: _Folder, entry: DirectoryEntry, asked: Search) -> FileView | None:
+async def _view(drive: Drive, folder: _Folder, entry: DescribedEntry, asked: Search) -> FileView | None:
     me = asked.who.user
     try:
         if folder.is_trash:
             return await nodes.look(drive, entry.attributes.ino, me)
         path = f"{folder.path}/{shown(entry.name)}"
-        version, attributes = 0, entry.attributes
-        if asked.with_version:
-            version = await drive.volume.version(attributes.ino)
-            attributes = await drive.volume.getattr(attributes.ino)
-        return await nodes.view_of(
-            drive, attributes, entry.name, folder.ino, path, me,
-            in_trash=folder.in_trash, parent_id=folder.file_id, version=version,
-        )  # fmt: skip
+        seen = nodes.Seen(entry.attributes, nodes.decoded(entry.value), entry.version)
+        return nodes.view_of(drive, seen, entry.name, folder.file_id, path, me, in_trash=folder.in_trash)
     except (FileSystemError, NotFound):
         return None
 

@@ -82,9 +82,11 @@ async def upload_whole(
             )
 
         return await while_it_stands(publish)
+    except BaseException:
+        await asyncio.shield(asyncio.ensure_future(remove_staged(drive, name)))
+        raise
     finally:
         check.close()
-        await asyncio.shield(asyncio.ensure_future(remove_staged(drive, name)))
 
 
 async def take_request(
