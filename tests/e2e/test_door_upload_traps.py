@@ -158,3 +158,20 @@ def test_deleted_parent_of_an_upload(door: Door, folder: str) -> None:
     where = door.begin("late", folder)
     door.told("DELETE", f"/drive/v3/files/{folder}")
     assert door.http.put(where, content=b"x").status_code in {403, 404}
+
+
+@pytest.mark.parametrize("size", [0, UNIT + 4321])
+def test_total_that_is_told_behind_the_last_byte_makes_it_whole(door: Door, folder: str, size: int) -> None:
+    where = door.begin("t", folder)
+    if size:
+        assert chunk(door, where, 0, size, "*") == (308, f"bytes=0-{size - 1}")
+    answer = door.http.put(where, headers={"Content-Range": f"bytes */{size}"})
+    assert answer.status_code == 200
+    assert door.content(answer.json()["id"]) == DATA[:size]
+
+
+def test_small_or_odd_chunks_in_the_middle_are_refused(door: Door, folder: str) -> None:
+    where = door.begin("o", folder)
+    assert chunk(door, where, 0, 1000, "*")[0] == 400
+    assert chunk(door, where, 0, UNIT + 1, len(DATA))[0] == 400
+    assert door.http.put(where, headers={"Content-Range": "bytes */*"}).status_code == 308

@@ -1,7 +1,8 @@
 """A resumable upload: which bytes of a request are new, what is answered, when it is whole.
 
 Rule: the known prefix of a chunk is skipped, a chunk that begins behind what is held writes nothing.
-Rule: every chunk but the last is a multiple of 256 KiB; the total, once said, never changes.
+Rule: every chunk but the last is a multiple of 256 KiB; the total, once said, never changes. Where the total
+is not known yet, larger chunks of any size are taken: some clients send what they have and ignore Range.
 Rule: the state is a value that a store keeps; `held` counts only bytes that are safely written.
 Source: the published protocol's page "Upload file data", section "Resumable upload".
 """
@@ -84,7 +85,7 @@ def _plan_chunk(state: UploadState, said: ContentRange, total: int | None, lengt
     if length is not None and length != size:
         raise _wrong(f"Content-Range says {size} bytes, Content-Length {length}")
     last = said.stop == total
-    if not last and size % CHUNK_UNIT_BYTES:
+    if not last and size % CHUNK_UNIT_BYTES and (total is not None or size < CHUNK_UNIT_BYTES):
         raise _wrong(f"a chunk of {size} bytes: all but the last are multiples of {CHUNK_UNIT_BYTES} bytes")
     if said.start > state.held:
         return Gap()

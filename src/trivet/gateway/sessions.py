@@ -16,8 +16,11 @@ from trivet.gateway.session_store import Session
 from trivet.gateway.teardown import App, Message, Receive, Scope, Send
 
 COOKIE = "trivet_session"
+GOOGLE_HOST = "www.googleapis.com"
 _SAFE_METHODS = {"GET", "HEAD", "OPTIONS"}
-_LOOPBACK = {"127.0.0.1", "localhost", "::1"}
+#: Names under which a door without logins answers: no other page can let one of them lead to this machine.
+#: The last is what Google's clients say behind a proxy.
+_OWN_NAMES = {"127.0.0.1", "localhost", "::1", GOOGLE_HOST}
 
 
 def principal_of(scope: MutableMapping[str, Any]) -> Principal:
@@ -104,7 +107,7 @@ def _cookie(header: str) -> str | None:
 
 def _refuse_other_sites(scope: Scope, headers: dict[bytes, str], *, loopback_only: bool) -> None:
     host, origin = headers.get(b"host", ""), headers.get(b"origin")
-    if loopback_only and urlsplit(f"//{host}").hostname not in _LOOPBACK:
+    if loopback_only and urlsplit(f"//{host}").hostname not in _OWN_NAMES:
         raise Forbidden("without logins the drive answers only to 127.0.0.1 and localhost")
     changes = scope["type"] == "websocket" or scope["method"] not in _SAFE_METHODS
     if changes and origin is not None and urlsplit(origin).netloc != host:

@@ -14,7 +14,7 @@ from trivet.errors import NotFound
 from trivet.gateway.files import nodes
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.reading import with_sums
-from trivet.gateway.sessions import principal_of
+from trivet.gateway.sessions import GOOGLE_HOST, principal_of
 
 JSON_TYPE = "application/json; charset=UTF-8"
 _SUMS = {"md5Checksum", "sha1Checksum", "sha256Checksum", "*"}
@@ -33,7 +33,9 @@ def asker(request: Request) -> Principal:
 
 def link_root(request: Request) -> str:
     """Return the address that this server was asked under."""
-    return f"{request.url.scheme}://{request.headers.get('host', 'localhost')}"
+    host = request.headers.get("host", "localhost")
+    scheme = "https" if host == GOOGLE_HOST else request.url.scheme  # a proxy may have taken the TLS off
+    return f"{scheme}://{host}"
 
 
 def flag(request: Request, name: str, default: bool = False) -> bool:

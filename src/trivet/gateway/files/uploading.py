@@ -17,7 +17,7 @@ from trivet.drive.file_changes import apply_changes
 from trivet.drive.file_metadata import FileMetadata
 from trivet.drive.resources import FileView
 from trivet.drive.rights import Principal
-from trivet.drive.uploads import Chunk, plan_request
+from trivet.drive.uploads import Chunk, Query, plan_request
 from trivet.drive.validation.type_check import promise
 from trivet.errors import CorruptContent, FileSystemError, Forbidden, NotFound, RequestError, UnsupportedType
 from trivet.gateway.content_check import ContentCheck
@@ -112,6 +112,8 @@ async def take_request(
         if upload.held == upload.total and (view := await finish_broken_off(drive, upload, who)):
             return Progress(upload.held, view)
         plan = plan_request(upload.upload_state, content_range, length, wall_s())
+        if isinstance(plan, Query) and plan.complete:
+            plan = Chunk(0, upload.held, 0, last=True, total=plan.total)
         if isinstance(plan, Chunk):
             return await _take_chunk(drive, who, upload, plan, body)
         return Progress(upload.held)
