@@ -19,8 +19,6 @@ pytestmark = pytest.mark.skipif(not CHROMIUM.exists(), reason="Debian's chromium
 _SERVERS = [ServerStatus(9000, "up"), ServerStatus(9001, "down")]
 STATUS = Status("v", False, [BankStatus(9000, _SERVERS)], notes=["bank 9000 is degraded"])
 REPAIRS = RepairHistory([Finding("fixed", "/a/b.txt", "page", 9000, "checksum differs", time.time(), 7000)])
-
-
 expect.set_options(timeout=20_000)
 
 
