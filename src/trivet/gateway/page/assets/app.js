@@ -108,7 +108,7 @@ window.addEventListener("beforeunload", (event) => {
 });
 document.addEventListener("dragover", (event) => event.preventDefault());
 document.addEventListener("drop", (event) => event.preventDefault());
-countInto(byId("running"));
+countInto(byId("running"), byId("strip"));
 enter(new URLSearchParams(location.search).get("login") === "used"
   ? "This login link was used or has run out." : "");
 watch();

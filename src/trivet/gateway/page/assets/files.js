@@ -62,7 +62,6 @@ class FilesView {
   async reload() {
     this.late = !this.body; // something changed while the first list was on its way
     if (this.late) return;
-    const focused = document.activeElement?.closest?.("tr")?.dataset.id;
     const page = await api.inFolder(this.id);
     while (page.nextPageToken && page.files.length < this.files.length) { // as much as was shown before
       const more = await api.inFolder(this.id, page.nextPageToken);
@@ -72,7 +71,7 @@ class FilesView {
     if (this.ended.signal.aborted) return;
     this.files = page.files;
     this.token = page.nextPageToken;
-    this.rows(focused);
+    this.rows(document.activeElement?.closest?.("tr")?.dataset.id); // the focus stays where it is by now
     const chosen = this.chosen && this.files.find((one) => one.id === this.chosen.id);
     if (this.chosen && chosen?.headRevisionId !== this.chosen.headRevisionId) this.choose(chosen ?? null);
   }

@@ -76,7 +76,7 @@ export function tellOf(one) {
   if (!["parked", "rolled back"].includes(one.state) || uploading.isHere(one.location)) return;
   const what = one.direction === "download" ? "download" : "upload";
   toast(`The ${what} of ${one.path} was ${one.state === "parked" ? "cut" : `refused: ${one.error}`}`, {
-    action: { label: "See transfers", run: () => { location.hash = "#/transfers"; } } });
+    action: seeThem });
 }
 
 function renaming(one) {
@@ -89,12 +89,29 @@ function renaming(one) {
   return el("button", { class: "main", onclick: run }, `Upload as ${better}`);
 }
 
-/** Keep the number of uploads that are not done in `badge`. */
-export function countInto(badge) {
+const seeThem = { label: "See transfers", run: () => { location.hash = "#/transfers"; } };
+
+/** Keep the number of uploads that are not done in `badge`, and how far they are in `strip`; tell of failures. */
+export function countInto(badge, strip) {
+  const line = el("progress", { "aria-label": "Progress of all uploads" });
+  const words = el("span", {});
+  strip.replaceChildren(words, line);
+  uploading.events.addEventListener("failed", ({ detail: one }) => {
+    if (!location.hash.startsWith("#/transfers")) {
+      toast(`${one.file.name} was not uploaded: ${one.error}`, { bad: true, action: seeThem });
+    }
+  });
   uploading.events.addEventListener("change", () => {
     const open = uploading.uploads.filter((one) => OPEN.includes(one.state)).length;
     badge.hidden = !open;
     badge.textContent = open;
     badge.setAttribute("aria-label", `${open} not done`);
+    const round = uploading.uploads.filter((one) => one.state !== "failed" && one.state !== "parked");
+    const sum = (values) => values.reduce((all, one) => all + one, 0);
+    line.max = sum(round.map((one) => one.file.size)) || 1;
+    line.value = sum(round.map((one) => (one.state === "done" ? one.file.size : one.sent)));
+    const done = round.filter((one) => one.state === "done").length;
+    strip.hidden = done === round.length;
+    words.textContent = `Uploading ${done + 1} of ${round.length} · ${Math.floor((100 * line.value) / line.max)} %`;
   });
 }

@@ -15,7 +15,7 @@ export async function showTrash(main) {
     el("td", {}, el("div", { class: "name" }, icon(one.mimeType === api.FOLDER ? "folder" : "file"), one.name)),
     el("td", { class: "when" }, when(one.modifiedTime)),
     el("td", { class: "num" }, one.size ? size(one.size) : ""),
-    el("td", { class: "num" },
+    el("td", { class: "deeds" },
       el("button", { onclick: deed(() => api.change(one.id, { trashed: false })) }, "Put back"), " ",
       el("button", { class: "danger", onclick: deed(async () => {
         if (await confirmed(`Remove ${one.name}?`, "It is gone for good, with its versions.", "Remove")) {

@@ -6,7 +6,7 @@ const CHUNK = 4 << 20;
 const TRIES = 8;
 const KEPT = "trivet.uploads";
 
-/** Dispatches "change" when an upload moved, "done" (detail: folder id) when one has ended well. */
+/** Dispatches "change" when an upload moved, "done" (detail: folder id) when one has ended well, "failed". */
 export const events = new EventTarget();
 /** All uploads of this page, newest last. */
 export const uploads = [];
@@ -73,6 +73,7 @@ async function run(one) {
       one.error = error instanceof api.Refused ? error.message : "the server can't be reached";
       one.refused = error;
       if (one.state === "failed") keep(one.key);
+      if (one.state === "failed") events.dispatchEvent(new CustomEvent("failed", { detail: one }));
     }
   }
   next();
