@@ -15,7 +15,6 @@ from trivet.drive.validation.validator import Content as CheckedContent
 from trivet.errors import PayloadTooLarge
 from trivet.gateway.content_check import ContentCheck
 from trivet.gateway.files.drive import FILE_MODE, Drive
-from trivet.gateway.waypoints import reach
 from trivet.volume.interface import AttributeChanges
 
 PIECE_BYTES = 256 << 10
@@ -49,7 +48,6 @@ async def write_body(
 
     Whatever ends the body, what was written up to then is told to `on_held`; then the error goes on.
     """
-    reach("transfer_start")
     async with _opened(drive, ino) as handle:
         held, safe, safe_s = offset, offset, time.monotonic()
         try:
@@ -67,7 +65,6 @@ async def write_body(
         finally:
             if held > safe:
                 await asyncio.shield(asyncio.ensure_future(_make_safe(drive, handle, held, on_held)))
-    reach("transfer_end")
     return held
 
 
