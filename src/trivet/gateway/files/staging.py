@@ -15,7 +15,6 @@ from trivet.drive.validation.validator import Content as CheckedContent
 from trivet.errors import PayloadTooLarge
 from trivet.gateway.content_check import ContentCheck
 from trivet.gateway.files.drive import FILE_MODE, Drive
-from trivet.gateway.waypoints import reach
 from trivet.volume.interface import AttributeChanges
 
 PIECE_BYTES = 256 << 10
@@ -53,7 +52,6 @@ async def write_body(
 
     Whatever ends the body, what was written up to then is told to `on_held`; then the error goes on.
     """
-    reach("transfer_start")
     async with _opened(drive, ino) as handle:
         start = held = safe = offset
         safe_s = time.monotonic()
@@ -72,7 +70,6 @@ async def write_body(
         finally:
             # shielded as a whole: a request that is cut is cancelled at every wait, also at those in here
             await asyncio.shield(asyncio.ensure_future(_end(drive, handle, taking, held, safe, on_held)))
-    reach("transfer_end")
     return held
 
 

@@ -70,7 +70,9 @@ async def upload_whole(
     check = make_check(drive, plan, total)
     try:
         limited = staging.bounded(body, FILE_MAX_BYTES)
+        reach("transfer_start")
         await staging.write_body(drive, staged, check, limited, 0, None)
+        reach("transfer_end")
         content = await staging.finish(drive, staged, check, plan.changes.modified_ns)
         if plan_anew is None:
             return await _publish(drive, who, plan, name, staged, content)
@@ -148,8 +150,10 @@ async def _take_chunk(
         await transfers.note_held(drive, upload.key, held, plan.total)
 
     fresh = staging.bounded(body, limit, plan.skip)
+    reach("transfer_start")
     try:
         held = await staging.write_body(drive, upload.staged, check, fresh, plan.offset, keep)
+        reach("transfer_end")
     except (CorruptContent, UnsupportedType) as error:
         check.close()
         await _roll_back(drive, upload, error)
