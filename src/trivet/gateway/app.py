@@ -1,6 +1,7 @@
 """The HTTP door's app: both faces over one drive, behind log, teardown and people.
 
-Rule: the order from outside in is access log, waypoints, teardown, policy, people, errors, routes.
+guarded = PolicyMiddleware(MethodOverrideMiddleware(PeopleMiddleware(inner, drive.people)))
+return AccessLogMiddleware(WaypointsMiddleware(TeardownMiddleware(guarded), waypoints), log)
 """
 
 from starlette.applications import Starlette
@@ -10,6 +11,7 @@ from starlette.routing import BaseRoute
 from trivet.errors import TrivetError
 from trivet.gateway.access_log import AccessLog, AccessLogMiddleware
 from trivet.gateway.drive_v3 import about, batches, changes, files, permissions, revisions, uploads
+from trivet.gateway.drive_v3.method_override import MethodOverrideMiddleware
 from trivet.gateway.faces import on_error, on_http_error
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.login_routes import login_routes
@@ -30,5 +32,5 @@ def build_app(drive: Drive, log: AccessLog, waypoints: Waypoints) -> App:
     inner.router.redirect_slashes = False
     inner.state.drive = drive
     inner.state.inner = inner
-    guarded = PolicyMiddleware(PeopleMiddleware(inner, drive.people))
+    guarded = PolicyMiddleware(MethodOverrideMiddleware(PeopleMiddleware(inner, drive.people)))
     return AccessLogMiddleware(WaypointsMiddleware(TeardownMiddleware(guarded), waypoints), log)

@@ -50,7 +50,7 @@ def flag(request: Request, name: str, default: bool = False) -> bool:
 
 def selection_of(request: Request, default: Selection, known: frozenset[str]) -> Selection:
     """Return what `fields` selects, `default` if it is not sent; only `known` names may be at its top."""
-    text = request.query_params.get("fields")
+    text = request.query_params.get("fields") or request.query_params.get("$fields")
     if not text:
         return default
     chosen = parse_fields(text)

@@ -73,7 +73,7 @@ async def upload_whole(
         reach("transfer_start")
         await staging.write_body(drive, staged, check, limited, 0, None)
         reach("transfer_end")
-        content = await staging.finish(drive, staged, check, plan.changes.modified_ns)
+        content = await _finished(drive, staged, check, plan.changes.modified_ns)
         if plan_anew is None:
             return await _publish(drive, who, plan, name, staged, content)
         plans = [plan]
@@ -172,7 +172,7 @@ async def _take_chunk(
     await transfers.note_held(drive, upload.key, held, held)
     await transfers.note_state(drive, upload.key, "verifying")
     try:
-        content = await staging.finish(drive, upload.staged, check, upload.plan.changes.modified_ns)
+        content = await _finished(drive, upload.staged, check, upload.plan.changes.modified_ns)
         view = await _publish(drive, who, upload.plan, upload.key, upload.staged, content)
     except (CorruptContent, UnsupportedType) as error:
         await _roll_back(drive, upload, error)
@@ -254,6 +254,15 @@ async def _target(drive: Drive, ino: int, who: Principal) -> FileView:
         raise FileSystemError(ENOENT, str(error)) from error
     await nodes.check(drive, target, who, "w")
     return target
+
+
+async def _finished(
+    drive: Drive, staged: int, check: ContentCheck, modified_ns: int | None
+) -> staging.Finished:
+    reach("verify_start")
+    finished = await staging.finish(drive, staged, check, modified_ns)
+    reach("verify_end")
+    return finished
 
 
 async def _publish(
