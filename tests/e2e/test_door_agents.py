@@ -20,6 +20,8 @@ CONFLICTS = 200
 _MIB = 1 << 20
 #: What an allocator may keep that was not there before; a leak of 8 agents is far more.
 FLAT_BYTES = 48 * _MIB
+#: Links and database handles that are opened when they are first needed, and stay.
+SLACK = {"worker": 4, "keeper": 2, "sessions": 0, "locks": 0}
 
 
 @pytest.fixture(scope="module")
@@ -94,7 +96,7 @@ def test_agents_never_read_a_mixture_and_leak_nothing(both_doors: Door) -> None:
     assert counts["412"] + counts["423"] > min(CONFLICTS, CONFLICTS * seconds / SECONDS)
     assert min(counts["412"], counts["423"], counts["folder writes"], counts["writes"]) > 0
     until = time.monotonic() + 30
-    while any(now > before[name] for name, now in held(door).items()):
+    while any(now > before[name] + SLACK[name] for name, now in held(door).items()):
         assert time.monotonic() < until, f"{held(door)}, {before} before"
         time.sleep(0.1)
     assert max(grown.values()) * _MIB < FLAT_BYTES, grown
