@@ -16,6 +16,7 @@ from trivet.errors import BadRange
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.hot_files import HotFile
 from trivet.gateway.files.reading import hold, read_pieces
+from trivet.gateway.sessions import principal_of
 from trivet.volume.interface import Snapshot
 
 #: What is at most sent without streaming.
@@ -48,7 +49,8 @@ async def send_file(
 
     A small file that is sent whole is kept by this worker under the id `keep_as`.
     """
-    snapshot = await hold(drive, ino)
+    queue = "wait=0" not in request.headers.get("prefer", "")
+    snapshot = await hold(drive, ino, principal_of(request.scope).user, queue=queue)
     passed_on = False
     try:
         told = answer_headers(snapshot, name, mime_type) | dict(headers)

@@ -26,7 +26,8 @@ from pyfuse3 import (
     XAttrNameT,
 )
 
-from trivet.errors import Unsupported
+from trivet.errors import ContentAway, Unsupported
+from trivet.io.away_files import Bring
 from trivet.mount.translate import caller_of, changes_of, entry_of, statvfs_of, translated
 from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, Attributes, Volume
 
@@ -50,9 +51,10 @@ class VolumeOperations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, bring: Bring | None = None) -> None:
         super().__init__()
         self._volume = volume
+        self._bring = bring
         self.started = asyncio.Event()
 
     def init(self) -> None:
@@ -82,7 +84,14 @@ class VolumeOperations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> EntryAttributes:
         """Change attributes; a change of size is a truncate."""
-        return entry_of(await self._volume.setattr(inode, changes_of(attr, fields), fh))
+        changes = changes_of(attr, fields)
+        try:
+            return entry_of(await self._volume.setattr(inode, changes, fh))
+        except ContentAway:
+            if self._bring is None:
+                raise
+            await self._bring(inode)
+        return entry_of(await self._volume.setattr(inode, changes, fh))
 
     @translated
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
@@ -165,6 +174,15 @@ class VolumeOperations(pyfuse3.Operations):
     @translated
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """Open a file; the kernel itself turns O_APPEND into offsets."""
+        try:
+            return await self._open(inode, flags)
+        except ContentAway:
+            if self._bring is None:
+                raise
+            await self._bring(inode)
+        return await self._open(inode, flags)
+
+    async def _open(self, inode: InodeT, flags: FlagT) -> FileInfo:
         handle = await self._volume.open(
             inode,
             writing=(flags & os.O_ACCMODE) != os.O_RDONLY,
