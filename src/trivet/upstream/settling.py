@@ -108,13 +108,11 @@ class Settler:
             await self._remove(row)
         elif decision.content == "both" and row is not None and here is not None and file is not None:
             await self._keep_both(row, here, file)
-        elif row is not None and here is not None and not await self._send(due, row, here, file, decision):
+        elif row is not None and here is not None and not await self._send(due, row, here, file):
             return
         await self._outbox.done(due)
 
-    async def _send(
-        self, due: Due, row: Row, here: Here, file: VendorFile | None, decision: Decision
-    ) -> bool:
+    async def _send(self, due: Due, row: Row, here: Here, file: VendorFile | None) -> bool:
         """Send content, as a new file if the vendor has none; False if it must wait for its folder."""
         up = self._up
         parent = await up.mirror.by_id(here.side.parent)
@@ -132,12 +130,11 @@ class Settler:
         else:
             made = await self._sending.send(due, row, here, new=file is None)
         row = await self._arrived(row, made, here.side.md5)
-        if row.md5 == here.side.md5:
+        if row.known == here.side:
             size, mtime_ns = here.attributes.size, here.attributes.mtime_ns
             await up.mirror.put(row.changed(size=size, mtime_ns=mtime_ns, mount_name=here.mount_name))
-        if row.md5 == here.side.md5 and decision.names == "agree":
-            return True
-        await self._outbox.add(row.id, up.now_s(), up.now_s())  # a name to be sent, or bytes that came wrong
+        else:  # it has another name by now, or came with wrong bytes
+            await self._outbox.add(row.id, up.now_s(), up.now_s())
         return True
 
     async def _arrived(self, row: Row, made: VendorFile, md5: str | None) -> Row:

@@ -31,8 +31,8 @@ FOLDER_MODE = 0o755
 #: Below the private folder: what is staged for a vendor's sake.
 STAGING = "upstream"
 AT_ONCE = 32
-LOOK_S, LOOK_MIN_S = 2.0, 0.1
-TICK_S = 1.0
+LOOK_S, LOOK_MIN_S = 20.0, 0.1
+TICK_S = 5.0
 AGAIN_S = 2.0
 
 log = logging.getLogger(__name__)
