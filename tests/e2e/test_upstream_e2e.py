@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import httpx
 import pytest
 
-from door_under_test import free_port
+from door_under_test import Door, free_port
 from drive_under_test import Drive, running_drive
 from vendor_server import Vendor, serving
 
@@ -106,3 +106,27 @@ def test_the_folder_shows_the_vendors_files_and_writes_reach_the_vendor(drive: D
     assert "google at /google: well" in told
     (one,) = json.loads(drive.trivet("upstream", "status", "--json").stdout)["upstreams"]
     assert (one["files"], one["outbox"], one["circuit"]) == (6, 0, "closed")
+
+
+def test_another_trivet_is_a_vendor_too(drive: Drive, door: Door) -> None:
+    shelf = door.folder("shelf")
+    far = random.Random(3).randbytes(3 * MB)
+    door.put("far.bin", far, shelf)
+    words = ("--upstream-url", door.address, "--folder", shelf, "--at", "/shelf", "--name", "shelf")
+    added = drive.trivet("upstream", "add", "google", *words, "--poll", "1", "--quiet", "0.5")
+    assert "is at /shelf now: 1 files and folders" in added.stdout
+    here = drive.folder / "shelf"
+    assert (here / "far.bin").read_bytes() == far
+    (here / "sub").mkdir()
+    (here / "sub" / "near.bin").write_bytes(far[::-1])
+    (here / "far.bin").rename(here / "renamed.bin")
+    wait_for(lambda: door.names(shelf) == ["renamed.bin", "sub"])
+
+    wait_for(lambda: len(_near(door)) == 1)
+    assert door.content(_near(door)[0]["id"]) == far[::-1]
+
+
+def _near(door: Door) -> list[dict[str, str]]:
+    params = {"q": "name = 'near.bin' and trashed = false", "fields": "files(id)"}
+    found: list[dict[str, str]] = door.told("GET", "/drive/v3/files", params=params)["files"]
+    return found

@@ -53,9 +53,9 @@ class Outbox:
         )
         return [Due(*row) for row in rows]
 
-    async def next_due_s(self) -> float | None:
-        """Return when the next one is due, None if nothing is to be settled."""
-        row = await self._store.row("SELECT min(due_s) FROM outbox")
+    async def next_due_s(self, now_s: float) -> float | None:
+        """Return when the next one will be due, None if none will."""
+        row = await self._store.row("SELECT min(due_s) FROM outbox WHERE due_s > ?", now_s)
         return None if row is None else row[0]
 
     async def done(self, due: Due) -> None:

@@ -33,7 +33,7 @@ STAGING = "upstream"
 AT_ONCE = 32
 LOOK_S, LOOK_MIN_S = 20.0, 0.1
 TICK_S = 5.0
-AGAIN_S = 2.0
+AGAIN_S, AGAIN_MAX_S = 1.0, 60.0
 
 log = logging.getLogger(__name__)
 
@@ -77,12 +77,15 @@ class UpstreamWork:
             await self._keep_quota()
 
     async def _again_and_again(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
+        pause_s, now_s = AGAIN_S, self.up.now_s
         while True:
+            began_s = now_s()
             try:
                 await work()
             except TrivetError as error:
                 log.warning("%s: %s: %s", self.account.name, what, error)
-                await asyncio.sleep(AGAIN_S)
+            pause_s = AGAIN_S if now_s() - began_s > AGAIN_MAX_S else min(2 * pause_s, AGAIN_MAX_S)
+            await asyncio.sleep(pause_s)
 
     async def _watch(self) -> None:
         await self.watcher.run()
@@ -118,7 +121,7 @@ class UpstreamWork:
             for due in await self.outbox.due(now_s, AT_ONCE + len(self._active)):
                 if due.id not in self._active and len(self._active) < AT_ONCE:
                     self._active[due.id] = asyncio.create_task(self._settle_one(due))
-            next_s = await self.outbox.next_due_s()
+            next_s = await self.outbox.next_due_s(now_s)
             pause_s = LOOK_S if next_s is None else min(max(next_s - up.now_s(), LOOK_MIN_S), LOOK_S)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
@@ -134,6 +137,7 @@ class UpstreamWork:
             await self.outbox.later(due, str(error), now_s())
         finally:
             self._active.pop(due.id, None)
+            self.up.wake.set()
 
     async def _tick(self) -> None:
         while True:
