@@ -2,7 +2,7 @@
 
 Rule: what is used and reserved is never more than the budget, of all together and of each user.
 Rule: the first in the queue that lacks bytes of the pool holds up everybody behind; one that lacks only
-bytes of their own holds up nobody but themselves.
+bytes of their own holds up nobody but the same user.
 Rule: a transfer that ends gives back what it did not move; one that runs over midnight counts for the next
 day.
 """
@@ -122,11 +122,14 @@ class ByteBudget:
     def _grant(self, now_s: float) -> list[str]:
         self._roll(now_s)
         begun: list[str] = []
+        held_up: set[str] = set()
         for key, wish in list(self._waiting.items()):
             pool, own = self.limits.pool_bytes, self.limits.user_bytes
             if pool is not None and self._taken() + wish.size_bytes > pool:
                 break
-            if own is not None and self._taken(wish.user) + wish.size_bytes > own:
+            over = own is not None and self._taken(wish.user) + wish.size_bytes > own
+            if over or wish.user in held_up:
+                held_up.add(wish.user)
                 continue
             self._running[key] = self._waiting.pop(key)
             begun.append(key)
