@@ -138,6 +138,17 @@ class RateLimited(RequestError):
         self.retry_after_s = retry_after_s
 
 
+class VendorQuotaSpent(TrivetError):
+    """The vendor lets us do nothing more today, but in `retry_after_s`; what is here is served."""
+
+    http_status = 429
+    errno = _errno.EDQUOT
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+
+
 class Gone(RequestError):
     """It was here and is not any more."""
 
@@ -196,6 +207,32 @@ class OutcomeUnknown(TrivetError):
     """The connection broke while something was changed: it may have happened; look before trying again."""
 
     http_status = 503
+
+
+class ContentAway(TrivetError):
+    """The body of this file is at its vendor and must be fetched before it can be read or changed."""
+
+    http_status = 503
+    errno = _errno.EAGAIN
+
+
+class BudgetSpent(RequestError):
+    """A day's bytes are spoken for: the transfer `key` waits at `position` (None: it was not to wait).
+
+    `bytes_left` are those of the day, `resets_at_s` (Unix time) is when there are new ones.
+    """
+
+    http_status = 429
+    errno = _errno.EDQUOT
+
+    def __init__(
+        self, message: str, *, key: str | None, position: int, bytes_left: int | None, resets_at_s: float
+    ) -> None:
+        super().__init__(message)
+        self.key = key
+        self.position = position
+        self.bytes_left = bytes_left
+        self.resets_at_s = resets_at_s
 
 
 class NoSpace(TrivetError):

@@ -32,6 +32,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("trivet.cli.check:check", "Say which files in any folder are damaged or mislabelled."),
     "user": ("trivet.cli.user:app", "Who may use the drive over HTTP."),
     "token": ("trivet.cli.token:app", "Keys for programs: below one path, reading or changing."),
+    "upstream": ("trivet.cli.upstream:app", "A vendor's drive behind a folder of this one."),
+    "transfers": ("trivet.cli.upstream:transfers", "What goes to and comes from vendors, and who waits."),
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
     "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),

@@ -1,4 +1,4 @@
-"""`trivet serve bank|keeper|gateway`: one process of the drive, by hand or started by `trivet up`.
+"""`trivet serve bank|keeper|gateway|upstream`: one process of the drive, by hand or started by `trivet up`.
 
 Rule: this is the composition root: the keeper is handed its door here, and knows no mount.
 """
@@ -22,6 +22,7 @@ from cyclopts import App, Parameter
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
 from trivet.cli.door_options import check_door
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
+from trivet.io.away_files import AwayFiles
 from trivet.io.mount_table import find_mount, remove_guard
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.door_plan import DoorPlan
@@ -98,6 +99,18 @@ def gateway(
     return uvloop.run(serve_door(folder, where, WaypointStore(folder.gateway_path / "runs")))
 
 
+@app.command
+def upstream(*, state: State = DEFAULT_STATE) -> int:
+    """Run what stands between the drive and its vendors until SIGTERM."""
+    from trivet.upstream.service import serve_upstreams
+
+    folder = volume_folder(state)
+    folder.read_config()
+    _log_to(folder.upstream_path / "upstream.log")
+    logging.getLogger("httpx2").setLevel(logging.WARNING)  # addresses of uploads are secrets
+    return uvloop.run(serve_upstreams(folder))
+
+
 @asynccontextmanager
 async def _folder_door(
     folder: VolumeFolder, where: Path | None, source: str, volume: MountableVolume
@@ -108,7 +121,8 @@ async def _folder_door(
         return
     from trivet.mount.session import mounted
 
-    async with mounted(volume, where, source) as session:
+    files = AwayFiles(folder)
+    async with mounted(volume, where, source, partial(files.bring, user=getpass.getuser())) as session:
         watching = asyncio.create_task(_end_when(session.unmounted, where))
         try:
             yield session

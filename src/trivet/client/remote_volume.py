@@ -4,6 +4,7 @@ Rule: the same operations, results and errors as in the keeper; nothing is cache
 Rule: what is written reaches the keeper with each MiB, and all of it with flush, fsync, read and release.
 """
 
+import getpass
 import itertools
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,7 +19,8 @@ from trivet.client.body_writing import BodyWriter
 from trivet.client.keeper_link import CALL_TIMEOUT_S, KeeperLink
 from trivet.client.remote_file import RemoteFile
 from trivet.client.remote_names import RemoteNames
-from trivet.errors import FileSystemError, TrivetError
+from trivet.errors import ContentAway, FileSystemError, TrivetError
+from trivet.io.away_files import AwayFiles
 from trivet.io.volume_folder import VolumeFolder
 from trivet.volume import body_calls as body
 from trivet.volume.interface import ROOT_INO, Attributes, Caller, Snapshot
@@ -36,6 +38,7 @@ class RemoteVolume(RemoteNames):
         self._transfer = BlobTransfer(self._pool, self._reports.late, self._reports.bad)
         self._names = LentNames(keeper)
         self._reader = BodyReader(self._transfer)
+        self._away = AwayFiles(folder)
         self._files: dict[int, RemoteFile] = {}
         self._writers: dict[int, BodyWriter] = {}
         self._next_handle = itertools.count(1)
@@ -72,7 +75,12 @@ class RemoteVolume(RemoteNames):
 
     async def open(self, ino: int, *, writing: bool, truncate: bool, sync: bool) -> int:
         """Return a handle on a regular file; `sync` makes every write durable."""
-        handle = await self._keeper.ask(body.Open(ino, writing, truncate, sync), int)
+        call = body.Open(ino, writing, truncate, sync)
+        try:
+            handle = await self._keeper.ask(call, int)
+        except ContentAway:
+            await self._away.bring(ino, user=getpass.getuser())
+            handle = await self._keeper.ask(call, int)
         return self._opened(RemoteFile(self._keeper, ino, handle, writing=writing, sync=sync))
 
     async def open_snapshot(self, ino: int) -> Snapshot:

@@ -42,6 +42,9 @@ TABLE: dict[type[TrivetError], Faces] = {
     errors.CorruptContent: Faces(400, "badContent", 422, "corrupt_content"),
     errors.Locked: Faces(403, "fileLocked", 423, "locked"),
     errors.RateLimited: Faces(429, "rateLimitExceeded", 429, "rate_limited"),
+    errors.VendorQuotaSpent: Faces(403, "dailyLimitExceeded", 429, "quota_exhausted"),
+    errors.BudgetSpent: Faces(403, "dailyLimitExceeded", 429, "budget_spent"),
+    errors.ContentAway: Faces(503, "backendError", 503, "content_away"),
     errors.Unsupported: Faces(501, "notImplemented", 501, "unsupported"),
     errors.NotExportable: Faces(415, "fileNotExportable", 415, "not_exportable"),
     errors.NoMajority: Faces(503, "backendError", 503, "no_majority"),
@@ -49,6 +52,9 @@ TABLE: dict[type[TrivetError], Faces] = {
     errors.UpstreamError: Faces(503, "backendError", 503, "upstream_down"),
     errors.NoSpace: Faces(403, "storageQuotaExceeded", 507, "no_space"),
 }
+
+#: A transfer that has a place in the queue: accepted, and done later.
+_QUEUED = Faces(403, "dailyLimitExceeded", 202, "queued")
 
 _OF_ERRNO: dict[int, Faces] = {
     errno.ENOENT: TABLE[errors.NotFound],
@@ -81,6 +87,8 @@ def faces_of(error: TrivetError) -> Faces:
     """Return how `error` shows; a file-system error by its errno, all else by its class."""
     if isinstance(error, errors.FileSystemError) and error.errno in _OF_ERRNO:
         return _OF_ERRNO[error.errno]
+    if isinstance(error, errors.BudgetSpent) and error.key is not None:
+        return _QUEUED
     return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
 
 
@@ -112,6 +120,9 @@ def problem(error: TrivetError, request_id: str) -> tuple[int, dict[str, Any]]:
     }
     if isinstance(error, InvalidParameter):
         body["location"] = error.location
+    if isinstance(error, errors.BudgetSpent):
+        body |= {"key": error.key, "position": error.position, "bytes_left": error.bytes_left}
+        body |= {"resets_at_s": error.resets_at_s}
     if isinstance(error, errors.Locked):
         body |= {"holder": error.holder, "expires_at_s": error.expires_at_s}
     if isinstance(error, errors.UnsupportedType):

@@ -11,9 +11,18 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from trivet.drive.errors_v3 import drive_error, faces_of, problem
-from trivet.errors import BadRange, RateLimited, TooSlow, TrivetError, Unauthorized
+from trivet.errors import (
+    BadRange,
+    BudgetSpent,
+    RateLimited,
+    TooSlow,
+    TrivetError,
+    Unauthorized,
+    VendorQuotaSpent,
+)
 from trivet.gateway.sending import bad_range_headers
 from trivet.gateway.waypoints import failed
+from trivet.io.clock import wall_s
 
 _V3_PREFIXES = ("/drive/", "/upload/", "/resumable/", "/batch")
 RETRY_AFTER_S = 2
@@ -64,6 +73,8 @@ def _headers(error: TrivetError) -> dict[str, str]:
         return {"WWW-Authenticate": 'Bearer realm="trivet"'}
     if isinstance(error, TooSlow):
         return {"Connection": "close"}
-    if isinstance(error, RateLimited):
+    if isinstance(error, BudgetSpent):
+        return {"Retry-After": str(max(1, round(error.resets_at_s - wall_s())))}
+    if isinstance(error, RateLimited | VendorQuotaSpent):
         return {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return {"Retry-After": str(RETRY_AFTER_S)} if faces_of(error).status == 503 else {}

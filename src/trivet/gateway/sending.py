@@ -69,7 +69,8 @@ async def send_file(
     """
     moving("download")
     reach("queue_start")
-    snapshot = await hold(drive, out.ino)
+    queue = "wait=0" not in request.headers.get("prefer", "")
+    snapshot = await hold(drive, out.ino, principal_of(request.scope).user, queue=queue)
     passed_on = False
     try:
         proof = await judged(drive, out, snapshot)

@@ -74,6 +74,16 @@ class VolumeFolder:
         return self.keeper_path / "volume.sock"
 
     @property
+    def upstream_path(self) -> Path:
+        """The folder of what stands between the drive and a vendor."""
+        return self.path / "upstream"
+
+    @property
+    def upstream_socket(self) -> Path:
+        """Where the upstream's process answers."""
+        return self.upstream_path / "upstream.sock"
+
+    @property
     def supervisor_socket(self) -> Path:
         """Where `trivet up` answers control requests."""
         return self.path / "up.sock"

@@ -22,6 +22,7 @@ from trivet.keeper.submitting import Submitter
 from trivet.keeper.version_operations import VersionOperations
 from trivet.keeper.write_path import WritePath
 from trivet.volume.attributes import Inode, bounded_time_ns
+from trivet.volume.exchange import check_here, drop_mark
 from trivet.volume.interface import AttributeChanges, Attributes, Caller, VolumeSpace
 from trivet.volume.namespace import Namespace
 
@@ -78,6 +79,9 @@ class LocalVolume(VersionOperations):
         inode = self.space.inode(ino)
         if changes.size is not None:
             _check_resizable(inode, changes.size)
+            if changes.size:
+                check_here(self.space, ino)
+            drop_mark(self.space, ino)
             await self._writes.resize(ino, changes.size)
             inode = self.space.inode(ino)
         now_ns = self._clock_ns()
@@ -114,7 +118,9 @@ class LocalVolume(VersionOperations):
         inode = self.space.inode(ino)
         if not inode.is_regular:
             raise FileSystemError(EISDIR if inode.is_directory else ELOOP if inode.is_symlink else EOPNOTSUPP)
-        if truncate:
+        if not truncate:
+            check_here(self.space, ino)
+        else:
             await self.setattr(ino, AttributeChanges(size=0))
         handle = self.space.open_files.open(self.space.inode(ino).ino, writing=writing, sync=sync)
         self._access.accessed(ino)

@@ -15,7 +15,7 @@ from trivet.keeper.read_path import ReadPath
 from trivet.keeper.stores import AccessPort, CommitPort, RecordPort
 from trivet.keeper.submitting import Submitter
 from trivet.keeper.write_path import WritePath
-from trivet.volume.exchange import check_exchangeable, exchange_content
+from trivet.volume.exchange import check_exchangeable, check_here, exchange_content
 from trivet.volume.interface import Change, Described, DescribedEntry, Snapshot, Step
 from trivet.volume.namespace import Namespace
 from trivet.wire.records import entry_key, inode_key, xattr_key
@@ -133,6 +133,7 @@ class VersionOperations(NameOperations):
         inode = space.inode(ino)
         if not inode.is_regular:
             raise FileSystemError(EISDIR if inode.is_directory else EOPNOTSUPP)
+        check_here(space, ino)
         async with self._writes.still(ino):
             body = await self._reads.stored_body(ino)
             version = await self._settled_slot(ino)

@@ -28,7 +28,8 @@ from pyfuse3 import (
     XAttrNameT,
 )
 
-from trivet.errors import Unsupported
+from trivet.errors import ContentAway, Unsupported
+from trivet.io.away_files import Bring
 from trivet.mount.translate import by_number, caller_of, changes_of, entry_of, statvfs_of, translated
 from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, Attributes, MountableVolume
 
@@ -52,9 +53,10 @@ class VolumeOperations(pyfuse3.Operations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, volume: MountableVolume) -> None:
+    def __init__(self, volume: MountableVolume, bring: Bring | None = None) -> None:
         super().__init__()
         self._volume = volume
+        self._bring = bring
         self._numbers = volume.numbers
         self.started = asyncio.Event()
 
@@ -93,7 +95,14 @@ class VolumeOperations(pyfuse3.Operations):
         ctx: RequestContext,
     ) -> EntryAttributes:
         """Change attributes; a change of size is a truncate."""
-        attributes = await self._volume.setattr(self._inode(inode), changes_of(attr, fields), fh)
+        changes = changes_of(attr, fields)
+        try:
+            attributes = await self._volume.setattr(self._inode(inode), changes, fh)
+        except ContentAway:
+            if self._bring is None:
+                raise
+            await self._bring(self._inode(inode))
+            attributes = await self._volume.setattr(self._inode(inode), changes, fh)
         return entry_of(attributes, self._numbers.of(attributes.ino))
 
     @by_number
@@ -179,6 +188,15 @@ class VolumeOperations(pyfuse3.Operations):
     @by_number
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """Open a file; the kernel itself turns O_APPEND into offsets."""
+        try:
+            return await self._open(inode, flags)
+        except ContentAway:
+            if self._bring is None:
+                raise
+            await self._bring(self._inode(inode))
+        return await self._open(inode, flags)
+
+    async def _open(self, inode: InodeT, flags: FlagT) -> FileInfo:
         handle = await self._volume.open(
             self._numbers.inode_to_open(inode, time.time_ns()),
             writing=(flags & os.O_ACCMODE) != os.O_RDONLY,

@@ -17,6 +17,7 @@ from pathlib import Path
 import pyfuse3
 
 from trivet.errors import TrivetError
+from trivet.io.away_files import Bring
 from trivet.io.mount_table import FILE_SYSTEM, clear_dead_mount, find_mount, set_read_ahead, unmount
 from trivet.mount import event_loop
 from trivet.mount.forgetting import Forgetting
@@ -51,8 +52,11 @@ class MountSession:
 
 
 @asynccontextmanager
-async def mounted(volume: MountableVolume, mount_point: Path, source: str) -> AsyncIterator[MountSession]:
-    """Mount `volume` on the directory `mount_point` while the block runs; `source` is what `df` shows.
+async def mounted(
+    volume: MountableVolume, mount_point: Path, source: str, bring: Bring | None = None
+) -> AsyncIterator[MountSession]:
+    """Mount `volume` on the directory `mount_point` while the block runs; `source` is what `df` shows,
+    `bring` fetches the body of a file that is away.
 
     `unmounted` of the session is set when somebody took the mount away. Raises TrivetError if it can't be
     made. A bug in an operation ends the block with its AssertionError.
@@ -61,7 +65,7 @@ async def mounted(volume: MountableVolume, mount_point: Path, source: str) -> As
     options = {"default_permissions", f"fsname={source}", f"subtype={FILE_SYSTEM}"}
     if os.geteuid() == 0:
         options.add("allow_other")
-    operations = VolumeOperations(volume)
+    operations = VolumeOperations(volume, bring)
     await clear_dead_mount(mount_point)
     try:
         pyfuse3.init(operations, str(mount_point), options)

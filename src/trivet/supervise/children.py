@@ -3,7 +3,8 @@
 Rule: a child that dies is started again after a pause that grows with each quick death; one that was stopped
 on purpose, or any with `supervise` off, is left alone until `start`.
 Rule: a port on which a server of this volume answers that we did not start counts as running (by hand).
-Rule: the HTTP door ends before the keeper, the keeper before the banks, so that what they hold is written.
+Rule: the HTTP door and the upstreams end before the keeper, the keeper before the banks, so that what they
+hold is written.
 """
 
 import asyncio
@@ -35,7 +36,7 @@ KEEPER_WATCH_S = 2.0
 log = logging.getLogger(__name__)
 
 State = Literal["up", "down", "stopped"]
-Role = Literal["bank", "keeper", "gateway"]
+Role = Literal["bank", "keeper", "gateway", "upstream"]
 
 
 class SupervisedChild:
@@ -147,18 +148,25 @@ class ChildKeeper:
             keeper_arguments, folder.keeper_path / "keeper.log", None, role="keeper"
         )
         self.gateway = gateway
+        words = ["serve", "upstream", "--state", state]
+        self.upstream = SupervisedChild(words, folder.upstream_path / "upstream.log", None, role="upstream")
+        self.upstream.stopped = not any(folder.upstream_path.glob("*.json"))
         self.tasks: list[asyncio.Task[None]] = []
 
     def told(self) -> control_messages.Children:
         """Return everything as the control socket tells it."""
-        children = [child.told() for child in self.all]
+        children = [child.told() for child in self.all if child is not self.upstream or child.wanted]
         mount = None if self.mount_point is None else str(self.mount_point)
         return control_messages.Children(children, mount)
 
     @property
     def all(self) -> list[SupervisedChild]:
         """Every process that ought to run."""
-        return [*self.servers, self.keeper, *([self.gateway] if self.gateway else [])]
+        return [*self.servers, self.keeper, *self._doors]
+
+    @property
+    def _doors(self) -> list[SupervisedChild]:
+        return [*([self.gateway] if self.gateway else []), self.upstream]
 
     async def run(self) -> None:
         """Start everything and keep it running until cancelled; then end all, the doors first."""
@@ -168,14 +176,14 @@ class ChildKeeper:
             servers = [tasks.create_task(self._keep(server)) for server in self.servers]
             keeper = tasks.create_task(self._keep(self.keeper))
             watch = tasks.create_task(self._watch_keeper())
-            doors = [tasks.create_task(self._keep(self.gateway))] if self.gateway else []
+            doors = [tasks.create_task(self._keep(door)) for door in self._doors]
             try:
                 await asyncio.Event().wait()
             finally:
                 watch.cancel()
                 for door in doors:
                     door.cancel()
-                    await asyncio.wait([door])
+                await asyncio.wait(doors)
                 keeper.cancel()
                 await asyncio.wait([keeper])
                 if self.mount_point is not None:
@@ -193,6 +201,13 @@ class ChildKeeper:
         async with asyncio.timeout(2 * PARTING_S + runner.SWEEP_S):
             for server in self._at(ports):
                 await server.idle.wait()
+
+    async def restart_upstream(self) -> None:
+        """Let the process of the upstreams begin (anew): there is one more."""
+        self.upstream.set_stopped(True)
+        async with asyncio.timeout(2 * PARTING_S + runner.SWEEP_S):
+            await self.upstream.idle.wait()
+        self.upstream.set_stopped(False)
 
     def start(self, ports: Sequence[int]) -> None:
         """Let the servers on `ports` run (again)."""

@@ -114,7 +114,7 @@ async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
     began_s = stuck_since_s = time.monotonic()
     while True:
         for child in children.all:
-            if child.restarts >= DEATHS_GIVE_UP or child.left_alone:
+            if child.role != "upstream" and (child.restarts >= DEATHS_GIVE_UP or child.left_alone):
                 raise TrivetError(
                     f"{child.name} ends again and again; the end of {child.log_path}:\n"
                     + await asyncio.to_thread(_log_tail, child.log_path)
@@ -191,12 +191,17 @@ def _handlers(children: ChildKeeper, stop: asyncio.Event, ended: asyncio.Event) 
         children.start(_ports(arguments))
         return told()
 
+    async def upstream(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        await children.restart_upstream()
+        return told()
+
     async def down(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         stop.set()
         await ended.wait()
         return {}
 
-    return {"children": tell, "stop": stop_servers, "start": start_servers, "down": down}
+    verbs: dict[str, Handler] = {"children": tell, "stop": stop_servers, "start": start_servers}
+    return verbs | {"upstream": upstream, "down": down}
 
 
 def _ports(arguments: dict[str, Any]) -> list[int]:

@@ -3,14 +3,16 @@
 Rule: all of it is one change set; page records move by being written anew, extents by being named anew.
 Rule: nothing of either file may be dirty, and no blob is freed or new.
 Rule: who has one of the files open goes on with the content it opened.
+Rule: the mark of a body that is away goes where the body goes.
 """
 
 from collections.abc import Mapping
 from errno import EFBIG, EINVAL, EISDIR, ENOENT
 
-from trivet.errors import FileSystemError
+from trivet.errors import ContentAway, FileSystemError
+from trivet.volume.interface import AWAY
 from trivet.volume.namespace import Namespace
-from trivet.wire.records import extents_key, page_key
+from trivet.wire.records import extents_key, page_key, xattr_key
 
 #: So many records of both files fit into one entry of the log; a file of 16 GiB has about half of them.
 RECORDS_MAX = 32_768
@@ -50,8 +52,36 @@ def exchange_content(
         records[page_key(other, page)] = bodies.get(page)
     layout.exchange(one, two, now_ns)
     space.open_files.exchange(ino, other)
+    _exchange_marks(space, ino, other)
     one.size, two.size = two.size, one.size
     one.mtime_ns, two.mtime_ns = two.mtime_ns, one.mtime_ns
     for inode in (one, two):
         inode.ctime_ns = now_ns
         space.touch(inode.ino)
+
+
+def is_away(space: Namespace, ino: int) -> bool:
+    """Tell whether the body of `ino` is not in the banks."""
+    return space.xattrs.has(ino, AWAY)
+
+
+def check_here(space: Namespace, ino: int) -> None:
+    """Raise ContentAway if the body of `ino` is not in the banks."""
+    if is_away(space, ino):
+        raise ContentAway("the content of this file is at its vendor and has not been fetched yet")
+
+
+def drop_mark(space: Namespace, ino: int) -> None:
+    """Note that the body of `ino` is what is here, whatever it was."""
+    if is_away(space, ino):
+        space.xattrs.remove(ino, AWAY)
+        space.changes.records[xattr_key(ino, AWAY)] = None
+
+
+def _exchange_marks(space: Namespace, ino: int, other: int) -> None:
+    marks = [space.xattrs.value(one, AWAY) if is_away(space, one) else None for one in (ino, other)]
+    for one, mark in ((ino, marks[1]), (other, marks[0])):
+        drop_mark(space, one)
+        if mark is not None:
+            space.xattrs.put(one, AWAY, mark)
+            space.changes.records[xattr_key(one, AWAY)] = mark

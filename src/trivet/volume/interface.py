@@ -19,6 +19,8 @@ ROOT_INO = 1
 PRIVATE_INO = 2
 UPLOADS, TRASH, REVISIONS = b"uploads", b"trash", b"revisions"
 NAME_MAX_BYTES = 255
+#: The attribute of a file whose body is not in the banks yet: its size is known, its bytes are at a vendor.
+AWAY = b"trusted.trivet.away"
 
 
 class Attributes(msgspec.Struct, frozen=True, gc=False):
@@ -149,6 +151,7 @@ class Volume(Protocol):
     ) -> None: ...
 
     async def create(self, parent: int, name: bytes, mode: int, caller: Caller) -> tuple[Attributes, int]: ...
+    #: Raises ContentAway, as `open_snapshot` and a change of size do, for a file whose body is away.
     async def open(self, ino: int, *, writing: bool, truncate: bool, sync: bool) -> int: ...
     async def read(self, handle: int, offset: int, size: int) -> bytes: ...
     async def write(self, handle: int, offset: int, data: bytes) -> int: ...

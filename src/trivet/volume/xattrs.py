@@ -28,6 +28,11 @@ class Xattrs:
         held = self._of.get(ino)
         return list(held) if held else ()
 
+    def has(self, ino: int, name: bytes) -> bool:
+        """Tell whether an inode has the attribute `name`."""
+        held = self._of.get(ino)
+        return held is not None and name in held
+
     def value(self, ino: int, name: bytes) -> bytes | None:
         """Return a value, None if only its record holds it; raise ENODATA if there is none."""
         held = self._of.get(ino)

@@ -19,6 +19,7 @@ Supervisor verbs (DIR/up.sock):
     children                          -> Children
     stop     {ports}                  -> Children         stopped on purpose: not started again
     start    {ports}                  -> Children
+    upstream                          -> Children         the upstreams begin anew: there is one more
     down                              -> {}               answered when everything has ended
 """
 
@@ -192,7 +193,7 @@ class RecoverReport(msgspec.Struct, frozen=True):
 class Child(msgspec.Struct, frozen=True):
     """One process of the drive; `by_hand` when somebody else started what answers on the port."""
 
-    role: Literal["bank", "keeper", "gateway"]
+    role: Literal["bank", "keeper", "gateway", "upstream"]
     port: int | None
     pid: int | None
     state: Literal["up", "down", "stopped"]

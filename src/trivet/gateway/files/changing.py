@@ -172,6 +172,6 @@ async def copy(drive: Drive, who: Principal, view: FileView, changes: FileChange
         modified_time=changes.modified_time,
     )
     plan = await new_plan(drive, who, inherited, view.mime_type)
-    snapshot = await hold(drive, view.ino)
+    snapshot = await hold(drive, view.ino, who.user)
     size = snapshot.attributes.size
     return await upload_whole(drive, who, plan, read_pieces(drive, snapshot, 0, size), size)

@@ -14,6 +14,8 @@ from trivet.gateway.files.kept_checks import KeptChecks
 from trivet.gateway.files.live_downloads import LiveDownload
 from trivet.gateway.files.verdicts import Verdicts
 from trivet.gateway.people import People
+from trivet.io.away_files import AwayFiles
+from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.interface import PRIVATE_INO, REVISIONS, TRASH, UPLOADS, Caller, VersionedVolume
 
 FILE_MODE, FOLDER_MODE = 0o644, 0o755
@@ -35,6 +37,7 @@ class Drive:
     revisions_ino: int
     feed: ChangesFeed
     pool: DecodingPool
+    away: AwayFiles
     caller: Caller = field(default_factory=lambda: Caller(os.geteuid(), os.getegid()))
     owner: str = field(default_factory=getpass.getuser)
     checks: KeptChecks = field(default_factory=KeptChecks)
@@ -53,4 +56,5 @@ async def open_drive(
     ]
     (folder / "uploads").mkdir(parents=True, exist_ok=True)
     secret, feed = await door.secret(), ChangesFeed(volume)
-    return Drive(volume, people, door, folder, secret, uploads, trash, revisions, feed, pool)
+    away = AwayFiles(VolumeFolder(folder.parent))
+    return Drive(volume, people, door, folder, secret, uploads, trash, revisions, feed, pool, away)

@@ -11,6 +11,7 @@ from dataclasses import replace
 from trivet.drive.file_metadata import Content, Sums
 from trivet.drive.resources import FileView
 from trivet.drive.validation.validator import Validator
+from trivet.errors import ContentAway
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.nodes import metadata_of, store_metadata
 from trivet.volume.interface import Snapshot
@@ -18,8 +19,16 @@ from trivet.volume.interface import Snapshot
 PIECE_BYTES = 1 << 20
 
 
-async def hold(drive: Drive, ino: int) -> Snapshot:
-    """Hold the file `ino` as it is now; `release` the snapshot's handle in the end."""
+async def hold(drive: Drive, ino: int, user: str, *, queue: bool = True) -> Snapshot:
+    """Hold the file `ino` as it is now; `release` the snapshot's handle in the end.
+
+    A body that is at a vendor is fetched for `user`; BudgetSpent, VendorQuotaSpent, ContentAway or
+    UpstreamError if that can't be now. With `queue` it is fetched later in any case.
+    """
+    try:
+        return await drive.volume.open_snapshot(ino)
+    except ContentAway:
+        await drive.away.bring(ino, user=user, queue=queue)
     return await drive.volume.open_snapshot(ino)
 
 
@@ -57,7 +66,10 @@ async def with_sums(drive: Drive, view: FileView) -> FileView:
     """Return `view` with checksums; those of a file that was changed through the mount are taken now."""
     if view.is_folder or view.sums is not None:
         return view
-    snapshot = await hold(drive, view.ino)
+    try:
+        snapshot = await drive.volume.open_snapshot(view.ino)
+    except ContentAway:  # to know its sums is no reason to fetch it
+        return view
     try:
         sums = await _sums_of(drive, snapshot)
     finally:
@@ -71,7 +83,7 @@ async def with_sums(drive: Drive, view: FileView) -> FileView:
 
 async def renewed_sums(drive: Drive, ino: int, version: int) -> Sums | None:
     """Take the checksums of `ino` anew and keep them; None if it is not at `version` any more."""
-    snapshot = await hold(drive, ino)
+    snapshot = await drive.volume.open_snapshot(ino)
     try:
         if snapshot.version != version:
             return None

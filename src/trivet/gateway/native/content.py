@@ -175,7 +175,7 @@ async def restore_revision(request: Request) -> Response:
     plan = UploadPlan(
         FileChanges(), target=view.ino, name=view.name, lock_owner=owner, lock_token=token, rule="off"
     )
-    snapshot = await hold(drive, one.ino)
+    snapshot = await hold(drive, one.ino, who.user)
     size = snapshot.attributes.size
     body = read_pieces(drive, snapshot, 0, size)
     return file_answer(await upload_whole(drive, who, plan, body, size))

@@ -81,7 +81,7 @@ async def resume_download(request: Request) -> Response:
 
 async def _sha256(request: Request, out: Outgoing, stop: int) -> str:
     drive, taken = drive_of(request), hashlib.sha256()
-    snapshot = await hold(drive, out.ino)
+    snapshot = await hold(drive, out.ino, asker(request).user)
     async for piece in read_pieces(drive, snapshot, 0, stop):
         taken.update(piece)
     return taken.hexdigest()

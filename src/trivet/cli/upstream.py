@@ -1,0 +1,200 @@
+"""`trivet upstream`: a vendor's drive behind a folder of this one."""
+
+import asyncio
+import getpass
+import re
+import time
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import msgspec
+from cyclopts import App, Parameter
+from rich.console import Console
+from rich.table import Table
+
+from trivet.cli.asking import DEFAULT_STATE, AsJson, State, print_json, volume_folder
+from trivet.cli.sizes import parse_size
+from trivet.client.remote_volume import connected
+from trivet.drive.names import check_path
+from trivet.drive.upstream.byte_budget import BudgetLimits
+from trivet.drive.upstream.vendor_quota import QuotaLimits
+from trivet.errors import ConfigError, FileSystemError, InputError, TrivetError
+from trivet.io.control_socket import NotRunning, Remote, ask
+from trivet.io.drive_api import DriveApi
+from trivet.io.volume_folder import VolumeFolder
+from trivet.supervise.live_view import size_text
+from trivet.upstream.account import GOOGLE_URL, Account, accounts, keep_account
+from trivet.upstream.service import authorize
+from trivet.upstream.telling import Statuses, TransfersTold, UpstreamStatus
+from trivet.volume.interface import ROOT_INO
+
+Told = TypeVar("Told", Statuses, TransfersTold)
+
+READY_S = 60.0
+_POLL_S = 0.2
+
+app = App(name="upstream", help="A vendor's drive behind a folder of this one.")
+
+Bytes = Annotated[str | None, Parameter(help="Bytes a day for all together, such as 200MB.")]
+UserBytes = Annotated[str | None, Parameter(help="Bytes a day for each user.")]
+
+
+@app.command
+def add(
+    kind: Literal["google"],
+    /,
+    *,
+    at: Annotated[str, Parameter(help="The folder of this drive where it appears, such as /google.")],
+    credentials: Annotated[
+        Path | None, Parameter(help="A service account's or a user's credentials, as JSON.")
+    ] = None,
+    folder: Annotated[str, Parameter(help="The vendor's folder (its id) that appears there.")] = "root",
+    upstream_url: Annotated[str, Parameter(help="Another server that speaks Drive v3.")] = GOOGLE_URL,
+    name: Annotated[str, Parameter(help="What it is called here.")] = "google",
+    download_per_day: Bytes = None,
+    user_download_per_day: UserBytes = None,
+    upload_per_day: Bytes = None,
+    user_upload_per_day: UserBytes = None,
+    requests_per_day: Annotated[int | None, Parameter(help="Requests that the vendor allows a day.")] = None,
+    units_per_day: Annotated[int | None, Parameter(help="Quota units that the vendor allows a day.")] = None,
+    poll: Annotated[float, Parameter(help="Ask for the vendor's changes every so many seconds.")] = 15.0,
+    quiet: Annotated[float, Parameter(help="Send a file so many seconds after its last change.")] = 2.0,
+    state: State = DEFAULT_STATE,
+) -> int:
+    """Let the drive of a vendor appear at a folder; its files are fetched when they are first read."""
+    drive = volume_folder(state)
+    drive.read_config()
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
+        raise InputError(f"--name {name}: small letters, digits and -")
+    if any(one.name == name for one in accounts(drive)):
+        raise ConfigError(f"there is an upstream {name!r} already; `trivet upstream status` shows it")
+    if upstream_url == GOOGLE_URL and credentials is None:
+        raise ConfigError("Google wants a login: give --credentials FILE (see docs/guide/upstream.md)")
+    if poll <= 0 or quiet < 0:
+        raise InputError("--poll must be above 0, --quiet not below")
+    path = "/" + "/".join(check_path(at))
+    if path == "/":
+        raise InputError("--at: a folder below the top, such as /google")
+    account = Account(
+        name, path, getpass.getuser(), upstream_url, folder,
+        None if credentials is None else str(credentials.absolute()),
+        QuotaLimits(requests_per_day, units_per_day),
+        BudgetLimits(parse_size(download_per_day), parse_size(user_download_per_day)),
+        BudgetLimits(parse_size(upload_per_day), parse_size(user_upload_per_day)),
+        poll, quiet,
+    )  # fmt: skip
+    print(asyncio.run(_add(drive, account)))
+    return 0
+
+
+async def _add(drive: VolumeFolder, account: Account) -> str:
+    """Check that the vendor answers and the folder is free, then begin; return what people are told."""
+    api = DriveApi(account.url, authorize(account))
+    try:
+        about = await api.about()
+        await api.get(account.folder)
+    finally:
+        await api.close()
+    async with connected(drive) as volume:
+        ino = ROOT_INO
+        try:
+            for name in account.at.strip("/").split("/"):
+                ino = (await volume.lookup(ino, name.encode())).ino
+            entries = await volume.listing(ino, 0, 3)
+        except FileSystemError:
+            entries = []
+        if any(one.name not in (b".", b"..") for one in entries):
+            raise ConfigError(f"{account.at} holds something already; choose an empty or a new folder")
+    keep_account(drive, account)
+    try:
+        await ask(drive.supervisor_socket, "upstream")
+    except NotRunning:
+        return f"kept; `trivet serve upstream --state {drive.path}` lets it work"
+    whose = about.get("user", {}).get("emailAddress", account.url)
+    files = await _first_listing(drive, account.name)
+    return f"{whose} is at {account.at} now: {files:,} files and folders"
+
+
+async def _first_listing(drive: VolumeFolder, name: str) -> int:
+    until_s = time.monotonic() + READY_S
+    while time.monotonic() < until_s:
+        try:
+            told = msgspec.convert(await ask(drive.upstream_socket, "status"), Statuses)
+        except (NotRunning, Remote):
+            told = Statuses([])
+        for one in told.upstreams:
+            if one.name == name and one.polled_at_s is not None:
+                return one.files
+        await asyncio.sleep(_POLL_S)
+    raise TrivetError(
+        f"the upstream is kept, but has not listed its files within {READY_S:g} s; "
+        "`trivet upstream status` says how far it is"
+    )
+
+
+@app.command
+def status(*, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
+    """Show how each upstream is: quota, budgets, what waits; exit code 0 only when all are well."""
+    drive = volume_folder(state)
+    told = ask_upstream(drive, "status", Statuses)
+    if json:
+        print_json(told)
+    else:
+        console = Console(highlight=False, soft_wrap=True)
+        for one in told.upstreams:
+            console.print("\n".join(_lines(one)), markup=False)
+        if not told.upstreams:
+            console.print("There are no upstreams; `trivet upstream add` makes one.", markup=False)
+    return 0 if all(one.healthy for one in told.upstreams) else 1
+
+
+def transfers(*, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
+    """List what goes to and comes from vendors: who waits at which place, what is parked and why."""
+    told = ask_upstream(volume_folder(state), "transfers", TransfersTold)
+    if json:
+        print_json(told)
+        return 0
+    table = Table("upstream", "", "file", "for", "size", "moved", "state", "", box=None, pad_edge=False)
+    for one in told.transfers:
+        row = one.transfer
+        place = f"waiting, place {one.position}" if one.position else row.state
+        table.add_row(
+            one.upstream, row.direction, row.name, row.user, size_text(row.size), size_text(row.moved), place,
+            row.error or "",
+        )  # fmt: skip
+    Console(highlight=False, soft_wrap=True).print(table if told.transfers else "There are no transfers.")
+    return 0
+
+
+def ask_upstream(drive: VolumeFolder, verb: str, kind: type[Told]) -> Told:
+    """Return what the process of the upstreams answers; nothing if the drive has none."""
+    drive.read_config()
+    if not accounts(drive):
+        return msgspec.convert({name: [] for name in kind.__struct_fields__}, kind)
+    try:
+        return msgspec.convert(asyncio.run(ask(drive.upstream_socket, verb)), kind)
+    except NotRunning as error:
+        raise NotRunning(f"the upstreams of {drive.path} do not run; `trivet up` starts them") from error
+
+
+def _lines(one: UpstreamStatus) -> list[str]:
+    """Return an upstream as people read it."""
+    lines = [f"{one.name} at {one.at}: {'well' if one.healthy else one.trouble or 'listing its files'}"]
+    quota = one.quota
+    lines.append(f"  {one.files:,} files and folders, {one.outbox:,} to be settled; circuit {one.circuit}")
+    of = "" if quota.requests_per_day is None else f" of {quota.requests_per_day:,}"
+    lines.append(f"  today {quota.requests:,} requests{of}, {quota.units:,} units")
+    for budget in one.budgets:
+        if budget.limit_bytes is not None:
+            resets = time.strftime("%H:%M", time.localtime(budget.resets_at_s))
+            lines.append(
+                f"  {budget.direction}: {size_text(budget.used_bytes)} of {size_text(budget.limit_bytes)} "
+                f"used or reserved, {budget.waiting} waiting, new bytes at {resets}"
+            )
+    if one.left_out:
+        lines.append(f"  {one.left_out:,} of the vendor's own documents are not shown: they have no bytes")
+    lines += [f"  {row.name}: tried {row.attempts} times, {row.error}" for row in one.unsettled if row.error]
+    for notice in one.notices:
+        at = time.strftime("%d %b %H:%M", time.localtime(notice.at_s))
+        lines.append(f"  {at} {notice.text}")
+    return lines

@@ -1,0 +1,1 @@
+"""What stands between many people and one vendor: budgets, quotas, tries, and who is right about a file."""

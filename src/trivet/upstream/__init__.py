@@ -1,0 +1,1 @@
+"""The drive's way out: one process that stands between the volume and a vendor's drive."""

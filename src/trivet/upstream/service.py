@@ -1,0 +1,156 @@
+"""`trivet serve upstream`: all upstreams of a drive, and the socket on which doors ask for bodies.
+
+Rule: a vendor that can't be reached at the start is tried again; the others work meanwhile.
+"""
+
+import asyncio
+import logging
+import os
+import random
+import signal
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from trivet.client.remote_volume import RemoteVolume
+from trivet.errors import TrivetError, UpstreamError
+from trivet.io.clock import wall_s
+from trivet.io.control_socket import Handler, Report, serve_control
+from trivet.io.drive_api import DriveApi, no_login
+from trivet.io.upstream_store import UpstreamStore
+from trivet.io.volume_folder import VolumeFolder
+from trivet.upstream.account import Account, accounts, store_path
+from trivet.upstream.telling import Statuses, TransfersTold, UpstreamStatus, status_of, transfers_of
+from trivet.upstream.work import UpstreamWork, open_upstream
+from trivet.volume.interface import AWAY, Caller, VersionedVolume
+
+CONNECT_S = 60.0
+AGAIN_S = 5.0
+LISTED_MAX = 500
+
+log = logging.getLogger(__name__)
+
+
+class Upstreams:
+    """The upstreams of one drive by name; `waiting` says why one has not begun."""
+
+    def __init__(self, volume: VersionedVolume) -> None:
+        self.volume = volume
+        self.works: dict[str, UpstreamWork] = {}
+        self.waiting: dict[str, str] = {}
+
+    async def of(self, ino: int) -> UpstreamWork | None:
+        """Return the upstream where the body of `ino` is; None if it is here."""
+        names = await self.volume.listxattr(ino)
+        if AWAY not in names:
+            return None
+        name = (await self.volume.getxattr(ino, AWAY)).decode().partition("/")[0]
+        if name not in self.works:
+            why = self.waiting.get(name, "there is no such upstream any more")
+            raise UpstreamError(f"the content of this file is at {name}: {why}")
+        return self.works[name]
+
+
+def authorize(account: Account) -> Any:
+    """Return what logs in at the vendor; ConfigError when the credentials can't be used."""
+    if account.credentials is None:
+        return no_login
+    from trivet.io.google_login import login
+
+    return login(Path(account.credentials))
+
+
+async def serve_upstreams(folder: VolumeFolder) -> int:
+    """Work until SIGTERM or SIGINT."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    volume = await RemoteVolume.connect(folder, timeout_s=CONNECT_S)
+    try:
+        upstreams = Upstreams(volume)
+        async with serve_control(folder.upstream_socket, handlers(upstreams)):
+            tasks = [asyncio.create_task(_live(folder, upstreams, one)) for one in accounts(folder)]
+            stopping = asyncio.create_task(stop.wait())
+            try:
+                done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {stopping}:
+                    task.result()
+            finally:
+                for task in (stopping, *tasks):
+                    task.cancel()
+                await asyncio.wait({stopping, *tasks})
+    finally:
+        await volume.close()
+    return 0
+
+
+async def _live(folder: VolumeFolder, upstreams: Upstreams, account: Account) -> None:
+    """Let an upstream work; one that can't begin tries again."""
+    while True:
+        try:
+            async with opened(folder, upstreams.volume, account) as work:
+                upstreams.works[account.name] = work
+                upstreams.waiting.pop(account.name, None)
+                await work.run()
+        except TrivetError as error:
+            upstreams.waiting[account.name] = str(error)
+            log.warning("%s can't begin: %s", account.name, error)
+        finally:
+            upstreams.works.pop(account.name, None)
+        await asyncio.sleep(AGAIN_S)
+
+
+@asynccontextmanager
+async def opened(
+    folder: VolumeFolder, volume: VersionedVolume, account: Account
+) -> AsyncIterator[UpstreamWork]:
+    """Give an upstream that is ready to run."""
+    store = UpstreamStore(store_path(folder, account.name))
+    api = DriveApi(account.url, authorize(account))
+    try:
+        yield await open_upstream(
+            account, volume, store, api,
+            caller=Caller(os.geteuid(), os.getegid()), now_s=wall_s, rng=random.Random(),
+        )  # fmt: skip
+    finally:
+        await api.close()
+        store.close()
+
+
+def handlers(upstreams: Upstreams) -> dict[str, Handler]:
+    """Return what the process answers on its socket."""
+
+    async def bring(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        ino, user = int(arguments["ino"]), str(arguments["user"])
+        work = await upstreams.of(ino)
+        if work is None:
+            return {"state": "here"}
+        queue, wait_s = bool(arguments["queue"]), float(arguments["wait_s"])
+        return await work.fetching.bring(ino, user, queue=queue, wait_s=wait_s)
+
+    async def status(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        told = [await status_of(work) for work in upstreams.works.values()]
+        waiting = [_not_begun(name, why) for name, why in upstreams.waiting.items()]
+        return _told(Statuses([*told, *waiting]))
+
+    async def transfers(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        limit = min(int(arguments.get("limit", LISTED_MAX)), LISTED_MAX)
+        told = [one for work in upstreams.works.values() for one in await transfers_of(work, limit)]
+        return _told(TransfersTold(told))
+
+    return {"bring": bring, "status": status, "transfers": transfers}
+
+
+def _told(value: msgspec.Struct) -> Mapping[str, Any]:
+    told: Mapping[str, Any] = msgspec.to_builtins(value)
+    return told
+
+
+def _not_begun(name: str, why: str) -> UpstreamStatus:
+    from trivet.upstream.telling import QuotaTold
+
+    quota = QuotaTold(0, None, 0, None, None)
+    return UpstreamStatus(name, "", "", False, why, "open", None, 0, 0, 0, 0, quota, [], [], [])

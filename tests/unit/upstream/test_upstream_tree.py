@@ -1,0 +1,111 @@
+"""The vendor's tree and ours are one: whatever happens on one side is seen on the other."""
+
+from pathlib import Path
+
+import pytest
+
+from trivet.errors import ContentAway
+from upstream_rig import ME, in_virtual_time, upstream_rig
+from vendor_server import Vendor
+
+
+def test_vendors_tree_appears_and_content_comes_on_first_use(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        docs = vendor.folder("docs")
+        vendor.put("a.txt", b"hello", docs)
+        vendor.put("empty", b"")
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            assert await rig.names() == ["docs", "empty"]
+            ino = await rig.ino("docs/a.txt")
+            assert (await rig.volume.getattr(ino)).size == 5
+            with pytest.raises(ContentAway):
+                await rig.volume.open_snapshot(ino)
+            with pytest.raises(ContentAway):
+                await rig.volume.open(ino, writing=False, truncate=False, sync=False)
+            assert vendor.face.seen.get("download", 0) == 0
+            assert await rig.read("docs/a.txt") == b"hello"
+            assert await rig.read("docs/a.txt") == b"hello"
+            assert await rig.read("empty") == b""
+            assert vendor.face.seen["download"] == 1
+
+    in_virtual_time(run())
+
+
+def test_what_happens_at_the_vendor_happens_here(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        one, two = vendor.put("one", b"1"), vendor.put("two", b"2")
+        folder = vendor.folder("folder")
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            assert await rig.read("one") == b"1"
+            vendor.drive.update(one, {}, b"11111")
+            vendor.drive.update(two, {"name": "zwei"}, b"22", add=folder)
+            vendor.put("three", b"3", vendor.folder("deep", folder))
+            await rig.settled()
+            assert await rig.names() == ["folder", "one"]
+            assert await rig.names("folder") == ["deep", "zwei"]
+            assert await rig.read("one") == b"11111"
+            assert await rig.read("folder/zwei") == b"22"
+            assert await rig.read("folder/deep/three") == b"3"
+            vendor.drive.update(folder, {"trashed": True}, None)
+            vendor.drive.delete(one)
+            await rig.settled()
+            assert await rig.names() == []
+            assert [what for what, _ in vendor.drive.applied].count("create") == 5
+
+    in_virtual_time(run())
+
+
+def test_what_happens_here_happens_at_the_vendor_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        old = vendor.put("old", b"old")
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            await rig.volume.mkdir(await rig.ino(""), b"mine", 0o755, ME)
+            await rig.write("mine/a", b"aaa")
+            await rig.write("mine/empty", b"")
+            await rig.write("old", b"new content")
+            await rig.settled()
+            assert (vendor.named("a"), vendor.named("empty")) == ([b"aaa"], [b""])
+            assert vendor.drive.files[old].data == b"new content"
+            made = len(vendor.drive.applied)
+            root, mine = await rig.ino(""), await rig.ino("mine")
+            await rig.volume.rename(mine, b"a", root, b"b", replace=False, exchange=False)
+            await rig.volume.unlink(root, b"old")
+            await rig.settled()
+            assert vendor.named("b") == [b"aaa"]
+            assert vendor.named("a") == vendor.named("old") == []
+            assert [what for what, _ in vendor.drive.applied[made:]] == ["metadata", "metadata"]
+
+    in_virtual_time(run())
+
+
+def test_changed_on_both_sides_both_are_kept_and_people_are_told(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        file = vendor.put("plan.txt", b"first")
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            assert await rig.read("plan.txt") == b"first"
+            vendor.faults.down = True
+            await rig.write("plan.txt", b"ours")
+            vendor.drive.update(file, {}, b"theirs")
+            await rig.until(lambda: _has_rows(rig))
+            vendor.faults.down = False
+            await rig.settled()
+            ours, theirs = await rig.names()
+            assert (ours[:23], ours[-5:], theirs) == ("plan (changed here 2026", ").txt", "plan.txt")
+            assert await rig.read("plan.txt") == b"theirs"
+            assert await rig.read(ours) == b"ours"
+            assert (vendor.named(ours), vendor.named("plan.txt")) == ([b"ours"], [b"theirs"])
+            assert any("plan.txt was changed here and at the vendor" in one for one in await rig.notices())
+
+    in_virtual_time(run())
+
+
+async def _has_rows(rig: object) -> bool:
+    return bool(await rig.work.outbox.count())  # type: ignore[attr-defined]
