@@ -30,21 +30,22 @@ def script(tmp_path: Path, text: str, name: str = "store.cgi") -> Path:
     return path
 
 
-def trivet(*words: object, timeout_s: float = 60) -> subprocess.CompletedProcess[str]:
+def trivet(*words: object, timeout_s: float = 60, body: str = "") -> subprocess.CompletedProcess[str]:
     """Run the command line."""
     return subprocess.run(
         [sys.executable, "-m", "trivet", "cgi", *map(str, words)],
         capture_output=True,
         text=True,
+        input=body,
         timeout=timeout_s,
         env={**os.environ, "HTTP_PROXY": "http://evil.example"},
     )
 
 
 def test_a_database_update_is_visible_and_the_process_gone(tmp_path: Path) -> None:
-    (tmp_path / "body").write_text("name=value&x=" + "y" * 100_000)
+    posted = "name=value&x=" + "y" * 100_000
     done = trivet(
-        script(tmp_path, STORE), "--post-file", tmp_path / "body", "--path-info", "/7", "--header", "Proxy: x"
+        script(tmp_path, STORE), "--post-file", "-", "--path-info", "/7", "--header", "Proxy: x", body=posted
     )
     assert (done.returncode, done.stderr) == (0, "")
     header, _, body = done.stdout.partition("\n\n")
@@ -116,6 +117,7 @@ def test_wrong_use(tmp_path: Path) -> None:
     plain.chmod(0o755)
     assert "can't read the body" in trivet(plain, "--post-file", tmp_path / "none").stderr
     assert "NAME:VALUE" in trivet(plain, "--header", "x").stderr
+    assert "must be above 0" in trivet(plain, "--timeout", "nan").stderr
 
 
 def test_path_translated_and_what_a_head_request_must_not_bring(tmp_path: Path) -> None:

@@ -162,6 +162,11 @@ def test_live_capture(tmp_path: Path) -> None:
 
 
 def test_live_capture_that_can_not_be(tmp_path: Path) -> None:
+    (tmp_path / "kept").write_bytes(b"evidence")
+    done = trivet("wire", tmp_path / "kept", "--live", "lo", "--seconds", "1")
+    assert done.returncode == 2
+    assert "is there already" in done.stderr
+    assert (tmp_path / "kept").read_bytes() == b"evidence"
     done = trivet("wire", tmp_path / "x", "--live", "nosuchdevice0", "--seconds", "1")
     assert done.returncode == 3
     assert "dumpcap" in done.stderr

@@ -103,7 +103,10 @@ def _show(script: Path, outcome: CgiOutcome, method: str) -> None:
 def cgi(
     script: Annotated[Path, _help("The program; started in its own directory, without a shell.")],
     *,
-    post_file: Annotated[Path | None, _help('The request body ("-" = stdin); makes the method POST.')] = None,
+    post_file: Annotated[
+        Path | None,
+        Parameter(help='The request body ("-" = stdin); makes the method POST.', allow_leading_hyphen=True),
+    ] = None,
     method: Annotated[str | None, _help("GET without a body, POST with one, unless stated.")] = None,
     path_info: Annotated[str, _help("What follows the program in the URL, for example /user/7.")] = "",
     document_root: Annotated[
@@ -124,7 +127,7 @@ def cgi(
     Its answer goes to stdout, what was noticed to stderr. Exit code 0: it gave an answer; 3: it gave none
     (it hung, or wrote what RFC 3875 does not allow).
     """
-    if timeout <= 0 or max_output <= 0:
+    if not timeout > 0 or max_output <= 0:  # written so that it refuses nan, too
         raise InputError("--timeout and --max-output must be above 0")
     body = b"" if post_file is None else _read(post_file)
     form = "application/x-www-form-urlencoded" if post_file is not None else ""

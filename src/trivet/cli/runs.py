@@ -15,26 +15,55 @@ from trivet.errors import InputError
 
 if TYPE_CHECKING:
     from trivet.monitor.runs.analysis import Question
+    from trivet.monitor.runs.time_columns import TimeFormat
 
-app = App(name="runs", help="Where the time of test runs goes: chart, statistics, what changed.")
+app = App(
+    name="runs",
+    help="Where the time of test runs goes: chart, statistics, what changed.",
+    default_parameter=Parameter(negative=()),
+)
 
-for _name in ("emit", "import", "compact", "forget"):
-    app.command(f"trivet.cli.runs_store:{_name}_", name=_name)
-for _name in ("compare", "export"):
-    app.command(f"trivet.cli.runs_more:{_name}", name=_name)
+for _name, _place, _help in (
+    ("compare", "runs_more:compare", "Tell what changed between two sets of runs, and what explains it."),
+    ("export", "runs_more:export", "Write the newest runs as a Chrome trace, for Perfetto."),
+    ("emit", "runs_store:emit_", "Put one event into a store."),
+    ("import", "runs_store:import_", "Read files of events into a store."),
+    ("compact", "runs_store:compact_", "Put a store's small segments together."),
+    ("forget", "runs_store:forget_", "Drop a store's old events."),
+):
+    app.command(f"trivet.cli.{_place}", name=_name, help=_help)
+
+
+_LATEST_S = 10**9  # 31 years: in nanoseconds it still is a 64-bit number
 
 
 @Parameter(name="*")
 @dataclass(frozen=True, kw_only=True)
-class InputOptions:
-    """How the input is read and cleaned."""
+class ReadOptions:
+    """How files are read."""
 
     format: str = ""
-    "The format of all files, when their names do not tell it."
+    "The format of all files, if names do not tell: csv, parquet, jsonl, hdf5, junit, otlp, chrome, github."
     unit: Literal["s", "ms", "us", "ns", "min"] = "s"
     "What the numbers of times count."
     zone: str = "UTC"
     "The time zone of dates that name none."
+    memory_mib: int = 0
+    "The most memory that events may take (half of what is free unless told)."
+
+    def times(self) -> "TimeFormat":
+        """How times are written; raises InputError where an option makes no sense."""
+        from trivet.monitor.runs.time_columns import TimeFormat
+
+        if self.memory_mib < 0:
+            raise InputError("--memory-mib wants a number of MiB (0: half of what is free)")
+        return TimeFormat(self.unit, self.zone)
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions(ReadOptions):
+    """How the input is read and cleaned."""
+
     by: Literal["emit", "receive"] = "emit"
     "Whose clock orders events and measures durations."
     drop: str = "duplicates"
@@ -47,22 +76,21 @@ class InputOptions:
     "Look at these phases instead: NAME=START_EVENT..END_EVENT; may be repeated."
     where: tuple[str, ...] = ()
     "Only runs with this DIMENSION=VALUE; may be repeated."
-    memory_mib: int = 0
-    "The most memory that events may take (half of what is free unless told)."
 
     def question(self) -> "Question":
         """The options as the analysis takes them."""
         from trivet.insight.runs.cleaning import Rules
         from trivet.insight.runs.phases import parse_phase
         from trivet.monitor.runs.analysis import Question
-        from trivet.monitor.runs.time_columns import TimeFormat
 
         drop = frozenset(name for name in self.drop.replace(" ", "").split(",") if name and name != "none")
         where = [pair.partition("=") for pair in self.where]
         if not all(equals for _, equals, _ in where):
             raise InputError("--where wants DIMENSION=VALUE")
+        if not 0 <= self.late_after_s <= _LATEST_S:
+            raise InputError(f"--late-after-s wants seconds, 0 to {_LATEST_S:,}")
         return Question(
-            TimeFormat(self.unit, self.zone),
+            self.times(),
             self.format,
             self.memory_mib,
             Rules(self.by, drop, self.late_after_s, self.correct_clocks),
@@ -71,6 +99,7 @@ class InputOptions:
         )
 
 
+PLAIN_READING = ReadOptions()
 PLAIN_INPUT = InputOptions()
 
 

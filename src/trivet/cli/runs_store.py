@@ -6,7 +6,7 @@ Rule: `emit` loads nothing heavy: it is called from scripts, once an event.
 import time
 from pathlib import Path
 
-from trivet.cli.runs import PLAIN_INPUT, InputOptions, default_store
+from trivet.cli.runs import PLAIN_READING, ReadOptions, default_store
 from trivet.errors import InputError
 
 
@@ -48,7 +48,7 @@ def emit_(
         kept.close()
 
 
-def import_(files: list[Path], /, *, store: Path | None = None, options: InputOptions = PLAIN_INPUT) -> None:
+def import_(files: list[Path], /, *, store: Path | None = None, options: ReadOptions = PLAIN_READING) -> None:
     """Read files of events into a store; what it holds already is not kept twice.
 
     Parameters
@@ -64,12 +64,10 @@ def import_(files: list[Path], /, *, store: Path | None = None, options: InputOp
     from trivet.monitor.runs.importing import import_files
     from trivet.monitor.runs.terminal import print_findings
 
-    question = options.question()
+    times = options.times()
     kept = EventStore(store or default_store())
     try:
-        result = import_files(
-            files, kept, times=question.times, format_=question.format_, memory_mib=question.memory_mib
-        )
+        result = import_files(files, kept, times=times, format_=options.format, memory_mib=options.memory_mib)
     finally:
         kept.close()
     known = result.read - result.added

@@ -16,6 +16,8 @@ from trivet.insight.capture_summary import CaptureView, canonical_server, connec
 from trivet.io.capture_contents import read_contents
 from trivet.io.tshark import check_keylog
 
+_LONGEST_S = 86_400
+
 #: Connections listed in JSON; further ones are counted.
 LISTED_CONNECTIONS = 10_000
 
@@ -91,6 +93,10 @@ def wire(
     if live is not None:
         from trivet.io.live_capture import capture_live
 
+        if capture.exists():  # dumpcap empties it before it knows whether it may capture
+            raise InputError(f"{capture} is there already: --live writes a new file, name another")
+        if not 0 < seconds <= _LONGEST_S:
+            raise InputError(f"--seconds wants more than 0, at most {_LONGEST_S:,}")
         asyncio.run(capture_live(live, capture, seconds, capture_filter))
     keep_heads = har is not None or stream is not None
     read = read_contents(capture, keep_heads=keep_heads, keylog=keylog)

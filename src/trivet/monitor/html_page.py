@@ -32,7 +32,7 @@ h1{font-size:1.5rem;margin:.5rem 0 0}h2{font-size:1.15rem;margin:1.5rem 0 .5rem}
 [role=tab]{font:inherit;color:var(--faint);background:none;border:0;border-bottom:3px solid transparent;
   padding:.4rem .9rem;cursor:pointer}
 [role=tab][aria-selected=true]{color:var(--ink);border-color:var(--mark)}
-.scroll,figure{overflow-x:auto}figure{margin:1rem 0}
+.scroll,figure{overflow-x:auto}figure{margin:1rem 0;max-width:100%}
 .vega-bind{margin:.15rem 0}
 table{border-collapse:collapse;font-variant-numeric:tabular-nums;margin:.5rem 0}
 caption{text-align:left;color:var(--faint);padding:.25rem 0}

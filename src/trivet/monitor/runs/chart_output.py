@@ -29,10 +29,13 @@ def draw(analysis: Analysis, files: Sequence[Path], *, out: Path | None, page: i
     if out.suffix.lower() in (".html", ".htm"):
         if embed_runs < 1:
             raise InputError("--embed-runs wants at least 1 run")
+        if _PAGE in out.name:
+            raise InputError(f"{_PAGE} is for .svg and .png: a page of HTML holds all pages of the chart")
         sources = ", ".join(file.name for file in files) or "the store"
         changed = newest_against_before(analysis)
         extra = {"Compare": comparison_tab(*changed)} if changed else {}
         write_text(out, report_html(analysis, sources=sources, embed_runs=embed_runs, extra=extra))
+        console.print(str(out), markup=False, soft_wrap=True)
         return
     pages = BarPages(analysis.events, analysis.phases)
     every = _PAGE in out.name

@@ -44,6 +44,7 @@ def write_comparison(comparison: Comparison, later: Analysis, out: Path, *, titl
         raise InputError(f"'{out.name}' should end in .html: a comparison is written as a page")
     extra = {"Compare": comparison_tab(comparison)}
     write_text(out, report_html(later, sources=title, embed_runs=EMBED_RUNS, extra=extra))
+    Console(highlight=False).print(str(out), markup=False, soft_wrap=True)
 
 
 def _sentence(change: Change) -> str:

@@ -53,9 +53,10 @@ def print_json(analysis: Analysis, *, dimension: str, details: bool) -> None:
 def print_text(analysis: Analysis, *, dimension: str) -> None:
     """Print tables, what was odd, outliers and queues."""
     console = Console(highlight=False)
+    groups = _groups(analysis, dimension) if dimension else {}
     print_statistics(console, run_statistics(analysis.events, analysis.phases))
-    if dimension:
-        print_groups(console, dimension, _groups(analysis, dimension))
+    if groups:
+        print_groups(console, dimension, groups)
     print_outliers(console, outliers(analysis.events, analysis.phases))
     print_saturation(console, saturation(analysis.events))
     print_findings(console, analysis.findings)
