@@ -103,6 +103,7 @@ async def _served(
         # the protocol is named: asyncio only then sends without waiting for more to send
         listening = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP))
         listening.bind(("127.0.0.1", 0))
+        listening.listen()  # whoever is quick waits in the queue
         config = uvicorn.Config(
             build_app(drive, access, waypoints),
             http=GuardedProtocol,

@@ -11,6 +11,8 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
+from errno import ESTALE
+from typing import NoReturn
 
 import pyfuse3
 from pyfuse3 import (
@@ -28,7 +30,7 @@ from pyfuse3 import (
     XAttrNameT,
 )
 
-from trivet.errors import ContentAway, Unsupported
+from trivet.errors import ContentAway, FileSystemError, Unsupported
 from trivet.io.away_files import Bring
 from trivet.mount.translate import by_number, caller_of, changes_of, entry_of, statvfs_of, translated
 from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, Attributes, MountableVolume
@@ -99,10 +101,7 @@ class VolumeOperations(pyfuse3.Operations):
         try:
             attributes = await self._volume.setattr(self._inode(inode), changes, fh)
         except ContentAway:
-            if self._bring is None:
-                raise
-            await self._bring(self._inode(inode))
-            attributes = await self._volume.setattr(self._inode(inode), changes, fh)
+            await self._fetch(inode)
         return entry_of(attributes, self._numbers.of(attributes.ino))
 
     @by_number
@@ -189,21 +188,22 @@ class VolumeOperations(pyfuse3.Operations):
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """Open a file; the kernel itself turns O_APPEND into offsets."""
         try:
-            return await self._open(inode, flags)
+            handle = await self._volume.open(
+                self._numbers.inode_to_open(inode, time.time_ns()),
+                writing=(flags & os.O_ACCMODE) != os.O_RDONLY,
+                truncate=bool(flags & os.O_TRUNC),
+                sync=bool(flags & _SYNC_FLAGS),
+            )
         except ContentAway:
-            if self._bring is None:
-                raise
-            await self._bring(self._inode(inode))
-        return await self._open(inode, flags)
-
-    async def _open(self, inode: InodeT, flags: FlagT) -> FileInfo:
-        handle = await self._volume.open(
-            self._numbers.inode_to_open(inode, time.time_ns()),
-            writing=(flags & os.O_ACCMODE) != os.O_RDONLY,
-            truncate=bool(flags & os.O_TRUNC),
-            sync=bool(flags & _SYNC_FLAGS),
-        )
+            await self._fetch(inode)
         return _file_info(handle)
+
+    async def _fetch(self, number: InodeT) -> NoReturn:
+        """Have the body fetched that is away; what came has a number of its own, the kernel asks for it."""
+        if self._bring is None:
+            raise ContentAway("the content of this file is at its vendor, and nobody fetches it")
+        await self._bring(self._inode(number))
+        raise FileSystemError(ESTALE)
 
     @translated
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
