@@ -122,11 +122,12 @@ def test_a_cut_update_leaves_the_old_content(own_door: Door) -> None:
 
 def test_two_workers_share_the_port_and_an_upload(own_door: Door) -> None:
     words = [sys.executable, "-m", "trivet", "serve", "gateway", "--port", str(own_door.port), "--no-auth"]
+    log = own_door.drive.state / "gateway" / "gateway.log"
+    workers = log.read_text().count("Started server process")
     with subprocess.Popen([*words, "--state", str(own_door.drive.state)]) as second:
         try:
             until = time.monotonic() + 20
-            log = own_door.drive.state / "gateway" / "gateway.log"
-            while log.read_text().count("Started server process") < 2:
+            while log.read_text().count("Started server process") == workers:
                 assert time.monotonic() < until
                 time.sleep(0.05)
             where = begin(own_door, "shared")

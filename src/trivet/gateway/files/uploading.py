@@ -51,11 +51,11 @@ async def upload_whole(
 ) -> FileView:
     """Take a file that comes in one request, and publish it; nothing stays of one that fails."""
     name = "put-" + secrets.token_hex(12)
-    staged = await staging.stage(drive, name)
     check = make_check(drive, plan, total)
     try:
-        limited = staging.bounded(body, FILE_MAX_BYTES)
-        await staging.write_body(drive, staged, check, limited, 0, None)
+        async with staging.made(drive, name) as (staged, handle):
+            limited = staging.bounded(body, FILE_MAX_BYTES)
+            await staging.write_body(drive, handle, check, limited, 0, None)
         return await _publish(drive, who, plan, name, staged, check)
     except BaseException:
         await asyncio.shield(asyncio.ensure_future(remove_staged(drive, name)))
@@ -119,7 +119,8 @@ async def _take_chunk(
 
     fresh = staging.bounded(body, limit, plan.skip)
     try:
-        held = await staging.write_body(drive, upload.staged, check, fresh, plan.offset, keep)
+        async with staging.opened(drive, upload.staged) as handle:
+            held = await staging.write_body(drive, handle, check, fresh, plan.offset, keep)
     except (CorruptContent, UnsupportedType) as error:
         check.close()
         await _roll_back(drive, upload, error)
