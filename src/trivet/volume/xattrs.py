@@ -11,7 +11,8 @@ from trivet.volume.interface import NAME_MAX_BYTES
 
 VALUE_MAX_BYTES = 64 << 10
 LIST_MAX_BYTES = 64 << 10
-RESIDENT_MAX_BYTES = 256
+#: What the HTTP door keeps of a file (300 bytes with its checksums) is told without asking a bank.
+RESIDENT_MAX_BYTES = 384
 _NAMESPACES = (b"user.", b"trusted.", b"security.")
 
 

@@ -33,43 +33,59 @@ class OnHeld(Protocol):
     async def __call__(self, held: int) -> None: ...
 
 
-async def stage(drive: Drive, name: str) -> int:
-    """Make an empty staged file called `name`; return its inode."""
+@asynccontextmanager
+async def made(drive: Drive, name: str) -> AsyncIterator[tuple[int, int]]:
+    """Make an empty staged file called `name`; yield (inode, handle to write with)."""
     attributes, handle = await drive.volume.create(drive.uploads_ino, name.encode(), FILE_MODE, drive.caller)
-    await drive.volume.release(handle)
-    return attributes.ino
+    async with _released(drive, handle):
+        yield attributes.ino, handle
+
+
+@asynccontextmanager
+async def opened(drive: Drive, ino: int) -> AsyncIterator[int]:
+    """Yield a handle to write to the staged file `ino` with."""
+    handle = await drive.volume.open(ino, writing=True, truncate=False, sync=False)
+    async with _released(drive, handle):
+        yield handle
+
+
+@asynccontextmanager
+async def _released(drive: Drive, handle: int) -> AsyncIterator[None]:
+    try:
+        yield
+    finally:
+        await asyncio.shield(asyncio.ensure_future(drive.volume.release(handle)))
 
 
 async def write_body(
     drive: Drive,
-    ino: int,
+    handle: int,
     check: ContentCheck,
     body: AsyncIterable[bytes],
     offset: int,
     on_held: OnHeld | None,
 ) -> int:
-    """Write `body` at `offset` of the staged file `ino`, feeding `check`; return how much is held.
+    """Write `body` at `offset` of the staged file `handle`, feeding `check`; return how much is held.
 
     Whatever ends the body, what was written up to then is told to `on_held`; then the error goes on.
     """
-    async with _opened(drive, ino) as handle:
-        start = held = safe = offset
-        safe_s = time.monotonic()
-        taking: asyncio.Task[int] | None = None
-        try:
-            async for piece in in_pieces(body):
-                if taking is not None:
-                    held = await asyncio.shield(taking)
-                if held - safe >= CHECKPOINT_BYTES or time.monotonic() - safe_s > CHECKPOINT_S:
-                    await _make_safe(drive, handle, held, on_held)
-                    safe, safe_s = held, time.monotonic()
-                taking = asyncio.create_task(_take(drive, handle, check, start, piece))
-                start += len(piece)
+    start = held = safe = offset
+    safe_s = time.monotonic()
+    taking: asyncio.Task[int] | None = None
+    try:
+        async for piece in in_pieces(body):
             if taking is not None:
                 held = await asyncio.shield(taking)
-        finally:
-            # shielded as a whole: a request that is cut is cancelled at every wait, also at those in here
-            await asyncio.shield(asyncio.ensure_future(_end(drive, handle, taking, held, safe, on_held)))
+            if held - safe >= CHECKPOINT_BYTES or time.monotonic() - safe_s > CHECKPOINT_S:
+                await _make_safe(drive, handle, held, on_held)
+                safe, safe_s = held, time.monotonic()
+            taking = asyncio.create_task(_take(drive, handle, check, start, piece))
+            start += len(piece)
+        if taking is not None:
+            held = await asyncio.shield(taking)
+    finally:
+        # shielded as a whole: a request that is cut is cancelled at every wait, also at those in here
+        await asyncio.shield(asyncio.ensure_future(_end(drive, handle, taking, held, safe, on_held)))
     return held
 
 
@@ -111,15 +127,6 @@ async def _make_safe(drive: Drive, handle: int, held: int, on_held: OnHeld | Non
     await drive.volume.flush(handle)
     if on_held is not None:
         await on_held(held)
-
-
-@asynccontextmanager
-async def _opened(drive: Drive, ino: int) -> AsyncIterator[int]:
-    handle = await drive.volume.open(ino, writing=True, truncate=False, sync=False)
-    try:
-        yield handle
-    finally:
-        await asyncio.shield(asyncio.ensure_future(drive.volume.release(handle)))
 
 
 async def in_pieces(body: AsyncIterable[bytes]) -> AsyncIterator[bytes]:

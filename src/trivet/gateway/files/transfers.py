@@ -20,7 +20,7 @@ from trivet.drive.uploads import EXPIRY_S, UploadState
 from trivet.drive.validation.rule import DEFAULT_RULE, Rule
 from trivet.errors import NotFound, QuotaExceeded, SessionExpired, UpstreamError
 from trivet.gateway.files.drive import Drive
-from trivet.gateway.files.staging import stage
+from trivet.gateway.files.staging import made
 
 State = Literal["waiting", "running", "verifying", "committed", "rolled back", "parked"]
 OPEN_STATES = ("waiting", "running", "verifying", "parked")
@@ -82,7 +82,8 @@ async def begin(drive: Drive, user: str, plan: UploadPlan, total: int | None) ->
     if row and row[0] >= OPEN_PER_USER_MAX:
         raise QuotaExceeded(f"{user} has {OPEN_PER_USER_MAX:,} uploads open; finish or cancel some of them")
     key, now_s = secrets.token_urlsafe(24), time.time()
-    staged = await stage(drive, key)
+    async with made(drive, key) as (staged, _):
+        pass
     await drive.door.write(
         f"INSERT INTO transfers ({_COLUMNS}) VALUES (?, ?, 'waiting', ?, 0, ?, ?, NULL, NULL, ?, ?, ?)",
         *(key, user, staged, total, msgspec.msgpack.encode(plan), now_s, now_s, now_s + EXPIRY_S),

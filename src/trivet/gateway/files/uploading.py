@@ -64,14 +64,13 @@ async def upload_whole(
     """
     name = "put-" + secrets.token_hex(12)
     moving("upload")
-    reach("queue_start")
-    staged = await staging.stage(drive, name)
-    reach("queue_end")
     check = make_check(drive, plan, total)
     try:
-        limited = staging.bounded(body, FILE_MAX_BYTES)
-        reach("transfer_start")
-        await staging.write_body(drive, staged, check, limited, 0, None)
+        reach("queue_start")
+        async with staging.made(drive, name) as (staged, handle):
+            reach("queue_end", "transfer_start")
+            limited = staging.bounded(body, FILE_MAX_BYTES)
+            await staging.write_body(drive, handle, check, limited, 0, None)
         reach("transfer_end")
         content = await _finished(drive, staged, check, plan.changes.modified_ns)
         if plan_anew is None:
@@ -152,7 +151,8 @@ async def _take_chunk(
     fresh = staging.bounded(body, limit, plan.skip)
     reach("transfer_start")
     try:
-        held = await staging.write_body(drive, upload.staged, check, fresh, plan.offset, keep)
+        async with staging.opened(drive, upload.staged) as handle:
+            held = await staging.write_body(drive, handle, check, fresh, plan.offset, keep)
         reach("transfer_end")
     except (CorruptContent, UnsupportedType) as error:
         check.close()
