@@ -82,6 +82,11 @@ def test_two_of_three_run_and_the_third_runs_after_the_reset(drive: Drive, vendo
     (row,) = [one for one in listed if one["transfer"]["state"] == "waiting"]
     assert (row["position"], row["transfer"]["key"], row["transfer"]["user"]) == (1, told["key"], waiting)
 
+    seen = people[waiting].get("/api/v1/upstreams/transfers").json()["transfers"]
+    assert [one["transfer"]["key"] for one in seen] == [told["key"]], "of others nobody hears"
+    (health,) = people[waiting].get("/api/v1/upstreams").json()["upstreams"]
+    assert [one["waiting"] for one in health["budgets"]] == [1, 0]
+
     # A new day, two seconds from now; the process is killed, and its queue is on disk.
     place = drive.state / "upstream" / "google.json"
     account = json.loads(place.read_text())

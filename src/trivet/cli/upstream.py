@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from trivet.cli.asking import DEFAULT_STATE, AsJson, State, print_json, volume_folder
+from trivet.cli.asking import DEFAULT_STATE, AsJson, State, not_running, print_json, volume_folder
 from trivet.cli.sizes import parse_size
 from trivet.client.remote_volume import connected
 from trivet.drive.names import check_path
@@ -89,6 +89,10 @@ def add(
 
 async def _add(drive: VolumeFolder, account: Account) -> str:
     """Check that the vendor answers and the folder is free, then begin; return what people are told."""
+    try:
+        await ask(drive.keeper_socket, "status")
+    except NotRunning as error:
+        raise not_running(drive) from error
     api = DriveApi(account.url, authorize(account))
     try:
         about = await api.about()

@@ -73,6 +73,9 @@ class Fetching:
             file_id = await up.away_id(ino)
             if file_id is None:
                 return {"state": "here"}
+            row = await up.mirror.by_id(file_id)
+            if row is not None and row.ino != ino:  # its newest content is not what this version was
+                raise NotFound("this old version was replaced before it was fetched; only the vendor has it")
             transfer = self._running.get(file_id)
             if transfer is None:
                 spent_s = up.vendor.quota.spent_until_s(up.now_s())

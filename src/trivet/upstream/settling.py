@@ -65,7 +65,7 @@ class Settler:
             if row is None and there is None:
                 return False
             here = await self._here(row)
-            decision = decide(row.known if row else None, here.side if here else None, there)
+            decision = _decide(row, here, there)
             if decision.content in ("agree", "take") and decision.names != "send":
                 await self._take(row, here, file, decision)
                 return True
@@ -92,8 +92,7 @@ class Settler:
 
     async def _carry(self, due: Due, row: Row | None, file: VendorFile | None) -> None:
         here = await self._here(row)
-        ours, theirs = here.side if here else None, await self._side(file)
-        decision = decide(row.known if row else None, ours, theirs)
+        decision = _decide(row, here, await self._side(file))
         if decision.content == "forget" and row is not None:
             await self._remove(row)
         elif decision.content == "take":
@@ -275,3 +274,10 @@ class Settler:
                 return None
             raise
         return None if file.trashed else file
+
+
+def _decide(row: Row | None, here: Here | None, there: Side | None) -> Decision:
+    """Decide about a file; what we were sending when it was removed here is removed there."""
+    if row is not None and not row.agreed and here is None and there is not None:
+        return Decision("trash")
+    return decide(row.known if row else None, here.side if here else None, there)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trivet.errors import ContentAway
+from trivet.errors import ContentAway, NotFound
 from upstream_rig import ME, in_virtual_time, upstream_rig
 from vendor_server import Vendor
 
@@ -103,6 +103,39 @@ def test_changed_on_both_sides_both_are_kept_and_people_are_told(tmp_path: Path)
             assert await rig.read(ours) == b"ours"
             assert (vendor.named(ours), vendor.named("plan.txt")) == ([b"ours"], [b"theirs"])
             assert any("plan.txt was changed here and at the vendor" in one for one in await rig.notices())
+
+    in_virtual_time(run())
+
+
+def test_a_file_replaced_before_it_was_fetched_goes_to_the_vendor(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        file = vendor.put("far", b"never fetched")
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            await rig.write("far-new", b"ours")
+            ino, staged = await rig.ino("far"), await rig.ino("far-new")
+            await rig.volume.publish(staged, ino, None)
+            with pytest.raises(NotFound, match="old version"):
+                await rig.work.fetching.bring(staged, "ann", queue=True, wait_s=60)
+            await rig.volume.unlink(await rig.ino(""), b"far-new")
+            await rig.settled()
+            assert vendor.drive.files[file].data == b"ours"
+            assert vendor.face.seen.get("download", 0) == 0
+            assert await rig.names() == ["far"]
+
+    in_virtual_time(run())
+
+
+def test_the_same_bytes_come_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        vendor.put("one", b"the same" * 1000)
+        vendor.put("two", b"the same" * 1000)
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            assert await rig.read("one") == await rig.read("two") == b"the same" * 1000
+            assert vendor.face.seen["download"] == 1
 
     in_virtual_time(run())
 
