@@ -1,9 +1,11 @@
 """Small files asked for again and again, kept by a worker; asking for the version proves them.
 
-Rule: nothing is served from here unless the volume has just said that the file is at that very version.
+Rule: nothing is served from here unless the volume, asked after the request came, said that the file is at
+that very version; requests that come while it is asked share the next question.
 Rule: what is kept is told only to those who may read everything: it says nothing of folders above.
 """
 
+import asyncio
 from collections import OrderedDict
 from errno import ENOENT, ESTALE
 
@@ -31,6 +33,8 @@ class HotFiles:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, HotFile] = OrderedDict()
         self._bytes = 0
+        self._asked: dict[int, asyncio.Task[int]] = {}
+        self._next: dict[int, asyncio.Task[int]] = {}
 
     async def get(self, volume: VersionedVolume, file_id: str, who: Principal) -> HotFile | None:
         """Return the file if it is kept, has not changed, and `who` may read everything."""
@@ -38,7 +42,7 @@ class HotFiles:
         if found is None or not who.may("r", "/"):
             return None
         try:
-            version = await volume.version(found.ino)
+            version = await self._version(volume, found.ino)
         except FileSystemError as error:
             if error.errno not in {ENOENT, ESTALE}:
                 raise
@@ -48,6 +52,23 @@ class HotFiles:
             return None
         self._kept.move_to_end(file_id)
         return found
+
+    async def _version(self, volume: VersionedVolume, ino: int) -> int:
+        """Return the version of `ino` as it is now or later."""
+        before = self._asked.get(ino)
+        waiting = self._asked if before is None else self._next
+        task = waiting.get(ino)
+        if task is None:
+            task = waiting[ino] = asyncio.create_task(_ask_after(before, volume, ino))
+            task.add_done_callback(lambda done: self._answered(ino, done))
+        return await asyncio.shield(task)
+
+    def _answered(self, ino: int, done: asyncio.Task[int]) -> None:
+        if not done.cancelled():
+            done.exception()  # who asked may be gone
+        del self._asked[ino]
+        if ino in self._next:
+            self._asked[ino] = self._next.pop(ino)
 
     def keep(self, file_id: str, file: HotFile) -> None:
         """Keep a file."""
@@ -61,3 +82,9 @@ class HotFiles:
         found = self._kept.pop(file_id, None)
         if found is not None:
             self._bytes -= len(found.data)
+
+
+async def _ask_after(before: asyncio.Task[int] | None, volume: VersionedVolume, ino: int) -> int:
+    if before is not None:
+        await asyncio.wait([before])
+    return await volume.version(ino)
