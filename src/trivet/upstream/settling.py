@@ -92,7 +92,10 @@ class Settler:
 
     async def _carry(self, due: Due, row: Row | None, file: VendorFile | None) -> None:
         here = await self._here(row)
-        decision = _decide(row, here, await self._side(file))
+        theirs = await self._side(file)
+        if row is not None and theirs is not None and theirs.name == await self._up.store.setting(_sent(row)):
+            row = row.changed(name=theirs.name, parent=theirs.parent)  # our own name, whose answer was lost
+        decision = _decide(row, here, theirs)
         if decision.content == "forget" and row is not None:
             await self._remove(row)
         elif decision.content == "take":
@@ -160,6 +163,7 @@ class Settler:
         if decision.names == "send":
             side, old = here.side, (file.parents or [""])[0]
             add, remove = (side.parent, old) if side.parent != old else ("", "")
+            await up.store.keep(_sent(row), side.name)
             await up.vendor.call(
                 "update", lambda: up.vendor.api.update(row.id, {"name": side.name}, add, remove), once=True
             )
@@ -281,3 +285,8 @@ def _decide(row: Row | None, here: Here | None, there: Side | None) -> Decision:
     if row is not None and not row.agreed and here is None and there is not None:
         return Decision("trash")
     return decide(row.known if row else None, here.side if here else None, there)
+
+
+def _sent(row: Row) -> str:
+    """Return what the name that was sent last is kept under."""
+    return f"sent {row.id}"
