@@ -23,7 +23,7 @@ from trivet.gateway.files.nodes import entries_of
 from trivet.gateway.files.paths import find_path
 from trivet.gateway.files.publishing import revisions_folder
 from trivet.gateway.files.searching import Search, search
-from trivet.gateway.files.staging import bounded, in_pieces, stage
+from trivet.gateway.files.staging import bounded, in_pieces, made
 from trivet.gateway.files.transfers import UploadPlan
 from trivet.gateway.people import People
 from trivet.gateway.upkeep import sweep
@@ -59,7 +59,8 @@ async def test_a_sweep_takes_what_nobody_will_finish_and_nothing_else(
     await downloads.keep(drive, down)
     for table, key in (("transfers", late.key), ("downloads", down.key)):
         await drive.door.write(f"UPDATE {table} SET expires_at = 1 WHERE key = ?", key)
-    await stage(drive, "put-of-a-dead-request")
+    async with made(drive, "put-of-a-dead-request"):
+        pass
     gone = [f"check-{DEAD}-x", "of-nobody.lock", f"{late.key}.lock"]
     stays = [f"check-{os.getpid()}-x", f"{left.key}.lock"]
     for name in (*gone, *stays):

@@ -219,14 +219,16 @@ class FilesView {
   }
 
   droppable(place) {
+    // the whole window takes what is dropped: a list of one row is a small target
+    const { signal } = this.ended;
     const over = (on) => (event) => { event.preventDefault(); place.classList.toggle("over", on); };
-    place.addEventListener("dragenter", over(true));
-    place.addEventListener("dragover", over(true));
-    place.addEventListener("dragleave", over(false));
-    place.addEventListener("drop", (event) => {
+    document.addEventListener("dragenter", over(true), { signal });
+    document.addEventListener("dragover", over(true), { signal });
+    document.addEventListener("dragleave", over(false), { signal });
+    document.addEventListener("drop", (event) => {
       over(false)(event);
       uploading.drop(event.dataTransfer, this.id).then(() => this.reload()).catch(told);
-    });
+    }, { signal });
   }
 }
 
