@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -20,7 +21,7 @@ FEW = 1000
 PEOPLE = ("ann", "bob", "cay")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def vendor() -> Iterator[Vendor]:
     with serving(Vendor()) as running:
         noise = random.Random(7)
@@ -30,9 +31,9 @@ def vendor() -> Iterator[Vendor]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def drive(tmp_path_factory: pytest.TempPathFactory, vendor: Vendor) -> Iterator[Drive]:
-    with running_drive(tmp_path_factory.mktemp("upstream"), 1, "--port", str(free_port())) as running:
+@pytest.fixture
+def drive(tmp_path: Path, vendor: Vendor) -> Iterator[Drive]:
+    with running_drive(tmp_path, 1, "--port", str(free_port())) as running:
         limits = ("--download-per-day", "200MB", "--poll", "1", "--quiet", "0.5")
         added = running.trivet(
             "upstream", "add", "google", "--upstream-url", vendor.url, "--at", "/google", *limits
