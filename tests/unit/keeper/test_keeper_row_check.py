@@ -1,6 +1,5 @@
 """Records compared and mended on real banks: what is right, what is found, what is written."""
 
-import asyncio
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -155,15 +154,20 @@ async def test_lost_row_is_told_and_holds_no_log_back(drive: SmallDrive) -> None
 
 
 async def trim(drive: SmallDrive) -> int:
-    """Write an anchor, let every bank apply it, and trim; return the floor."""
+    """Write an anchor, let every bank apply it, trim all that may go; return the floor."""
     shell, journal = drive.keeper.shell, drive.loaded.journal
     assert shell is not None
+    leader, log = shell.leader, shell.leader.reign.log
     await drive.until(lambda: journal._ends_in_anchor and journal.durable_slot == journal.head_slot)
     await applied(drive)
-    for _ in range(2):
-        shell.run(shell.leader.trim(steady_s()))
-        await asyncio.sleep(0.1)
-    return shell.leader.reign.log.floor
+
+    def trimmed() -> bool:
+        """Trim as far as the banks said they have applied; they say it in answer to the trim before."""
+        shell.run(leader.trim(steady_s()))
+        return log.floor == log.keep_from - 1
+
+    await drive.until(trimmed)
+    return log.floor
 
 
 async def test_repair_does_not_overtake_a_delete(drive: SmallDrive) -> None:
