@@ -103,21 +103,22 @@ class RecordTable:
                 yield
             sql.executemany(_DELETE, deletes)
             self._show(slot)
+        self.applied = slot  # not before the commit: on a full disk it is that which fails
 
     def _show(self, slot: int) -> None:
         self._sql.execute("INSERT OR REPLACE INTO shown VALUES (1, ?, ?)", (slot, self._applied_mac(slot)))
-        self.applied = slot
 
     def skip_to(self, slot: int) -> None:
         """Say that the rows show `slot`, whatever they are."""
         self._show(slot)
+        self.applied = slot
 
     def wipe(self, slot: int) -> None:
         """Remove all rows; those that follow show `slot`."""
         self.close()
         self._remove()
         self._connect()
-        self._show(slot)
+        self.skip_to(slot)
 
     def rows_of(self, keys: Iterable[bytes]) -> list[Row]:
         """Return the rows of those `keys` that have one, as they stand."""
@@ -199,8 +200,7 @@ class RecordTable:
         finally:
             cursor.close()
         self.count = count
-        sums = b"".join(total.to_bytes(16, "big") for total in totals)
-        return sums, count, damaged[:_DAMAGED_TOLD]
+        return b"".join(total.to_bytes(16, "big") for total in totals), count, damaged[:_DAMAGED_TOLD]
 
     def sync(self) -> None:
         """Make everything applied survive a power loss."""
