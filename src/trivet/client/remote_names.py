@@ -1,5 +1,6 @@
 """The half of a RemoteVolume that concerns names, attributes and history: all of it asked of the keeper."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
 from trivet.client.keeper_link import CALL_TIMEOUT_S, KeeperLink
@@ -19,7 +20,7 @@ from trivet.volume.interface import (
 _NOTHING = type(None)
 
 
-class RemoteNames:
+class RemoteNames(ABC):
     """Operations that need no handle; see Volume and VersionedVolume."""
 
     def __init__(self, keeper: KeeperLink) -> None:
@@ -141,6 +142,6 @@ class RemoteNames:
         call = calls.WaitChanged(after_slot, min(timeout_s, WAIT_MAX_S))
         return await self._keeper.ask(call, bool, timeout_s=timeout_s + CALL_TIMEOUT_S)
 
+    @abstractmethod
     async def _store_all(self, *inos: int) -> None:
         """Hand over what this client wrote to some files."""
-        raise NotImplementedError

@@ -7,6 +7,7 @@ Rule: a peer that breaks the protocol loses the connection; `ended` says why, no
 import asyncio
 import contextlib
 import socket
+from abc import ABC, abstractmethod
 from typing import cast
 
 from trivet.errors import ProtocolError
@@ -24,7 +25,7 @@ _SOCKET_BUFFER_BYTES = 2 << 20
 _SO_SNDBUFFORCE = 32
 
 
-class FrameConnection(asyncio.BufferedProtocol):
+class FrameConnection(asyncio.BufferedProtocol, ABC):
     """Both ends' common half; `on_hello`, `on_frame` and `on_end` are the subclass's.
 
     While `held` is true no frame is handed on; `let_go` goes on with what came meanwhile.
@@ -48,17 +49,17 @@ class FrameConnection(asyncio.BufferedProtocol):
 
     # -- what a subclass does
 
+    @abstractmethod
     def on_hello(self, nonce: bytes) -> None:
         """The peer said hello with its `nonce`; `begin` must be called."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_frame(self, frame: Frame, message: BankMessage) -> None:
         """A frame came, checked."""
-        raise NotImplementedError
 
+    @abstractmethod
     def on_end(self, error: Exception | None) -> None:
         """The connection is gone; `error` is a ProtocolError if the peer broke the rules."""
-        raise NotImplementedError
 
     # -- out
 

@@ -10,9 +10,8 @@ from memory_ports import MemoryBanks
 from trivet.errors import FileSystemError
 from trivet.keeper.local_volume import LocalVolume
 from trivet.volume.file_numbers import OPENED_LATE_S
-from trivet.volume.interface import ROOT_INO, Caller
-
-ME = Caller(0, 0)
+from trivet.volume.interface import ROOT_INO
+from volume_files import content, put
 
 
 @pytest.fixture
@@ -22,23 +21,6 @@ async def volume() -> AsyncIterator[LocalVolume]:
     await volume.start()
     yield volume
     await volume.close()
-
-
-async def put(volume: LocalVolume, parent: int, name: bytes, data: bytes) -> int:
-    """Make a file; return its number."""
-    made, handle = await volume.create(parent, name, 0o644, ME)
-    await volume.write(handle, 0, data)
-    await volume.flush(handle)
-    await volume.release(handle)
-    return made.ino
-
-
-async def content(volume: LocalVolume, ino: int) -> bytes:
-    """Return a file's bytes."""
-    handle = await volume.open(ino, writing=False, truncate=False, sync=False)
-    data = await volume.read(handle, 0, 1 << 24)
-    await volume.release(handle)
-    return data
 
 
 async def test_an_open_handle_goes_with_the_content_it_was_opened_on(volume: LocalVolume) -> None:

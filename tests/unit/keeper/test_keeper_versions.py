@@ -17,13 +17,12 @@ from trivet.volume.interface import (
     TRASH,
     UPLOADS,
     AttributeChanges,
-    Caller,
 )
 from trivet.volume.namespace import Namespace
 from trivet.volume.private import make_private
+from volume_files import ME, content, put
 from volume_snapshot import assert_same_volume
 
-ME = Caller(0, 0)
 SIZES = (0, 1, 4096, 5000, 65_536, 65_537, 300_000, (1 << 20) + 5, 3_500_000)
 
 
@@ -47,28 +46,11 @@ async def volume(banks: MemoryBanks) -> AsyncIterator[LocalVolume]:
     await assert_same_volume(volume, banks, space)
 
 
-async def put(volume: LocalVolume, parent: int, name: bytes, data: bytes) -> int:
-    """Make a file; return its number."""
-    made, handle = await volume.create(parent, name, 0o644, ME)
-    await volume.write(handle, 0, data)
-    await volume.flush(handle)
-    await volume.release(handle)
-    return made.ino
-
-
 async def write(volume: LocalVolume, ino: int, offset: int, data: bytes) -> None:
     """Write into a file, without flushing."""
     handle = await volume.open(ino, writing=True, truncate=False, sync=False)
     await volume.write(handle, offset, data)
     await volume.release(handle)
-
-
-async def content(volume: LocalVolume, ino: int) -> bytes:
-    """Return a file's bytes."""
-    handle = await volume.open(ino, writing=False, truncate=False, sync=False)
-    data = await volume.read(handle, 0, 1 << 24)
-    await volume.release(handle)
-    return data
 
 
 async def test_names_are_told_oldest_first(volume: LocalVolume) -> None:
