@@ -21,10 +21,12 @@ from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
 from trivet.cli.door_options import check_door
+from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
 from trivet.io.away_files import AwayFiles
 from trivet.io.mount_guard import remove_guard
 from trivet.io.mount_table import find_mount
+from trivet.io.queues.servers import Servers
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.volume_setup import Durability, check_fuse, has_supervisor
@@ -101,15 +103,17 @@ def gateway(
 
 
 @app.command
-def upstream(*, state: State = DEFAULT_STATE) -> int:
+def upstream(*, amqp: Amqp = None, redis: Redis = None, state: State = DEFAULT_STATE) -> int:
     """Run what stands between the drive and its vendors until SIGTERM."""
     from trivet.upstream.service import serve_upstreams
 
     folder = volume_folder(state)
     folder.read_config()
+    # Started by `trivet up`, which has checked them, it goes on without them until they are back.
+    servers = Servers(amqp, redis) if has_supervisor(folder) else checked_servers(amqp, redis)
     _log_to(folder.upstream_path / "upstream.log")
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # addresses of uploads are secrets
-    return uvloop.run(serve_upstreams(folder))
+    return uvloop.run(serve_upstreams(folder, servers))
 
 
 @asynccontextmanager

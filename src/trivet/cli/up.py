@@ -15,6 +15,7 @@ from rich.console import Console
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
 from trivet.cli.door_options import door_lines, free_door
 from trivet.cli.ports_option import Ports, bases_of
+from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import ChildKeeper
@@ -48,6 +49,8 @@ def up(
     no_auth: Annotated[
         bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
     ] = False,
+    amqp: Amqp = None,
+    redis: Redis = None,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
 ) -> int:
     """Bring the drive up: make it if there is none, start its processes, mount the folder."""
@@ -60,9 +63,11 @@ def up(
         folder = volume_folder(state)
         config = open_volume(folder, bases_of(ports), servers, durability)
         where = None if no_mount else absolute_mount_point(mount)
+        publishes = checked_servers(amqp, redis).amqp is not None
         plan = DrivePlan(
-            folder, config, where, durability or config.durability, refresh, supervise=not no_supervise
-        )
+            folder, config, where, durability or config.durability, refresh,
+            supervise=not no_supervise, publishes=publishes,
+        )  # fmt: skip
         if detach:
             with only_supervisor(folder):
                 pass

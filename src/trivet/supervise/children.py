@@ -129,6 +129,7 @@ class ChildKeeper:
         *,
         supervise: bool,
         gateway: SupervisedChild | None = None,
+        publishes: bool = False,
     ) -> None:
         self._key = folder.read_key()
         self._folder = folder
@@ -151,7 +152,7 @@ class ChildKeeper:
         self.gateway = gateway
         words = ["serve", "upstream", "--state", state]
         self.upstream = SupervisedChild(words, folder.upstream_path / "upstream.log", None, role="upstream")
-        self.upstream.stopped = not any(folder.upstream_path.glob("*.json"))
+        self.upstream.stopped = not (publishes or any(folder.upstream_path.glob("*.json")))
         self.tasks: list[asyncio.Task[None]] = []
 
     def told(self) -> control_messages.Children:

@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DrivePlan:
-    """What `trivet up` is to run; `mount_point` None runs the drive without a folder."""
+    """What `trivet up` is to run; `mount_point` None: no folder; `publishes`: changes go to a broker."""
 
     folder: VolumeFolder
     config: VolumeConfig
@@ -51,6 +51,7 @@ class DrivePlan:
     refresh_s: float
     supervise: bool
     door: DoorPlan | None = None
+    publishes: bool = False
 
     def keeper_arguments(self) -> list[str]:
         """Return the command line of the keeper's process, behind `trivet`."""
@@ -85,6 +86,7 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
         plan.mount_point,
         supervise=plan.supervise,
         gateway=plan.door.child(plan.folder) if plan.door else None,
+        publishes=plan.publishes,
     )
     stop, ended = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

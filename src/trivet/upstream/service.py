@@ -20,6 +20,7 @@ from trivet.errors import TrivetError, UpstreamError
 from trivet.io.clock import wall_s
 from trivet.io.control_socket import Handler, Report, serve_control
 from trivet.io.drive_api import DriveApi, no_login
+from trivet.io.queues.servers import Servers
 from trivet.io.upstream_store import UpstreamStore
 from trivet.io.volume_folder import VolumeFolder
 from trivet.upstream.account import Account, accounts, store_path
@@ -63,7 +64,7 @@ def authorize(account: Account) -> Any:
     return login(Path(account.credentials))
 
 
-async def serve_upstreams(folder: VolumeFolder) -> int:
+async def serve_upstreams(folder: VolumeFolder, servers: Servers) -> int:
     """Work until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -73,6 +74,8 @@ async def serve_upstreams(folder: VolumeFolder) -> int:
         upstreams = Upstreams(volume)
         async with serve_control(folder.upstream_socket, handlers(upstreams)):
             tasks = [asyncio.create_task(_live(folder, upstreams, one)) for one in accounts(folder)]
+            if servers.amqp is not None:
+                tasks.append(asyncio.create_task(_publish_changes(folder, volume, servers.amqp)))
             stopping = asyncio.create_task(stop.wait())
             try:
                 done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -85,6 +88,14 @@ async def serve_upstreams(folder: VolumeFolder) -> int:
     finally:
         await volume.close()
     return 0
+
+
+async def _publish_changes(folder: VolumeFolder, volume: VersionedVolume, url: str) -> None:
+    """Publish every change of the drive."""
+    from trivet.io.queues.change_exchange import ChangeExchange
+
+    name = folder.read_config().volume
+    await ChangeExchange(url, volume, name, folder.upstream_path / "changes.slot").run()
 
 
 async def _live(folder: VolumeFolder, upstreams: Upstreams, account: Account) -> None:
