@@ -24,6 +24,7 @@ from trivet.io.queues.servers import Servers
 from trivet.io.upstream_store import UpstreamStore
 from trivet.io.volume_folder import VolumeFolder
 from trivet.upstream.account import Account, accounts, store_path
+from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.telling import Statuses, TransfersTold, UpstreamStatus, status_of, transfers_of
 from trivet.upstream.work import UpstreamWork, open_upstream
 from trivet.volume.interface import AWAY, Caller, VersionedVolume
@@ -42,6 +43,7 @@ class Upstreams:
         self.volume = volume
         self.works: dict[str, UpstreamWork] = {}
         self.waiting: dict[str, str] = {}
+        self.contents = SharedContents()
 
     async def of(self, ino: int) -> UpstreamWork | None:
         """Return the upstream where the body of `ino` is; None if it is here."""
@@ -102,7 +104,7 @@ async def _live(folder: VolumeFolder, upstreams: Upstreams, account: Account) ->
     """Let an upstream work; one that can't begin tries again."""
     while True:
         try:
-            async with opened(folder, upstreams.volume, account) as work:
+            async with opened(folder, upstreams.volume, account, upstreams.contents) as work:
                 upstreams.works[account.name] = work
                 upstreams.waiting.pop(account.name, None)
                 await work.run()
@@ -116,7 +118,7 @@ async def _live(folder: VolumeFolder, upstreams: Upstreams, account: Account) ->
 
 @asynccontextmanager
 async def opened(
-    folder: VolumeFolder, volume: VersionedVolume, account: Account
+    folder: VolumeFolder, volume: VersionedVolume, account: Account, contents: SharedContents
 ) -> AsyncIterator[UpstreamWork]:
     """Give an upstream that is ready to run."""
     store = UpstreamStore(store_path(folder, account.name))
@@ -124,9 +126,10 @@ async def opened(
     try:
         yield await open_upstream(
             account, volume, store, api,
-            caller=Caller(os.geteuid(), os.getegid()), now_s=wall_s, rng=random.Random(),
+            caller=Caller(os.geteuid(), os.getegid()), now_s=wall_s, rng=random.Random(), contents=contents,
         )  # fmt: skip
     finally:
+        contents.upstreams[:] = [one for one in contents.upstreams if one.store is not store]
         await api.close()
         store.close()
 

@@ -5,6 +5,7 @@ Rule: a file that is being written waits until it has been quiet for a while.
 """
 
 from trivet.errors import ChangesExpired
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.new_ids import NewIds
 from trivet.upstream.outbox import Outbox
 from trivet.upstream.standing import Look, Row, Upstream
@@ -18,8 +19,11 @@ _WAIT_S = 20.0
 class Watcher:
     """Watches the tree of `up`; a changed file is settled `quiet_s` after its last change."""
 
-    def __init__(self, up: Upstream, outbox: Outbox, ids: NewIds, quiet_s: float) -> None:
+    def __init__(
+        self, up: Upstream, outbox: Outbox, ids: NewIds, bodies: CachedBodies, quiet_s: float
+    ) -> None:
         self._up = up
+        self._bodies = bodies
         self._outbox = outbox
         self._ids = ids
         self._quiet_s = quiet_s
@@ -40,6 +44,7 @@ class Watcher:
         except ChangesExpired:
             next_slot = await up.volume.newest_slot()
             await self._look_at_all()
+            await self._bodies.list_anew()
             found = []
         for change in found:
             await self._look(change)
@@ -61,6 +66,7 @@ class Watcher:
                 await self._new(change.ino, found)
         elif found is None or not self._stands(row, found):
             await self._note(row.id)
+        await self._bodies.look(change.ino, found)
 
     def _stands(self, row: Row, found: Look) -> bool:
         """Tell whether a file is as it was agreed."""
