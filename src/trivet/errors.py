@@ -255,6 +255,22 @@ class UpstreamError(TrivetError):
     http_status = 502
 
 
+class Parked(UpstreamError):
+    """The vendor can't be asked now: the transfer `key` waits, with `offset` bytes, and goes on by itself.
+
+    It is asked again `retry_after_s` later.
+    """
+
+    http_status = 503
+    errno = _errno.EAGAIN
+
+    def __init__(self, message: str, *, key: str, offset: int, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.key = key
+        self.offset = offset
+        self.retry_after_s = retry_after_s
+
+
 class ConfigError(TrivetError):
     """The set-up is wrong; the message says what to change."""
 

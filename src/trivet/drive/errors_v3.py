@@ -123,6 +123,8 @@ def problem(error: TrivetError, request_id: str) -> tuple[int, dict[str, Any]]:
     if isinstance(error, errors.BudgetSpent):
         body |= {"key": error.key, "position": error.position, "bytes_left": error.bytes_left}
         body |= {"resets_at_s": error.resets_at_s}
+    if isinstance(error, errors.Parked):
+        body |= {"key": error.key, "offset": error.offset, "resumable": True}
     if isinstance(error, errors.Locked):
         body |= {"holder": error.holder, "expires_at_s": error.expires_at_s}
     if isinstance(error, errors.UnsupportedType):

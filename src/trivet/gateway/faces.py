@@ -14,6 +14,7 @@ from trivet.drive.errors_v3 import drive_error, faces_of, problem
 from trivet.errors import (
     BadRange,
     BudgetSpent,
+    Parked,
     RateLimited,
     TooSlow,
     TrivetError,
@@ -75,6 +76,6 @@ def _headers(error: TrivetError) -> dict[str, str]:
         return {"Connection": "close"}
     if isinstance(error, BudgetSpent):
         return {"Retry-After": str(max(1, round(error.resets_at_s - wall_s())))}
-    if isinstance(error, RateLimited | VendorQuotaSpent):
+    if isinstance(error, RateLimited | VendorQuotaSpent | Parked):
         return {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return {"Retry-After": str(RETRY_AFTER_S)} if faces_of(error).status == 503 else {}

@@ -12,7 +12,9 @@ from trivet.drive.upstream.byte_budget import Place
 from trivet.errors import (
     Conflict,
     ContentAway,
+    Gone,
     NotFound,
+    Parked,
     QuotaExceeded,
     TrivetError,
     UpstreamError,
@@ -23,11 +25,13 @@ from trivet.upstream.outbox import Outbox
 from trivet.upstream.placing import describe, modified_ns
 from trivet.upstream.staged_body import StagedBody
 from trivet.upstream.standing import PIECE_BYTES, Row, Upstream
-from trivet.upstream.transfers import Transfer, Transfers
+from trivet.upstream.transfers import State, Transfer, Transfers
 from trivet.upstream.vendor import Unreachable
 from trivet.volume.interface import AttributeChanges
 
 DOWNLOADS_AT_ONCE = 4
+#: Who asked is told in the answer if it takes no longer.
+SOON_S = 30.0
 _TRIES = 3
 
 
@@ -96,11 +100,24 @@ class Fetching:
             return _spent(up.now_s() + error.retry_after_s)
         return {"state": "here"}
 
+    async def cancel(self, transfer: Transfer, why: str) -> None:
+        """Give a transfer up; nothing of it stays, and whoever waits for it is told."""
+        task = self._tasks.get(transfer.id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+            self._running.pop(transfer.id, None)
+            self._tasks.pop(transfer.id, None)
+        await StagedBody(self._up, self._transfers, transfer).remove()
+        await self._transfers.end(transfer, "rolled back", None, why, self._up.now_s())
+
     async def _wait(self, transfer: Transfer, wait_s: float) -> None:
         task = self._tasks[transfer.id]
         done, _ = await asyncio.wait({task}, timeout=wait_s)
         if not done:
             raise ContentAway(f"{transfer.name} ({transfer.size:,} bytes) is being fetched; ask again soon")
+        if task.cancelled():
+            raise Gone(f"somebody has cancelled the transfer of {transfer.name}")
         task.result()
 
     async def refresh(self, row: Row, file: VendorFile) -> None:
@@ -139,17 +156,39 @@ class Fetching:
                 file = await self._verified(transfer, body)
                 await self._publish(transfer, file, body)
             await transfers.end(transfer, "done", body.moved, None, up.now_s())
+            await self._tell_of(transfer)
         except (Unreachable, VendorQuotaSpent) as error:
             await transfers.end(transfer, "parked", body.moved, str(error), up.now_s())
-            raise
+            await self._tell_of(transfer, error)
+            if isinstance(error, VendorQuotaSpent):
+                raise
+            raise Parked(
+                str(error), key=transfer.key, offset=body.held, retry_after_s=error.again_in_s
+            ) from error
         except TrivetError as error:
-            await transfers.end(transfer, "failed", body.moved, str(error), up.now_s())
+            state: State = "rolled back" if body.moved else "failed"
+            await transfers.end(transfer, state, body.moved, str(error), up.now_s())
+            await self._tell_of(transfer, error)
             await body.remove()
             raise
         finally:
             await body.close()
             self._running.pop(transfer.id, None)
             self._tasks.pop(transfer.id, None)
+
+    async def _tell_of(self, transfer: Transfer, error: TrivetError | None = None) -> None:
+        """Tell the person what became of a transfer, unless it was what they are waiting for."""
+        name, late = transfer.name, self._up.now_s() - transfer.since_s > SOON_S
+        if error is None:
+            if late or transfer.state == "parked":
+                await self._up.tell(f"{name} is here now", transfer.user)
+        elif not isinstance(error, Unreachable | VendorQuotaSpent):
+            await self._up.tell(
+                f"{name} could not be fetched, nothing of it was kept: {error}", transfer.user
+            )
+        elif transfer.state != "parked":
+            text = f"{name} is parked and comes by itself when the vendor lets us: {error}"
+            await self._up.tell(text, transfer.user)
 
     async def _verified(self, transfer: Transfer, body: StagedBody) -> VendorFile:
         """Return the vendor's file once the staged body is that file; a wrong one is fetched once more."""
