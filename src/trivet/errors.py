@@ -138,6 +138,16 @@ class RateLimited(RequestError):
         self.retry_after_s = retry_after_s
 
 
+class UsageLimit(RateLimited):
+    """A user has asked for as much as one may in a day; `resets_at_s` (Unix time) is when there is more."""
+
+    errno = _errno.EDQUOT
+
+    def __init__(self, message: str, *, retry_after_s: float, resets_at_s: float) -> None:
+        super().__init__(message, retry_after_s=retry_after_s)
+        self.resets_at_s = resets_at_s
+
+
 class VendorQuotaSpent(TrivetError):
     """The vendor lets us do nothing more today, but in `retry_after_s`; what is here is served."""
 
