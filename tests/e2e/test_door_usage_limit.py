@@ -62,7 +62,7 @@ def test_browsers_get_a_page_or_are_led_away(rig: VendorBehindDoor) -> None:
         assert refused.status_code == 429
         assert refused.headers["content-type"].startswith("text/html")
         assert "<h1>Limit of usage exceeded</h1>" in refused.text
-        assert "It begins anew at 00:00 UTC, in " in refused.text
+        assert "A new day begins at 00:00 UTC, in " in refused.text
         assert "script" not in refused.headers["content-security-policy"].replace("default-src", "")
         missing = cay.get("/api/v1/content/<b>no</b>", headers=BROWSER)
         assert (missing.status_code, "<b>" in missing.text) == (404, False)

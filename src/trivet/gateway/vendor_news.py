@@ -11,7 +11,9 @@ import msgspec
 
 from trivet.io.control_socket import NotRunning, Remote, ask
 
-FRESH_S, PATIENCE_S = 1.0, 0.5
+FRESH_S, PATIENCE_S = 1.0, 2.0
+#: Who comes back within this time has missed nothing.
+RETURN_S = 5.0
 
 
 class Notice(msgspec.Struct, frozen=True):
@@ -66,20 +68,21 @@ class Listener:
     def __init__(self, desk: NewsDesk, user: str) -> None:
         self._desk = desk
         self._user = user
+        self._since_s = time.time() - RETURN_S
         self._heard: dict[str, tuple[str, int]] = {}
 
     async def events(self) -> list[dict[str, object]]:
-        """Return what is new since the last time, as events; nothing of what was before the first time."""
+        """Return what is new since the last time, as events; nothing that is old at the first time."""
         told: list[dict[str, object]] = []
         for one in await self._desk.latest():
+            mark, seen = self._heard.get(one.name, ("", 0))
             newest = max((notice.seq for notice in one.notices), default=0)
-            mark, seen = self._heard.get(one.name, (None, newest))
             self._heard[one.name] = (one.mark, max(newest, seen))
             if one.mark != mark:
                 told.append({"type": "upstream", "name": one.name})
             told += [
                 {"type": "notice", "text": notice.text, "at_s": notice.at_s}
                 for notice in reversed(one.notices)
-                if notice.seq > seen and notice.user in ("", self._user)
+                if notice.seq > seen and notice.at_s >= self._since_s and notice.user in ("", self._user)
             ]
         return told

@@ -20,7 +20,6 @@ from trivet.upstream.standing import Here, Row, Upstream
 
 _SOON_S = 1.0
 _REFRESHING_S = 30.0
-_MANY = "its removal is held back: very much was removed in a short time"
 _FROM_HERE = " (changed here "
 
 
@@ -108,7 +107,7 @@ class Settler:
             await self._agree(row, here, file, decision)
         elif decision.content == "trash" and row is not None:
             if row.agreed and not await self._removals.may_go_on():
-                await self._outbox.later(due, _MANY, self._up.now_s(), HELD_PAUSE_S)
+                await self._outbox.later(due, "", self._up.now_s(), HELD_PAUSE_S)
                 return
             await self._trash(row)
         elif decision.content == "remove" and row is not None:

@@ -50,7 +50,7 @@ def error_page(request: Request, error: TrivetError, faces: Faces, headers: dict
     title = _TITLES.get(faces.code, "This did not work")
     words = [str(error)]
     if resets_at_s is not None:
-        words.append(f"It begins anew at {_clock(resets_at_s)}.")
+        words.append(f"A new day begins at {_clock(resets_at_s)}.")
     again = AGAIN_S if isinstance(error, ContentAway) else None
     if again is not None:
         words.append("This page asks again by itself.")
