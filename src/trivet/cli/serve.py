@@ -20,7 +20,7 @@ import uvloop
 from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
-from trivet.cli.door_options import check_door
+from trivet.cli.door_options import ErrorHandler, PerUserDay, check_door, checked_limits
 from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
 from trivet.io.away_files import AwayFiles
@@ -88,6 +88,8 @@ def gateway(
     ] = False,
     tls_cert: Annotated[Path | None, Parameter(help="Serve TLS with this certificate ...")] = None,
     tls_key: Annotated[Path | None, Parameter(help="... and its key.")] = None,
+    requests_per_user_day: PerUserDay = None,
+    error_handler: ErrorHandler = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run one worker of the HTTP door until SIGTERM."""
@@ -97,8 +99,9 @@ def gateway(
     folder = volume_folder(state)
     folder.read_config()
     _log_to(folder.gateway_path / "gateway.log")
+    limits = checked_limits(requests_per_user_day, error_handler)
     check_door(DoorPlan(port, host, no_auth, tls_cert, tls_key))
-    where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key)
+    where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key, limits)
     return uvloop.run(serve_door(folder, where, WaypointStore(folder.gateway_path / "runs")))
 
 

@@ -13,7 +13,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
-from trivet.cli.door_options import door_lines, free_door
+from trivet.cli.door_options import ErrorHandler, PerUserDay, checked_limits, door_lines, free_door
 from trivet.cli.ports_option import Ports, bases_of
 from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.errors import InputError, NoMajority, TrivetError
@@ -45,6 +45,8 @@ def up(
     no_gateway: Annotated[bool, Parameter(negative="", help="Run without the HTTP door.")] = False,
     tls_cert: Annotated[Path | None, Parameter(help="Serve HTTPS with this certificate ...")] = None,
     tls_key: Annotated[Path | None, Parameter(help="... and its key.")] = None,
+    requests_per_user_day: PerUserDay = None,
+    error_handler: ErrorHandler = None,
     detach: Annotated[bool, Parameter(negative="", help="Return once the drive is up.")] = False,
     no_auth: Annotated[
         bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
@@ -72,7 +74,8 @@ def up(
             with only_supervisor(folder):
                 pass
         if not no_gateway:
-            asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key)
+            limits = checked_limits(requests_per_user_day, error_handler)
+            asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key, limits)
             plan = replace(plan, door=free_door(asked, config, is_asked_for=port is not None))
         if detach:
             return _detached(plan)

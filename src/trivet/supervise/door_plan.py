@@ -6,9 +6,10 @@ Rule: a port that nobody asked for and that is taken is no reason not to bring t
 import asyncio
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from trivet.drive.usage_limits import DoorLimits
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import SupervisedChild
 
@@ -26,6 +27,7 @@ class DoorPlan:
     no_auth: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    limits: DoorLimits = field(default_factory=DoorLimits)
 
     @property
     def address(self) -> str:
@@ -39,7 +41,12 @@ class DoorPlan:
             [*("--tls-cert", str(self.tls_cert)), *("--tls-key", str(self.tls_key))] if self.tls_cert else []
         )
         no_auth = ["--no-auth"] if self.no_auth else []
-        return ["--port", str(self.port), "--host", self.host, *no_auth, *tls]
+        most, handler = self.limits.requests_per_day, self.limits.error_handler
+        limits = [
+            *([] if most is None else ["--requests-per-user-day", str(most)]),
+            *([] if handler is None else ["--error-handler", handler]),
+        ]
+        return ["--port", str(self.port), "--host", self.host, *no_auth, *tls, *limits]
 
     def child(self, folder: VolumeFolder) -> SupervisedChild:
         """Return the process that is to run."""

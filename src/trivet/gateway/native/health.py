@@ -1,17 +1,16 @@
-"""/healthz, /api/v1/health, /api/v1/upstreams: whether this worker serves, how banks and vendors are.
+"""/healthz, /api/v1/health, /api/v1/repairs: whether this worker serves, how the banks are.
 
 Rule: /healthz is the one address that asks nobody who they are; it tells no more than yes or no.
 """
 
 import asyncio
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trivet.errors import NoMajority, TrivetError, UpstreamError
+from trivet.errors import NoMajority, TrivetError
 from trivet.gateway.native.operations import Operation, Parameter, answer, asker, drive_of, number
 from trivet.io.control_socket import NotRunning, Remote, ask
 from trivet.io.volume_folder import VolumeFolder
@@ -46,30 +45,6 @@ async def repairs(request: Request) -> Response:
     return await _asked_keeper(request, "repairs", {"since_s": float(since_s)})
 
 
-async def upstreams(request: Request) -> Response:
-    """Tell what `trivet upstream status --json` tells: quota, budgets, what is not settled."""
-    return answer(await _asked_upstream(request, "status", {"upstreams": []}))
-
-
-async def upstream_transfers(request: Request) -> Response:
-    """Tell what goes to and comes from vendors; of others only an administrator hears."""
-    told = await _asked_upstream(request, "transfers", {"transfers": []})
-    who = asker(request)
-    mine = [one for one in told["transfers"] if who.admin or one["transfer"]["user"] == who.user]
-    return answer({"transfers": mine})
-
-
-async def _asked_upstream(request: Request, verb: str, nothing: dict[str, Any]) -> dict[str, Any]:
-    asker(request)
-    socket = VolumeFolder(drive_of(request).folder.parent).upstream_socket
-    try:
-        return await ask(socket, verb)
-    except NotRunning:
-        return nothing
-    except Remote as error:
-        raise UpstreamError(f"the upstream's process does not answer: {error}") from error
-
-
 async def _asked_keeper(request: Request, verb: str, arguments: dict[str, float]) -> Response:
     asker(request)
     socket = VolumeFolder(drive_of(request).folder.parent).keeper_socket
@@ -85,7 +60,5 @@ _SINCE = Parameter(
 OPERATIONS = [
     Operation("GET", "/health", health, "Tell how the banks are.", Status),
     Operation("GET", "/repairs", repairs, "Tell what was repaired.", RepairHistory, parameters=(_SINCE,)),
-    Operation("GET", "/upstreams", upstreams, "Tell how vendors are: quota, budgets, what is not settled."),
-    Operation("GET", "/upstreams/transfers", upstream_transfers, "Tell what goes to and comes from vendors."),
 ]
 ROUTES = [Route("/healthz", healthz, methods=["GET"])]
