@@ -90,6 +90,8 @@ def gateway(
     tls_key: Annotated[Path | None, Parameter(help="... and its key.")] = None,
     requests_per_user_day: PerUserDay = None,
     error_handler: ErrorHandler = None,
+    worker: Annotated[int, Parameter(show=False)] = 0,
+    fd: Annotated[int | None, Parameter(show=False)] = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run one worker of the HTTP door until SIGTERM."""
@@ -98,10 +100,10 @@ def gateway(
 
     folder = volume_folder(state)
     folder.read_config()
-    _log_to(folder.gateway_path / "gateway.log")
+    _log_to(folder.worker_log(worker))
     limits = checked_limits(requests_per_user_day, error_handler)
     check_door(DoorPlan(port, host, no_auth, tls_cert, tls_key))
-    where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key, limits)
+    where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key, limits, worker, fd)
     return uvloop.run(serve_door(folder, where, WaypointStore(folder.gateway_path / "runs")))
 
 

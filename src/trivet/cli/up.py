@@ -15,6 +15,7 @@ from rich.console import Console
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
 from trivet.cli.door_options import ErrorHandler, PerUserDay, checked_limits, door_lines, free_door
 from trivet.cli.ports_option import Ports, bases_of
+from trivet.cli.scaling_options import Scaling, ScalingOptions, scaling_plan
 from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.volume_folder import VolumeFolder
@@ -27,6 +28,7 @@ from trivet.supervise.volume_setup import Durability, check_fuse, only_superviso
 
 DEFAULT_MOUNT = Path("drive")
 REFRESH_S = 60.0
+_FIXED = ScalingOptions()
 
 
 def up(
@@ -54,6 +56,7 @@ def up(
     amqp: Amqp = None,
     redis: Redis = None,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
+    scaling: Scaling = _FIXED,
 ) -> int:
     """Bring the drive up: make it if there is none, start its processes, mount the folder."""
     if refresh <= 0:
@@ -73,9 +76,10 @@ def up(
         if detach:
             with only_supervisor(folder):
                 pass
+        workers = scaling_plan(scaling)
         if not no_gateway:
             limits = checked_limits(requests_per_user_day, error_handler)
-            asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key, limits)
+            asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key, limits, workers)
             plan = replace(plan, door=free_door(asked, config, is_asked_for=port is not None))
         if detach:
             return _detached(plan)
