@@ -71,6 +71,11 @@ class SupervisedChild:
         return f"server {self.port}" if self.role == "bank" else f"the {self.role}"
 
     @property
+    def pid(self) -> int | None:
+        """The process, None if there is none."""
+        return self.running.pid if self.running else self.by_hand.pid if self.by_hand else None
+
+    @property
     def state(self) -> State:
         """Whether it runs; "stopped" only if somebody asked for that."""
         if self.running is not None or self.by_hand is not None:
@@ -103,12 +108,11 @@ class SupervisedChild:
 
     def told(self) -> control_messages.Child:
         """Return it as the control socket tells it."""
-        pid = self.running.pid if self.running else self.by_hand.pid if self.by_hand else None
         return control_messages.Child(
             role=self.role,
             address=self.address,
             port=self.port,
-            pid=pid,
+            pid=self.pid,
             state=self.state,
             log=str(self.log_path),
             by_hand=self.by_hand is not None,
@@ -213,6 +217,10 @@ class ChildKeeper:
         """Let the servers on `ports` run (again)."""
         for server in self._at(ports):
             server.set_stopped(False)
+
+    def base_of(self, port: int) -> int:
+        """Return the base port of the bank that the server on `port` belongs to."""
+        return self._config.bases[self._config.bank_of(port)]
 
     def _at(self, ports: Sequence[int]) -> list[SupervisedChild]:
         for port in ports:

@@ -13,7 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
@@ -25,6 +25,7 @@ from trivet.supervise.children import ChildKeeper
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.probing import ask_server
 from trivet.supervise.volume_setup import check_ports, prepare_mount_point
+from trivet.supervise.watching import DriveWatch
 from trivet.wire.control_messages import Status
 
 READY_DEADLINE_S = 60.0
@@ -89,18 +90,21 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
     stop, ended = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serve_control(plan.folder.supervisor_socket, _handlers(children, stop, ended)):
+    watch = DriveWatch(children)
+    async with serve_control(plan.folder.supervisor_socket, _handlers(children, watch, stop, ended)):
         running = asyncio.create_task(children.run())
+        watching = asyncio.create_task(watch.run())
         showing = asyncio.create_task(_begin(plan, children, on_ready))
         stopping = asyncio.create_task(stop.wait())
+        lives = {running, watching, showing, stopping}
         try:
-            done, _ = await asyncio.wait({running, showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(lives, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
         finally:
-            for task in (showing, running, stopping):
+            for task in lives:
                 task.cancel()
-            await asyncio.wait({showing, running, stopping})
+            await asyncio.wait(lives)
             ended.set()
 
 
@@ -173,7 +177,9 @@ def _log_tail(path: Path) -> str:
     return "\n".join(f"  {line}" for line in lines[-LOG_TAIL_LINES:])
 
 
-def _handlers(children: ChildKeeper, stop: asyncio.Event, ended: asyncio.Event) -> dict[str, Handler]:
+def _handlers(
+    children: ChildKeeper, watch: DriveWatch, stop: asyncio.Event, ended: asyncio.Event
+) -> dict[str, Handler]:
     """Return what the supervisor answers on its control socket (see wire/control_messages.py)."""
 
     def told() -> Mapping[str, Any]:
@@ -195,13 +201,27 @@ def _handlers(children: ChildKeeper, stop: asyncio.Event, ended: asyncio.Event) 
         await children.restart_upstream()
         return told()
 
+    async def processes(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = msgspec.to_builtins(await watch.told(_series_s(arguments)))
+        return answer
+
     async def down(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         stop.set()
         await ended.wait()
         return {}
 
     verbs: dict[str, Handler] = {"children": tell, "stop": stop_servers, "start": start_servers}
-    return verbs | {"upstream": upstream, "down": down}
+    return verbs | {"upstream": upstream, "processes": processes, "down": down}
+
+
+def _series_s(arguments: dict[str, Any]) -> float:
+    try:
+        series_s: float = msgspec.convert(
+            arguments.get("series_s", 0.0), Annotated[float, msgspec.Meta(ge=0)]
+        )
+    except msgspec.ValidationError as error:
+        raise InputError(f"series_s: {error}") from error
+    return series_s
 
 
 def _ports(arguments: dict[str, Any]) -> list[int]:

@@ -20,6 +20,7 @@ Supervisor verbs (DIR/up.sock):
     stop     {ports}                  -> Children         stopped on purpose: not started again
     start    {ports}                  -> Children
     upstream                          -> Children         the upstreams begin anew: there is one more
+    processes {series_s}              -> DriveFigures     see health_messages.py
     down                              -> {}               answered when everything has ended
 """
 
