@@ -1,4 +1,4 @@
-"""`trivet serve bank|keeper|gateway|upstream|board`: one process of the drive, by hand or started by `trivet up`.
+"""`trivet serve bank|keeper|gateway|upstream|board`: one process of a drive, by hand or started for one.
 
 Rule: this is the composition root: the keeper is handed its door here, and knows no mount.
 """
@@ -116,9 +116,7 @@ def board(*, state: State = DEFAULT_STATE) -> int:
     """Print what the live board shows, a line of JSON a frame, until SIGTERM; the HTTP door starts it."""
     from trivet.monitor.board.printing import print_frames
 
-    folder = volume_folder(state)
-    folder.read_config()
-    return asyncio.run(print_frames(folder))
+    return asyncio.run(print_frames(volume_folder(state)))
 
 
 @asynccontextmanager

@@ -18,6 +18,7 @@ import uvicorn
 from trivet.client.remote_volume import RemoteVolume
 from trivet.gateway.access_log import AccessLog
 from trivet.gateway.app import build_app
+from trivet.gateway.board_feed import board_feed
 from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.drive import Drive, open_drive
@@ -78,10 +79,13 @@ async def serve_door(folder: VolumeFolder, where: Door, sink: EventSink) -> int:
             waypoints = Waypoints(sink)
             with contextlib.closing(access), contextlib.closing(waypoints):
                 upkeep = asyncio.create_task(keep_up(drive))
+                board = board_feed(folder.path)
                 try:
                     log.info("serving http on %s:%s", where.host, sock.getsockname()[1])
-                    await _Server(_config(build_app(drive, access, waypoints), where)).serve(sockets=[sock])
+                    app = build_app(drive, access, waypoints, board)
+                    await _Server(_config(app, where)).serve(sockets=[sock])
                 finally:
+                    await board.close()
                     upkeep.cancel()
                     await asyncio.wait([upkeep])
     return 0

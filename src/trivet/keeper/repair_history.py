@@ -46,7 +46,7 @@ class RepairLog:
         await self._run(self._add, findings)
 
     async def since(self, at_s: float, most: int = FINDINGS_MAX) -> RepairHistory:
-        """Return the `most` newest repairs made at or after `at_s` (seconds since the epoch), oldest first."""
+        """Return the `most` newest repairs since `at_s` (seconds since the epoch), oldest first."""
         return await self._run(self._healing, self._since, at_s, most)
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import msgspec
 
 from trivet.wire.control_messages import Finding, ScrubState, ServerStatus
+from trivet.wire.health_messages import DriveFigures
 
 Level = Literal["good", "warn", "bad"]
 BankState = Literal["whole", "partly", "away"]
@@ -143,37 +144,6 @@ class UpstreamTold(msgspec.Struct, frozen=True):
     budgets: list[tuple[str, int, int | None]] = []
 
 
-class ProcessTold(msgspec.Struct, frozen=True):
-    """One process of the drive; `cpu` is the share of one core in percent."""
-
-    role: str
-    pid: int
-    port: int | None = None
-    state: str = "up"
-    restarts: int = 0
-    cpu: float | None = None
-    rss_bytes: int | None = None
-    threads: int | None = None
-    handles: int | None = None
-
-
-class MachineTold(msgspec.Struct, frozen=True):
-    """The whole machine: CPU of all cores in percent, memory."""
-
-    cpu: float
-    cores: int
-    memory_used_bytes: int
-    memory_total_bytes: int
-
-
-class EventTold(msgspec.Struct, frozen=True):
-    """Something that happened to the drive's processes: a start, an end, a step of scaling."""
-
-    at_s: float
-    kind: str
-    text: str
-
-
 class Rates(msgspec.Struct, frozen=True):
     """What the keeper serves per second, whichever door it comes through."""
 
@@ -192,7 +162,10 @@ class ShortFrame(msgspec.Struct, frozen=True, tag_field="kind", tag="short"):
 
 
 class BoardFrame(msgspec.Struct, frozen=True, tag_field="kind", tag="full"):
-    """What administrators see; `look` are things worth a look that do not endanger the files."""
+    """What administrators see; `look` are things worth a look that do not endanger the files.
+
+    `figures` are the drive's processes, the machine and the steps of scaling; None without `trivet up`.
+    """
 
     at_s: float
     verdict: Verdict
@@ -206,9 +179,7 @@ class BoardFrame(msgspec.Struct, frozen=True, tag_field="kind", tag="full"):
     moving: list[Moving] = []
     moving_left_out: int = 0
     upstreams: list[UpstreamTold] = []
-    processes: list[ProcessTold] = []
-    machine: MachineTold | None = None
-    events: list[EventTold] = []
+    figures: DriveFigures | None = None
     notes: list[str] = []
 
     def short(self) -> ShortFrame:

@@ -87,10 +87,12 @@ def _troubles(
     if full:
         troubles.append(f"the disk of server {', '.join(full)} is full")
         deeds.append("Make room there; the other banks go on.")
-    if status.open_damage:
-        copies = "copy is" if status.open_damage == 1 else "copies are"
-        troubles.append(f"{status.open_damage:,} {copies} damaged or out of date")
-        deeds.append("What can be reached is being mended from good copies.")
+    # what a server that is away has missed is brought up to date when it is back
+    missed = sum(one.divergent for bank in banks for one in bank.servers if one.state not in _ANSWERING)
+    if status.open_damage > missed:
+        damaged = status.open_damage - missed
+        troubles.append(f"{damaged:,} {'copy is' if damaged == 1 else 'copies are'} damaged or out of date")
+        deeds.append("Damaged copies are being mended from good ones.")
     troubles += _other_notes(status, troubles)
     return troubles or ["the banks are being looked at"], deeds
 

@@ -6,6 +6,7 @@ Rule: one short line each, the most urgent first, and no more than a few: a long
 from collections.abc import Iterable
 
 from trivet.wire.board_frames import FloodsTold, TrafficTold, UpstreamTold
+from trivet.wire.health_messages import DriveFigures
 
 MOST = 5
 #: Answers from 500 on are told when they are this share of the last minute's.
@@ -13,13 +14,17 @@ ERROR_SHARE = 0.05
 _URL = 60
 
 
-def worth_a_look(traffic: TrafficTold, floods: FloodsTold, upstreams: Iterable[UpstreamTold]) -> list[str]:
-    """Return what is odd in `traffic`, `floods` and `upstreams`, a line each."""
-    told = [f"{one.name}: {one.trouble}" for one in upstreams if not one.healthy and one.trouble]
+def worth_a_look(
+    traffic: TrafficTold,
+    floods: FloodsTold,
+    upstreams: Iterable[UpstreamTold],
+    figures: DriveFigures | None,
+) -> list[str]:
+    """Return what is odd in `traffic`, `floods`, `upstreams` and processes (`figures`), a line each."""
+    told = list(figures.notes) if figures else []
+    told += [f"{one.name}: {one.trouble}" for one in upstreams if not one.healthy and one.trouble]
     if traffic.hits and traffic.server_errors > ERROR_SHARE * traffic.hits:
-        told.append(
-            f"{traffic.server_errors:,} of {traffic.hits:,} answers of the last minute were errors of the drive"
-        )
+        told.append(f"{traffic.server_errors:,} of {traffic.hits:,} answers of the last minute were errors")
     if traffic.alert and traffic.alerts:
         told.append(f"Much more traffic than before: {traffic.alerts[0].text}")
     told += [f"{one.client} asks for {_cut(one.url)} {one.hits:,} times a minute: a loop?"

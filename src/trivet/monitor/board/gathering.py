@@ -1,7 +1,7 @@
 """All that the board shows, gathered from sockets and files of one drive, a frame at a time.
 
 Rule: nothing here asks a door: what serves people does no work for the board.
-Rule: what does not answer is waited for beside the frames; a frame tells what was known last, or that nothing is.
+Rule: what does not answer is waited for beside the frames; a frame tells what was known last.
 Rule: files are read and counted in threads; the loop only puts together.
 """
 
@@ -28,12 +28,12 @@ from trivet.wire.board_frames import (
     Healing,
     MotionBar,
     Moving,
-    ProcessTold,
     Rates,
     TrafficTold,
     UpstreamTold,
 )
 from trivet.wire.control_messages import Children, Finding, RepairHistory, Status, Traffic
+from trivet.wire.health_messages import DriveFigures
 
 #: Frames come this often; what changes slowly is asked for less often.
 FRAME_S, SLOW_S = 0.4, 1.0
@@ -41,6 +41,8 @@ FRAME_S, SLOW_S = 0.4, 1.0
 SILENCE_S = 1.5
 FLOODS_S, FLOODS_REST = 5.0, 20
 REPAIRS, REPAIRS_BACK_S = 20, 24 * 3600.0
+_RANKS = {"supervisor": 0, "keeper": 1, "door worker": 3, "upstream": 4, "helper": 5}
+SHOWN_REPAIRS, PROCESSES, STEPS = 8, 60, 10
 
 
 class BoardFigures:
@@ -58,6 +60,7 @@ class BoardFigures:
         self._bars: list[MotionBar] = []
         self._moving: tuple[list[Moving], int] = ([], 0)
         self._upstreams: list[UpstreamTold] = []
+        self._figures: DriveFigures | None = None
         self._log = DoorTraffic(folder.gateway_path / "access.log")
         self._motion = Motion(folder.gateway_path / "runs")
         self.is_running = True
@@ -96,14 +99,15 @@ class BoardFigures:
         healing = Healing()
         if status is not None:
             healing = Healing(
-                status.open_damage, status.repaired_total, status.refresh_age_s, status.scrub, self._repairs[:8]
+                status.open_damage, status.repaired_total, status.refresh_age_s, status.scrub,
+                self._repairs[:SHOWN_REPAIRS],
             )  # fmt: skip
         stopped = stopped_ports(children)
         told, more = self._moving
         return BoardFrame(
             at_s=time.time(),
             verdict=judge(status, self._problem, children),
-            look=worth_a_look(self._traffic, self._floods, self._upstreams),
+            look=worth_a_look(self._traffic, self._floods, self._upstreams, self._figures),
             banks=[bank_told(bank, stopped) for bank in status.banks] if status else [],
             healing=healing,
             rates=self._rates,
@@ -113,7 +117,7 @@ class BoardFigures:
             moving=told,
             moving_left_out=more,
             upstreams=self._upstreams,
-            processes=_processes(children),
+            figures=self._figures,
             notes=status.notes if status else [],
         )
 
@@ -144,10 +148,13 @@ class BoardFigures:
             self._repairs = msgspec.convert(told, RepairHistory).repairs[::-1]
 
     async def _ask_others(self) -> None:
-        self._children = None
+        children = figures = None
         with contextlib.suppress(TrivetError):
-            told = await ask(self._folder.supervisor_socket, "children", silence_s=SILENCE_S)
-            self._children = msgspec.convert(told, Children)
+            socket = self._folder.supervisor_socket
+            children = msgspec.convert(await ask(socket, "children", silence_s=SILENCE_S), Children)
+            told = await ask(socket, "processes", {"series_s": 0.0}, silence_s=SILENCE_S)
+            figures = _bounded(msgspec.convert(told, DriveFigures))
+        self._children, self._figures = children, figures
         self._upstreams = await upstreams_told(self._folder.upstream_socket, SILENCE_S)
 
     async def _read_files(self) -> None:
@@ -169,10 +176,9 @@ class BoardFigures:
         await asyncio.sleep(FLOODS_REST * (time.monotonic() - began_s))
 
 
-def _processes(children: Children | None) -> list[ProcessTold]:
-    told = children.children if children else []
-    return [ProcessTold(one.role, one.pid, one.port, one.state, one.restarts)
-            for one in told if one.pid is not None]  # fmt: skip
+def _bounded(figures: DriveFigures) -> DriveFigures:
+    ranked = sorted(figures.processes, key=lambda one: (_RANKS.get(one.role, 2), one.role, one.name))
+    return msgspec.structs.replace(figures, processes=ranked[:PROCESSES], steps=figures.steps[-STEPS:][::-1])
 
 
 async def _again(work: Callable[[], Awaitable[None]], pause_s: float) -> None:

@@ -1,6 +1,6 @@
 """Transfers and repairs as time-and-motion bars: the newest of a drive, read as they come.
 
-Rule: the store of waypoints is read, never written, and only its newest events: a busy door makes no more work.
+Rule: the store of waypoints is read, never written, and only its newest events, however busy the door.
 Rule: downloads out of a worker's memory take a moment and are many: few of them are shown.
 """
 
@@ -31,7 +31,13 @@ def repair_events(repairs: Iterable[Finding]) -> list[Event]:
     events = []
     for number, one in enumerate(repairs):
         run = f"repair of {one.path} on {one.server} at {one.at_s:.3f}"
-        told = {"queue": "repair", "item": one.item, "why": one.why, "server": str(one.server), "path": one.path}
+        told = {
+            "queue": "repair",
+            "item": one.item,
+            "why": one.why,
+            "server": str(one.server),
+            "path": one.path,
+        }
         tags = msgspec.json.encode(told).decode()
         for name, at_s in (("repair_start", one.found_s or one.at_s), ("repair_end", one.at_s)):
             at_ns = round(at_s * SECOND_NS)
@@ -103,7 +109,9 @@ def table_of(events: Sequence[Event]) -> EventTable:
         np.array([name_code[event.name] for event in events], np.int16),
         times,
         times,
-        dimensions=_dimensions({run_code[event.run]: event.dimensions for event in events if event.dimensions}),
+        dimensions=_dimensions(
+            {run_code[event.run]: event.dimensions for event in events if event.dimensions}
+        ),
     )
 
 

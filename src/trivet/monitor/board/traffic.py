@@ -96,7 +96,7 @@ class DoorTraffic:
         if self._since_s is not None:
             self._alert(self._watch.advance(int(now_s) - _GRACE_S))
         self._forget(now_s)
-        if self._arrivals.size_bytes > FLOOD_BYTES:
+        while self._arrivals.size_bytes > FLOOD_BYTES:
             arrivals = self._arrivals.build()
             self._arrivals = rebuilt(arrivals.select(np.arange(len(arrivals) // 2, len(arrivals))))
 

@@ -11,8 +11,6 @@ from trivet.wire.board_frames import UpstreamTold
 
 async def upstreams_told(socket: Path, silence_s: float) -> list[UpstreamTold]:
     """Return the upstreams of the process behind `socket`; none when there is no such process."""
-    if not socket.exists():
-        return []
     try:
         told = await ask(socket, "status", silence_s=silence_s)
         transfers = await ask(socket, "transfers", {"limit": 500}, silence_s=silence_s)
@@ -20,7 +18,9 @@ async def upstreams_told(socket: Path, silence_s: float) -> list[UpstreamTold]:
         return []
     except TrivetError as error:
         return [UpstreamTold("upstream", False, str(error), 0, None, None, 0, 0, 0)]
-    parked = Counter(one["upstream"] for one in transfers["transfers"] if one["transfer"]["state"] == "parked")
+    parked = Counter(
+        one["upstream"] for one in transfers["transfers"] if one["transfer"]["state"] == "parked"
+    )
     return [_told(one, parked[one["name"]]) for one in told["upstreams"]]
 
 
