@@ -12,6 +12,7 @@ import pytest
 from playwright.sync_api import Browser, CDPSession, Page, WebSocket, expect
 
 from door_under_test import Door, open_door
+from terminal import terminal
 
 WELL = "All is well: 3 of 3 banks, everything has three copies, last check"
 #: Minutes of frames, drawn as fast as they can be.
@@ -171,3 +172,21 @@ def test_the_memory_of_the_page_stays_flat(board: Board) -> None:
     assert after_mib < before_mib + 1
     assert more_nodes <= nodes + 300
     assert more_listeners <= listeners + 5
+
+
+def test_the_board_in_the_terminal(drive_door: Door, board: Board) -> None:
+    drive = drive_door.drive
+    text = drive.trivet("top", "--once").stdout
+    for words in (WELL, "Banks and repairs", "Transfers and repairs", "upload", "keeper"):
+        assert words in text
+    assert json.loads(drive.trivet("top", "--json").stdout)["verdict"]["level"] == "good"
+    refused = drive.trivet("top", expect=2)
+    assert "--once prints one frame" in refused.stderr
+    bars = drive.trivet("runs", "--drive").stdout
+    assert "newest first" in bars
+    with terminal("top", "--state", str(drive.state)) as screen:
+        screen.wait_for("All is well: 3 of 3 banks")
+        screen.type("s")
+        screen.wait_for("ordered by CPU")
+        screen.type("q")
+        assert screen.ended() == 0

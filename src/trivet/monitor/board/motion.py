@@ -5,7 +5,7 @@ Rule: downloads out of a worker's memory take a moment and are many: few of them
 """
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -15,34 +15,14 @@ from trivet.insight.runs.bars import Bar, BarPages
 from trivet.insight.runs.cleaning import Rules, clean
 from trivet.insight.runs.event_table import SECOND_NS, Dimension, EventTable
 from trivet.insight.runs.phases import Phase, phases_of
+from trivet.monitor.runs.drive_runs import repair_events
 from trivet.monitor.runs.event_log import Event
 from trivet.wire.board_frames import MotionBar
 from trivet.wire.control_messages import Finding
 
 #: How many runs are shown, how many of them are of cached downloads, how many events are read at a time.
 BARS, CACHED_BARS, EVENTS = 14, 4, 2000
-#: How many repairs, the newest, become runs of `trivet runs --drive`.
-REPAIRS = 10_000
 _BUSY_S = 0.2
-
-
-def repair_events(repairs: Iterable[Finding]) -> list[Event]:
-    """Return the events of `repairs` as runs: from when damage was suspected until its copy was verified."""
-    events = []
-    for number, one in enumerate(repairs):
-        run = f"repair of {one.path} on {one.server} at {one.at_s:.3f}"
-        told = {
-            "queue": "repair",
-            "item": one.item,
-            "why": one.why,
-            "server": str(one.server),
-            "path": one.path,
-        }
-        tags = msgspec.json.encode(told).decode()
-        for name, at_s in (("repair_start", one.found_s or one.at_s), ("repair_end", one.at_s)):
-            at_ns = round(at_s * SECOND_NS)
-            events.append(Event(run, name, at_ns, at_ns, "keeper", 2 * number + (name == "repair_end"), tags))
-    return events
 
 
 class Motion:
