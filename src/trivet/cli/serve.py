@@ -86,6 +86,8 @@ def gateway(
     ] = False,
     tls_cert: Annotated[Path | None, Parameter(help="Serve TLS with this certificate ...")] = None,
     tls_key: Annotated[Path | None, Parameter(help="... and its key.")] = None,
+    worker: Annotated[int, Parameter(show=False)] = 0,
+    fd: Annotated[int | None, Parameter(show=False)] = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run one worker of the HTTP door until SIGTERM."""
@@ -94,9 +96,9 @@ def gateway(
 
     folder = volume_folder(state)
     folder.read_config()
-    _log_to(folder.gateway_path / "gateway.log")
+    _log_to(folder.worker_log(worker))
     check_door(DoorPlan(port, host, no_auth, tls_cert, tls_key))
-    where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key)
+    where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key, worker, fd)
     return uvloop.run(serve_door(folder, where, WaypointStore(folder.gateway_path / "runs")))
 
 

@@ -15,6 +15,7 @@ from rich.console import Console
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
 from trivet.cli.door_options import door_lines, free_door
 from trivet.cli.ports_option import Ports, bases_of
+from trivet.cli.scaling_options import Scaling, ScalingOptions, scaling_plan
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import ChildKeeper
@@ -26,6 +27,7 @@ from trivet.supervise.volume_setup import Durability, check_fuse, only_superviso
 
 DEFAULT_MOUNT = Path("drive")
 REFRESH_S = 60.0
+_FIXED = ScalingOptions()
 
 
 def up(
@@ -49,6 +51,7 @@ def up(
         bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
     ] = False,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
+    scaling: Scaling = _FIXED,
 ) -> int:
     """Bring the drive up: make it if there is none, start its processes, mount the folder."""
     if refresh <= 0:
@@ -66,8 +69,9 @@ def up(
         if detach:
             with only_supervisor(folder):
                 pass
+        workers = scaling_plan(scaling)
         if not no_gateway:
-            asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key)
+            asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key, workers)
             plan = replace(plan, door=free_door(asked, config, is_asked_for=port is not None))
         if detach:
             return _detached(plan)

@@ -16,7 +16,9 @@ import psutil
 from trivet.io.clock import steady_s, wall_s
 from trivet.io.process_figures import Looked, MachineReader, ProcessReader
 from trivet.io.runner import REAPER
-from trivet.supervise.children import ChildKeeper, SupervisedChild
+from trivet.supervise.children import ChildKeeper
+from trivet.supervise.door_scaling import DoorScaling
+from trivet.supervise.supervised_child import SupervisedChild
 from trivet.wire.health_messages import (
     DriveFigures,
     FigureSeries,
@@ -49,10 +51,13 @@ class Look:
 
 
 class DriveWatch:
-    """Looks at the processes that `children` looks after; `run` is its life."""
+    """Looks at the processes that `children` looks after; `run` is its life; `scaling` decides by it."""
 
-    def __init__(self, children: ChildKeeper, every_s: float = EVERY_S) -> None:
+    def __init__(
+        self, children: ChildKeeper, scaling: DoorScaling | None = None, every_s: float = EVERY_S
+    ) -> None:
         self._children = children
+        self._scaling = scaling
         self._every_s = every_s
         self._processes, self._machine = ProcessReader(), MachineReader()
         self._helpers: dict[int, Part] = {}
@@ -65,7 +70,10 @@ class DriveWatch:
         due_s = steady_s()
         while True:
             parts = parts_of(self._children)
-            self._looks.append(await asyncio.to_thread(self._look, parts))
+            look = await asyncio.to_thread(self._look, parts)
+            self._looks.append(look)
+            if self._scaling is not None:
+                self._scaling.look(look.machine, look.processes)
             self._looked.set()
             now_s = steady_s()
             due_s = max(due_s + self._every_s, now_s)
@@ -88,6 +96,8 @@ class DriveWatch:
             every_s=self._every_s,
             machine=newest.machine,
             processes=list(newest.processes),
+            scaling=None if self._scaling is None else self._scaling.told(),
+            steps=[] if self._scaling is None else list(self._scaling.steps),
             series=_series(self._looks, self._every_s, series_s) if series_s > 0 else None,
         )
 

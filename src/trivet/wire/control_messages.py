@@ -21,7 +21,13 @@ Supervisor verbs (DIR/up.sock):
     start    {ports}                  -> Children
     upstream                          -> Children         the upstreams begin anew: there is one more
     processes {series_s}              -> DriveFigures     see health_messages.py
+    workers  {count}                  -> DriveFigures     so many workers of the door, by hand
     down                              -> {}               answered when everything has ended
+
+Verbs of a door's worker (DIR/gateway/worker-N.sock):
+
+    spread                            -> {}               its clients are asked to connect anew
+    leave                             -> {}               it accepts no more, finishes, and ends
 """
 
 import re
@@ -30,6 +36,8 @@ from typing import Literal
 import msgspec
 
 FINDINGS_MAX = 10_000
+#: How long a leaving worker gives its clients to finish what they have begun.
+LEAVING_S = 600.0
 #: The note of a keeper that does not serve its door yet.
 NOT_MOUNTED = "the folder is not mounted yet"
 
@@ -194,7 +202,10 @@ class RecoverReport(msgspec.Struct, frozen=True):
 
 
 class Child(msgspec.Struct, frozen=True):
-    """One process of the drive; `by_hand` when somebody else started what answers on the port."""
+    """One process of the drive; `by_hand` when somebody else started what answers on the port.
+
+    A worker that is `leaving` finishes what it has begun and ends.
+    """
 
     role: Literal["bank", "keeper", "gateway", "upstream"]
     port: int | None
@@ -204,6 +215,7 @@ class Child(msgspec.Struct, frozen=True):
     by_hand: bool = False
     restarts: int = 0
     address: str | None = None
+    leaving: bool = False
 
 
 class Children(msgspec.Struct, frozen=True):
@@ -211,6 +223,12 @@ class Children(msgspec.Struct, frozen=True):
 
     children: list[Child]
     mount: str | None = None
+
+    def door(self) -> Child | None:
+        """Return the HTTP door's first worker, one that answers if there is any; None without a door."""
+        workers = [child for child in self.children if child.role == "gateway"]
+        up = (child for child in workers if child.state == "up" and not child.leaving)
+        return next(up, workers[0] if workers else None)
 
 
 class Nothing(msgspec.Struct, frozen=True):

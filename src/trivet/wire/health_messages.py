@@ -76,7 +76,10 @@ class FigureSeries(msgspec.Struct, frozen=True):
 
 
 class ScalingStep(msgspec.Struct, frozen=True):
-    """One thing that was done, or could not be, about the number of workers; `workers` after it."""
+    """One thing that was done, or could not be, about the number of workers; `workers` after it.
+
+    `at_s` is when it was decided.
+    """
 
     seq: int
     at_s: float

@@ -176,14 +176,7 @@ def test_the_memory_of_the_page_stays_flat(board: Board) -> None:
 
 def test_the_board_in_the_terminal(drive_door: Door, board: Board) -> None:
     drive = drive_door.drive
-    text = drive.trivet("top", "--once").stdout
-    for words in (WELL, "Banks and repairs", "Transfers and repairs", "upload", "keeper"):
-        assert words in text
-    assert json.loads(drive.trivet("top", "--json").stdout)["verdict"]["level"] == "good"
-    refused = drive.trivet("top", expect=2)
-    assert "--once prints one frame" in refused.stderr
-    bars = drive.trivet("runs", "--drive").stdout
-    assert "newest first" in bars
+    assert "newest first" in drive.trivet("runs", "--drive").stdout
     with terminal("top", "--state", str(drive.state)) as screen:
         screen.wait_for("All is well: 3 of 3 banks")
         screen.type("s")

@@ -119,7 +119,7 @@ def _motion(frame: BoardFrame) -> RenderableType:
                       Text("open" if one.open else one.error, "yellow"))  # fmt: skip
     legend = Text()
     for name, colour in zip(_PHASES, COLOURS, strict=True):
-        legend.append("  ", f"on {colour}").append(f" {name} ")
+        legend.append(f" {name[0]} ", f"black on {colour}").append(f" {name} ")
     return Group(*lines, table, legend) if frame.bars else Group(*lines, Text("no transfer lately", "dim"))
 
 
@@ -130,7 +130,8 @@ def _bar(one: MotionBar, longest: float) -> Text:
         so_far += seconds
         cells = round(so_far / longest * _BAR_CELLS) - drawn
         drawn += cells
-        line.append(" " * cells, f"on {colours.get(name, OTHER_COLOUR)}")
+        letter = name[0] if name in colours else "."
+        line.append(letter * cells, f"black on {colours.get(name, OTHER_COLOUR)}")
     return line
 
 

@@ -12,8 +12,9 @@ import pytest
 from textual.pilot import Pilot
 from textual.widgets import Static
 
+from trivet.cli.main import run
 from trivet.io.control_socket import serve_control
-from trivet.io.volume_folder import VolumeFolder
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.monitor.board import top
 from trivet.monitor.board.top import TopBoard
 from trivet.monitor.runs.waypoint_store import WaypointStore
@@ -47,7 +48,8 @@ class FakeAnswers:
 @pytest.fixture
 def folder(tmp_path: Path) -> VolumeFolder:
     made = VolumeFolder(tmp_path / "state")
-    made.keeper_path.mkdir(parents=True)
+    made.create(VolumeConfig("00" * 8, [7000, 8000, 9000], 1))
+    made.keeper_path.mkdir()
     made.gateway_path.mkdir()
     stamp = time.strftime("%d/%b/%Y:%H:%M:%S +0000", time.gmtime())
     line = f'10.0.0.7 - ann [{stamp}] "GET /api/v1/x HTTP/1.1" 200 5 "-" "-" 0.010000 01\n'
@@ -70,6 +72,15 @@ async def drive(folder: VolumeFolder) -> AsyncIterator[FakeAnswers]:
     up = {"children": told.answering(lambda: Children([])), "processes": told.answering(lambda: told.figures)}
     async with serve_control(folder.keeper_socket, keeper), serve_control(folder.supervisor_socket, up):
         yield told
+
+
+async def printed(
+    folder: VolumeFolder, capsys: pytest.CaptureFixture[str], *words: str
+) -> tuple[int, str, str]:
+    capsys.readouterr()
+    code = await asyncio.to_thread(run, ["top", *words, "--state", str(folder.path)])
+    told = capsys.readouterr()
+    return code, told.out, told.err
 
 
 def shown(board: TopBoard, name: str) -> str:
@@ -121,3 +132,34 @@ async def test_it_ends_with_words_when_the_drive_is_stopped(
             while board.is_running:  # noqa: ASYNC110
                 await asyncio.sleep(0.05)
     assert board.return_value == "the drive was stopped"
+
+
+async def test_one_frame_for_scripts(
+    folder: VolumeFolder, drive: FakeAnswers, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, text, _ = await printed(folder, capsys, "--once")
+    assert code == 0
+    for words in (
+        "All is well: 3 of 3 banks",
+        "Banks and repairs",
+        "/api",
+        "a loop?",
+        "upload ann",
+        "keeper",
+    ):
+        assert words in text
+    assert "/[red]plan\\x1b[31m.txt" in text
+    assert "\x1b" not in text
+    drive.status = Status("v", False, drive.status.banks, open_damage=2)
+    code, text, _ = await printed(folder, capsys, "--json")
+    assert code == 1
+    assert json.loads(text)["verdict"]["sentence"] == "The drive works; 2 copies are damaged or out of date."
+    code, _, error = await printed(folder, capsys)
+    assert (code, "--once prints one frame" in error) == (2, True)
+
+
+async def test_a_drive_that_does_not_run(folder: VolumeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    for words in ("--once", "--json"):
+        code, _, error = await printed(folder, capsys, words)
+        assert code == 3
+        assert f"the drive in {folder.path} is not running; `trivet up" in error

@@ -9,7 +9,7 @@ import { span } from "./format.js";
 const STALE_MS = 3000;
 const AGAIN_MS = 1000;
 const AGAIN_MOST_MS = 10000;
-const LIFE_OVER = 4408;
+const AT_ONCE = [4408, 1012]; // its time is over, or its worker ends: another one is waiting
 const LOGGED_OUT = 4401;
 
 const TILES = [
@@ -94,7 +94,7 @@ export async function showBoard(main) {
     mine.onclose = (event) => {
       if (ended) return;
       if (event.code === LOGGED_OUT) { document.dispatchEvent(new Event("logged-out")); return; }
-      if (event.code === LIFE_OVER) { connect(); return; }
+      if (AT_ONCE.includes(event.code)) { connect(); return; }
       cut = "The connection to the drive is lost; trying again.";
       again = setTimeout(connect, wait);
       wait = Math.min(2 * wait, AGAIN_MOST_MS);
