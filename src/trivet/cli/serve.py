@@ -1,4 +1,4 @@
-"""`trivet serve bank|keeper|gateway|upstream`: one process of the drive, by hand or started by `trivet up`.
+"""`trivet serve bank|keeper|gateway|upstream|board`: one process of a drive, by hand or started for one.
 
 Rule: this is the composition root: the keeper is handed its door here, and knows no mount.
 """
@@ -119,6 +119,14 @@ def upstream(*, amqp: Amqp = None, redis: Redis = None, state: State = DEFAULT_S
     _log_to(folder.upstream_path / "upstream.log")
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # addresses of uploads are secrets
     return uvloop.run(serve_upstreams(folder, servers))
+
+
+@app.command
+def board(*, state: State = DEFAULT_STATE) -> int:
+    """Print what the live board shows, a line of JSON a frame, until SIGTERM; the HTTP door starts it."""
+    from trivet.monitor.board.printing import print_frames
+
+    return asyncio.run(print_frames(volume_folder(state)))
 
 
 @asynccontextmanager

@@ -23,6 +23,7 @@ from trivet.client.remote_volume import RemoteVolume
 from trivet.drive.usage_limits import DoorLimits
 from trivet.gateway.access_log import AccessLog
 from trivet.gateway.app import build_app
+from trivet.gateway.board_feed import board_feed
 from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.drive import NO_LIMITS, Drive, open_drive
@@ -93,12 +94,15 @@ async def serve_door(folder: VolumeFolder, where: Door, sink: EventSink) -> int:
             waypoints = Waypoints(sink)
             with contextlib.closing(access), contextlib.closing(waypoints):
                 upkeep = asyncio.create_task(keep_up(drive))
+                board = board_feed(folder.path)
                 try:
                     log.info("serving http on %s:%s", where.host, sock.getsockname()[1])
-                    server = _Server(_config(build_app(drive, access, waypoints), where))
+                    app = build_app(drive, access, waypoints, board)
+                    server = _Server(_config(app, where))
                     async with server.controlled(folder, where.worker):
                         await server.serve(sockets=[sock])
                 finally:
+                    await board.close()
                     upkeep.cancel()
                     await asyncio.wait([upkeep])
     return 0

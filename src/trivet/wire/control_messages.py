@@ -9,7 +9,7 @@ Keeper verbs (DIR/keeper/keeper.sock), arguments -> result:
     status                            -> Status
     verify   {path, deep}             -> CheckReport      progress: Progress
     repair   {apply}                  -> CheckReport      progress: Progress
-    repairs  {since_s}                -> RepairHistory    since_s: seconds back from now, null = all
+    repairs  {since_s, limit}         -> RepairHistory    since_s: seconds back from now, null = all
     scrub    {action, limit_bytes_s}  -> ScrubState       action: now | pause | resume | limit
     recover  {what, apply}            -> RecoverReport    what: accept_rollback | accept_cut
     shutdown                          -> {}               flushes, unmounts; the process then ends
@@ -143,6 +143,7 @@ class Finding(msgspec.Struct, frozen=True):
     `ranges` are (first byte, byte after the last) of the file; empty for what has no place in a file.
     `server` is the port that holds the bad copy, `source` the one the good copy came from.
     `at_s` is seconds since the epoch; `why` one clause for people ("checksum differs", "missing").
+    `found_s` is when the keeper began to know of what is "fixed" at `at_s`, None where nobody noted it.
     """
 
     verdict: Verdict
@@ -153,6 +154,7 @@ class Finding(msgspec.Struct, frozen=True):
     at_s: float
     source: int | None = None
     ranges: list[tuple[int, int]] = []
+    found_s: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
