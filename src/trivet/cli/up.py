@@ -49,6 +49,9 @@ def up(
         bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
     ] = False,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
+    read_only: Annotated[
+        bool, Parameter(negative="", help="Mount the folder read-only; the HTTP door still writes.")
+    ] = False,
 ) -> int:
     """Bring the drive up: make it if there is none, start its processes, mount the folder."""
     if refresh <= 0:
@@ -61,7 +64,13 @@ def up(
         config = open_volume(folder, bases_of(ports), servers, durability)
         where = None if no_mount else absolute_mount_point(mount)
         plan = DrivePlan(
-            folder, config, where, durability or config.durability, refresh, supervise=not no_supervise
+            folder,
+            config,
+            where,
+            durability or config.durability,
+            refresh,
+            supervise=not no_supervise,
+            read_only=read_only,
         )
         if detach:
             with only_supervisor(folder):
@@ -92,6 +101,7 @@ def _detached(plan: DrivePlan) -> int:
     switches = [
         *(plan.door.switches() if plan.door else ["--no-gateway"]),
         *([] if plan.supervise else ["--no-supervise"]),
+        *(["--read-only"] if plan.read_only else []),
         *("--durability", plan.durability),
         *("--refresh", str(plan.refresh_s)),
     ]
