@@ -23,7 +23,8 @@ from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
 from trivet.cli.door_options import check_door
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
 from trivet.io.away_files import AwayFiles
-from trivet.io.mount_table import find_mount, remove_guard
+from trivet.io.mount_guard import remove_guard
+from trivet.io.mount_table import find_mount
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.volume_setup import Durability, check_fuse, has_supervisor

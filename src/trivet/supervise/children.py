@@ -20,7 +20,8 @@ from typing import Literal
 
 from trivet.errors import TrivetError
 from trivet.io import runner
-from trivet.io.mount_table import place_guard, remove_guard, unmount
+from trivet.io.mount_guard import place_guard, remove_guard
+from trivet.io.mount_table import unmount
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.probing import ask_server, keeper_is_hung
 from trivet.wire import control_messages
@@ -171,7 +172,7 @@ class ChildKeeper:
     async def run(self) -> None:
         """Start everything and keep it running until cancelled; then end all, the doors first."""
         if self.mount_point is not None:
-            place_guard(self.mount_point)
+            await asyncio.to_thread(place_guard, self.mount_point)
         async with asyncio.TaskGroup() as tasks:
             servers = [tasks.create_task(self._keep(server)) for server in self.servers]
             keeper = tasks.create_task(self._keep(self.keeper))
