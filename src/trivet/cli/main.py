@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "repair": ("trivet.cli.repair:repair", "Fix what is damaged, or say what would be fixed."),
     "repairs": ("trivet.cli.repair:repairs", "List what was repaired."),
     "scrub": ("trivet.cli.scrub:scrub", "Steer the slow reading of every copy."),
+    "quota": ("trivet.cli.quota:app", "Limit how much may be below a folder."),
     "recover": ("trivet.cli.recover:recover", "Accept a loss, so that the drive serves again."),
     "serve": ("trivet.cli.serve:app", "Run one process of the drive by hand."),
     "volume": ("trivet.cli.volume_init:app", "Make the description and the key of a drive."),

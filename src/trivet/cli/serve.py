@@ -60,6 +60,7 @@ def keeper(
     no_mount: Annotated[bool, Parameter(negative="", help="Serve without a folder.")] = False,
     durability: Durability | None = None,
     refresh: Annotated[float, Parameter(help="Compare all banks every so many seconds.")] = REFRESH_S,
+    read_only: Annotated[bool, Parameter(negative="", help="Mount the folder read-only.")] = False,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run the keeper, and the folder with it, until SIGTERM."""
@@ -74,7 +75,7 @@ def keeper(
             where.mkdir(parents=True, exist_ok=True)
     from trivet.keeper.service import keep
 
-    door = partial(_folder_door, folder, where, f"trivet:{config.volume}")
+    door = partial(_folder_door, folder, where, read_only, f"trivet:{config.volume}")
     return uvloop.run(keep(folder.path, door, durability=durability, refresh_s=refresh))
 
 
@@ -131,7 +132,7 @@ def board(*, state: State = DEFAULT_STATE) -> int:
 
 @asynccontextmanager
 async def _folder_door(
-    folder: VolumeFolder, where: Path | None, source: str, volume: MountableVolume
+    folder: VolumeFolder, where: Path | None, read_only: bool, source: str, volume: MountableVolume
 ) -> AsyncIterator[KernelCache | None]:
     """Serve `volume` in the folder `where` (None: nowhere); its unmounting by hand ends the process."""
     if where is None:
@@ -139,8 +140,8 @@ async def _folder_door(
         return
     from trivet.mount.session import mounted
 
-    files = AwayFiles(folder)
-    async with mounted(volume, where, source, partial(files.bring, user=getpass.getuser())) as session:
+    bring = partial(AwayFiles(folder).bring, user=getpass.getuser())
+    async with mounted(volume, where, source, bring, read_only=read_only) as session:
         watching = asyncio.create_task(_end_when(session.unmounted, where))
         try:
             yield session

@@ -56,6 +56,9 @@ def up(
     amqp: Amqp = None,
     redis: Redis = None,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
+    read_only: Annotated[
+        bool, Parameter(negative="", help="Mount the folder read-only; the HTTP door still writes.")
+    ] = False,
     scaling: Scaling = _FIXED,
 ) -> int:
     """Bring the drive up: make it if there is none, start its processes, mount the folder."""
@@ -71,7 +74,7 @@ def up(
         publishes = checked_servers(amqp, redis).amqp is not None
         plan = DrivePlan(
             folder, config, where, durability or config.durability, refresh,
-            supervise=not no_supervise, publishes=publishes,
+            supervise=not no_supervise, publishes=publishes, read_only=read_only,
         )  # fmt: skip
         if detach:
             with only_supervisor(folder):
@@ -104,6 +107,7 @@ def _detached(plan: DrivePlan) -> int:
     switches = [
         *(plan.door.switches() if plan.door else ["--no-gateway"]),
         *([] if plan.supervise else ["--no-supervise"]),
+        *(["--read-only"] if plan.read_only else []),
         *("--durability", plan.durability),
         *("--refresh", str(plan.refresh_s)),
     ]

@@ -58,11 +58,13 @@ class DrivePlan:
     supervise: bool
     door: DoorPlan | None = None
     publishes: bool = False
+    read_only: bool = False
 
     def keeper_arguments(self) -> list[str]:
         """Return the command line of the keeper's process, behind `trivet`."""
         mount = ["--no-mount"] if self.mount_point is None else ["--mount", str(self.mount_point)]
         options = ["--durability", self.durability, "--refresh", str(self.refresh_s)]
+        options += ["--read-only"] if self.read_only else []
         return ["serve", "keeper", "--state", str(self.folder.path), *mount, *options]
 
 
