@@ -68,6 +68,14 @@ class VolumeFolder:
         """The folder of the HTTP door."""
         return self.path / "gateway"
 
+    def worker_socket(self, number: int) -> Path:
+        """Return where the door's worker `number` answers the supervisor."""
+        return self.gateway_path / f"worker-{number}.sock"
+
+    def worker_log(self, number: int) -> Path:
+        """Return the log of the door's worker `number` (0: one started by hand)."""
+        return self.gateway_path / ("gateway.log" if number < 2 else f"gateway-{number}.log")
+
     @property
     def volume_socket(self) -> Path:
         """Where the keeper serves the volume to other processes of this machine."""

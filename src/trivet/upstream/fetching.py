@@ -14,7 +14,9 @@ from trivet.errors import (
     Conflict,
     ContentAway,
     FileSystemError,
+    Gone,
     NotFound,
+    Parked,
     QuotaExceeded,
     TrivetError,
     UpstreamError,
@@ -26,7 +28,8 @@ from trivet.upstream.placing import describe, modified_ns
 from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.staged_body import StagedBody
 from trivet.upstream.standing import PIECE_BYTES, Row, Upstream
-from trivet.upstream.transfers import Transfer, Transfers
+from trivet.upstream.transfer_news import tell_of
+from trivet.upstream.transfers import State, Transfer, Transfers
 from trivet.upstream.vendor import Unreachable
 from trivet.volume.interface import AttributeChanges
 
@@ -113,11 +116,24 @@ class Fetching:
             return _spent(up.now_s() + error.retry_after_s)
         return {"state": "here"}
 
+    async def cancel(self, transfer: Transfer, why: str) -> None:
+        """Give a transfer up; nothing of it stays, and whoever waits for it is told."""
+        task = self._tasks.get(transfer.id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+            self._running.pop(transfer.id, None)
+            self._tasks.pop(transfer.id, None)
+        await StagedBody(self._up, self._transfers, transfer).remove()
+        await self._transfers.end(transfer, "rolled back", None, why, self._up.now_s())
+
     async def _wait(self, transfer: Transfer, wait_s: float) -> None:
         task = self._tasks[transfer.id]
         done, _ = await asyncio.wait({task}, timeout=wait_s)
         if not done:
             raise ContentAway(f"{transfer.name} ({transfer.size:,} bytes) is being fetched; ask again soon")
+        if task.cancelled():
+            raise Gone(f"somebody has cancelled the transfer of {transfer.name}")
         task.result()
 
     async def refresh(self, row: Row, file: VendorFile) -> None:
@@ -158,11 +174,19 @@ class Fetching:
                     file = await self._verified(transfer, file, body)
                     await self._publish(transfer, file, body)
             await transfers.end(transfer, "done", body.moved, None, up.now_s())
+            await tell_of(self._up, transfer)
         except (Unreachable, VendorQuotaSpent) as error:
             await transfers.end(transfer, "parked", body.moved, str(error), up.now_s())
-            raise
+            await tell_of(self._up, transfer, error)
+            if isinstance(error, VendorQuotaSpent):
+                raise
+            raise Parked(
+                str(error), key=transfer.key, offset=body.held, retry_after_s=error.again_in_s
+            ) from error
         except TrivetError as error:
-            await transfers.end(transfer, "failed", body.moved, str(error), up.now_s())
+            state: State = "rolled back" if body.moved else "failed"
+            await transfers.end(transfer, state, body.moved, str(error), up.now_s())
+            await tell_of(self._up, transfer, error)
             await body.remove()
             raise
         finally:

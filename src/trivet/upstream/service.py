@@ -16,16 +16,27 @@ from typing import Any
 import msgspec
 
 from trivet.client.remote_volume import RemoteVolume
-from trivet.errors import TrivetError, UpstreamError
+from trivet.errors import NotFound, Parked, TrivetError, UpstreamError
 from trivet.io.clock import wall_s
 from trivet.io.control_socket import Handler, Report, serve_control
 from trivet.io.drive_api import DriveApi, no_login
 from trivet.io.queues.servers import Servers
 from trivet.io.upstream_store import UpstreamStore
 from trivet.io.volume_folder import VolumeFolder
+from trivet.upstream import steering
 from trivet.upstream.account import Account, accounts, store_path
 from trivet.upstream.shared_contents import SharedContents
-from trivet.upstream.telling import Statuses, TransfersTold, UpstreamStatus, status_of, transfers_of
+from trivet.upstream.telling import (
+    News,
+    Removed,
+    Statuses,
+    TransfersTold,
+    UpstreamStatus,
+    news_of,
+    status_of,
+    told_of,
+    transfers_of,
+)
 from trivet.upstream.work import UpstreamWork, open_upstream
 from trivet.volume.interface import AWAY, Caller, VersionedVolume
 
@@ -143,7 +154,11 @@ def handlers(upstreams: Upstreams) -> dict[str, Handler]:
         if work is None:
             return {"state": "here"}
         queue, wait_s = bool(arguments["queue"]), float(arguments["wait_s"])
-        return await work.fetching.bring(ino, user, queue=queue, wait_s=wait_s)
+        try:
+            return await work.fetching.bring(ino, user, queue=queue, wait_s=wait_s)
+        except Parked as error:
+            where = {"key": error.key, "offset": error.offset, "retry_after_s": error.retry_after_s}
+            return {"state": "parked", **where, "message": str(error)}
 
     async def status(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         told = [await status_of(work) for work in upstreams.works.values()]
@@ -155,7 +170,36 @@ def handlers(upstreams: Upstreams) -> dict[str, Handler]:
         told = [one for work in upstreams.works.values() for one in await transfers_of(work, limit)]
         return _told(TransfersTold(told))
 
-    return {"bring": bring, "status": status, "transfers": transfers}
+    return {"bring": bring, "status": status, "transfers": transfers, **_orders(upstreams)}
+
+
+def _orders(upstreams: Upstreams) -> dict[str, Handler]:
+    """Return what people order."""
+
+    async def news(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        return _told(News([await news_of(work) for work in upstreams.works.values()]))
+
+    async def transfer(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        key, wanted = str(arguments["key"]), str(arguments["wanted"])
+        work, found = await steering.find([*upstreams.works.values()], key)
+        if wanted == "resume":
+            await steering.resume(work, found)
+        elif wanted == "cancel":
+            await steering.cancel(work, found, str(arguments["user"]))
+        now = await work.transfers.by_key(key)
+        assert now is not None
+        return _told(told_of(work, now))
+
+    async def removals(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        name, user = arguments.get("name"), str(arguments["user"])
+        works = [work for work in upstreams.works.values() if name in (None, work.up.name)]
+        if not works:
+            raise NotFound(f"there is no upstream {name!r} at work")
+        if arguments["wanted"] == "allow":
+            return _told(Removed(sum([await work.removals.allow(user) for work in works])))
+        return _told(Removed(sum([await work.removals.undo(user) for work in works])))
+
+    return {"news": news, "transfer": transfer, "removals": removals}
 
 
 def _told(value: msgspec.Struct) -> Mapping[str, Any]:
