@@ -21,6 +21,7 @@ from trivet.errors import (
     VendorQuotaSpent,
 )
 from trivet.io.drive_api import VendorFile, VendorTrouble
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.outbox import Outbox
 from trivet.upstream.placing import describe, modified_ns
 from trivet.upstream.shared_contents import SharedContents
@@ -37,13 +38,22 @@ _TRIES = 3
 class Fetching:
     """Fetches bodies of `up`; `close` it: what is under way goes on after the next start."""
 
-    def __init__(self, up: Upstream, transfers: Transfers, outbox: Outbox, contents: SharedContents) -> None:
+    def __init__(
+        self,
+        up: Upstream,
+        transfers: Transfers,
+        outbox: Outbox,
+        contents: SharedContents,
+        bodies: CachedBodies,
+    ) -> None:
         self._up = up
+        self._bodies = bodies
         self._contents = contents
         self._transfers = transfers
         self._outbox = outbox
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Transfer] = {}
+        self._newer: set[str] = set()
         self._asking = asyncio.Lock()
         self._places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
 
@@ -56,9 +66,9 @@ class Fetching:
         """Tell whether a body is being fetched, or waits for that."""
         return file_id in self._running
 
-    def coming(self) -> list[int]:
-        """Return the inodes whose bodies are being fetched, or wait for that."""
-        return [one.ino for one in self._running.values()]
+    def outdated(self) -> list[int]:
+        """Return the inodes of bodies that are here while newer ones are on their way."""
+        return [one.ino for one in self._running.values() if one.id in self._newer]
 
     async def close(self) -> None:
         """End the work; rows and staged bytes stay."""
@@ -124,7 +134,9 @@ class Fetching:
         """Begin to fetch the vendor's newest version of a body that is here."""
         async with self._asking:
             if row.id not in self._tasks and row.ino is not None:
-                self._start(await self._begin(row.id, row.ino, self._up.user, int(file.size)))
+                transfer = await self._begin(row.id, row.ino, self._up.user, int(file.size))
+                self._newer.add(row.id)
+                self._start(transfer)
 
     async def _begin(self, file_id: str, ino: int, user: str, size: int | None = None) -> Transfer:
         up = self._up
@@ -168,6 +180,7 @@ class Fetching:
         finally:
             await body.close()
             self._running.pop(transfer.id, None)
+            self._newer.discard(transfer.id)
             self._tasks.pop(transfer.id, None)
 
     async def _verified(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> VendorFile:
@@ -246,6 +259,7 @@ class Fetching:
                     await up.mirror.put(changed)
             break
         await body.remove()
+        await self._bodies.look(transfer.ino, await up.look(transfer.ino))
         if await self._outbox.has(transfer.id):
             await self._outbox.add(transfer.id, up.now_s(), up.now_s())
             up.wake.set()

@@ -9,20 +9,21 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from trivet.client.remote_volume import RemoteVolume
-from trivet.errors import TrivetError, UpstreamError
+from trivet.errors import InputError, TrivetError, UpstreamError
 from trivet.io.clock import wall_s
 from trivet.io.control_socket import Handler, Report, serve_control
 from trivet.io.drive_api import DriveApi, no_login
 from trivet.io.upstream_store import UpstreamStore
 from trivet.io.volume_folder import VolumeFolder
-from trivet.upstream.account import Account, accounts, store_path
+from trivet.upstream.account import Account, accounts, keep_account, store_path
+from trivet.upstream.cache_verbs import CacheVerbs
 from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.telling import Statuses, TransfersTold, UpstreamStatus, status_of, transfers_of
 from trivet.upstream.work import UpstreamWork, open_upstream
@@ -31,6 +32,9 @@ from trivet.volume.interface import AWAY, Caller, VersionedVolume
 CONNECT_S = 60.0
 AGAIN_S = 5.0
 LISTED_MAX = 500
+USES_EVERY_S = 5.0
+#: Each that waits for a body holds one.
+CONNECTIONS = 512
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +46,7 @@ class Upstreams:
         self.volume = volume
         self.works: dict[str, UpstreamWork] = {}
         self.waiting: dict[str, str] = {}
+        self.accounts: dict[str, Account] = {}
         self.contents = SharedContents()
 
     async def of(self, ino: int) -> UpstreamWork | None:
@@ -73,8 +78,11 @@ async def serve_upstreams(folder: VolumeFolder) -> int:
     volume = await RemoteVolume.connect(folder, timeout_s=CONNECT_S)
     try:
         upstreams = Upstreams(volume)
-        async with serve_control(folder.upstream_socket, handlers(upstreams)):
-            tasks = [asyncio.create_task(_live(folder, upstreams, one)) for one in accounts(folder)]
+        handled = handlers(upstreams, folder)
+        async with serve_control(folder.upstream_socket, handled, places=CONNECTIONS):
+            upstreams.accounts |= {one.name: one for one in accounts(folder)}
+            tasks = [asyncio.create_task(share_uses(upstreams))]
+            tasks += [asyncio.create_task(_live(folder, upstreams, one)) for one in upstreams.accounts]
             stopping = asyncio.create_task(stop.wait())
             try:
                 done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -89,9 +97,20 @@ async def serve_upstreams(folder: VolumeFolder) -> int:
     return 0
 
 
-async def _live(folder: VolumeFolder, upstreams: Upstreams, account: Account) -> None:
+async def share_uses(upstreams: Upstreams) -> None:
+    """Tell every upstream which files were opened, again and again."""
+    while True:
+        await asyncio.sleep(USES_EVERY_S)
+        with suppress(TrivetError):
+            uses = await upstreams.volume.take_uses()
+            for work in upstreams.works.values():
+                await work.cache.used(uses)
+
+
+async def _live(folder: VolumeFolder, upstreams: Upstreams, name: str) -> None:
     """Let an upstream work; one that can't begin tries again."""
     while True:
+        account = upstreams.accounts[name]
         try:
             async with opened(folder, upstreams.volume, account, upstreams.contents) as work:
                 upstreams.works[account.name] = work
@@ -123,7 +142,7 @@ async def opened(
         store.close()
 
 
-def handlers(upstreams: Upstreams) -> dict[str, Handler]:
+def handlers(upstreams: Upstreams, folder: VolumeFolder) -> dict[str, Handler]:
     """Return what the process answers on its socket."""
 
     async def bring(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
@@ -132,7 +151,9 @@ def handlers(upstreams: Upstreams) -> dict[str, Handler]:
         if work is None:
             return {"state": "here"}
         queue, wait_s = bool(arguments["queue"]), float(arguments["wait_s"])
-        return await work.fetching.bring(ino, user, queue=queue, wait_s=wait_s)
+        answer = await work.fetching.bring(ino, user, queue=queue, wait_s=wait_s)
+        work.cache.missed(came=answer["state"] == "here")
+        return answer
 
     async def status(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         told = [await status_of(work) for work in upstreams.works.values()]
@@ -144,7 +165,21 @@ def handlers(upstreams: Upstreams) -> dict[str, Handler]:
         told = [one for work in upstreams.works.values() for one in await transfers_of(work, limit)]
         return _told(TransfersTold(told))
 
-    return {"bring": bring, "status": status, "transfers": transfers}
+    async def limit(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        name, size = arguments.get("upstream"), arguments["limit_bytes"]
+        if name is None and len(upstreams.works) == 1:
+            (name,) = upstreams.works
+        work = upstreams.works.get(str(name))
+        if work is None:
+            raise InputError(f"--upstream: one of {', '.join(upstreams.works)}")
+        account = msgspec.structs.replace(work.account, cache_bytes=None if size is None else int(size))
+        keep_account(folder, account)
+        work.account = upstreams.accounts[account.name] = account
+        work.cache.limit_bytes = account.cache_bytes
+        return {"upstream": name}
+
+    told = {"bring": bring, "status": status, "transfers": transfers, "cache-limit": limit}
+    return told | CacheVerbs(upstreams.works, upstreams.accounts).handlers()
 
 
 def _told(value: msgspec.Struct) -> Mapping[str, Any]:

@@ -12,6 +12,7 @@ from trivet.gateway.files.changes_feed import ChangesFeed
 from trivet.gateway.files.hot_files import HotFiles
 from trivet.gateway.files.kept_checks import KeptChecks
 from trivet.gateway.files.live_downloads import LiveDownload
+from trivet.gateway.files.vendors import Vendors
 from trivet.gateway.files.verdicts import Verdicts
 from trivet.gateway.people import People
 from trivet.io.away_files import AwayFiles
@@ -38,6 +39,7 @@ class Drive:
     feed: ChangesFeed
     pool: DecodingPool
     away: AwayFiles
+    vendors: Vendors
     caller: Caller = field(default_factory=lambda: Caller(os.geteuid(), os.getegid()))
     owner: str = field(default_factory=getpass.getuser)
     checks: KeptChecks = field(default_factory=KeptChecks)
@@ -56,5 +58,6 @@ async def open_drive(
     ]
     (folder / "uploads").mkdir(parents=True, exist_ok=True)
     secret, feed = await door.secret(), ChangesFeed(volume)
-    away = AwayFiles(VolumeFolder(folder.parent))
-    return Drive(volume, people, door, folder, secret, uploads, trash, revisions, feed, pool, away)
+    of_drive = VolumeFolder(folder.parent)
+    away, vendors = AwayFiles(of_drive), Vendors(of_drive)
+    return Drive(volume, people, door, folder, secret, uploads, trash, revisions, feed, pool, away, vendors)
