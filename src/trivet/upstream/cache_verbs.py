@@ -12,7 +12,8 @@ import msgspec
 from trivet.errors import InputError
 from trivet.io.cache_report import Standing, Standings, WorkerReport
 from trivet.io.control_socket import Handler, Report
-from trivet.upstream.account import Account
+from trivet.io.volume_folder import VolumeFolder
+from trivet.upstream.account import Account, keep_account
 from trivet.upstream.cache_telling import Caches, cache_of
 from trivet.upstream.work import UpstreamWork
 
@@ -22,7 +23,10 @@ _SILENT_S = 10.0
 class CacheVerbs:
     """Handlers over the upstreams `works`; `accounts` also holds those that have not begun."""
 
-    def __init__(self, works: Mapping[str, UpstreamWork], accounts: Mapping[str, Account]) -> None:
+    def __init__(
+        self, folder: VolumeFolder, works: Mapping[str, UpstreamWork], accounts: dict[str, Account]
+    ) -> None:
+        self._folder = folder
         self._works = works
         self._accounts = accounts
         self._workers: dict[str, tuple[float, WorkerReport]] = {}
@@ -35,6 +39,7 @@ class CacheVerbs:
             "cache-warm": self._warm,
             "cache-schedule": self._schedule,
             "cache-evict": self._evict,
+            "cache-limit": self._limit,
         }
 
     def _of_path(self, path: str) -> UpstreamWork:
@@ -93,6 +98,19 @@ class CacheVerbs:
     async def _evict(self, arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         path = str(arguments["path"])
         return _told(await self._of_path(path).cache.evict(path))
+
+    async def _limit(self, arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        name, size = arguments.get("upstream"), arguments["limit_bytes"]
+        if name is None and len(self._works) == 1:
+            (name,) = self._works
+        work = self._works.get(str(name))
+        if work is None:
+            raise InputError(f"--upstream: one of {', '.join(self._works)}")
+        account = msgspec.structs.replace(work.account, cache_bytes=None if size is None else int(size))
+        keep_account(self._folder, account)
+        work.account = self._accounts[account.name] = account
+        work.cache.limit_bytes = account.cache_bytes
+        return {"upstream": name}
 
 
 def _told(value: object) -> Mapping[str, Any]:

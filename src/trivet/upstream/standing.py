@@ -176,9 +176,11 @@ class Upstream:
         if not lock.locked() and self._claims.get(file_id) is lock:
             del self._claims[file_id]
 
-    async def tell(self, text: str) -> None:
-        """Keep a sentence for people."""
-        await self.store.write("INSERT INTO notices VALUES (?, ?)", self.now_s(), text)
+    async def tell(self, text: str, user: str = "") -> None:
+        """Keep a sentence for `user`, "" for everybody."""
+        await self.store.write(
+            "INSERT INTO notices (at_s, text, user) VALUES (?, ?, ?)", self.now_s(), text, user
+        )
 
     def is_claimed(self, file_id: str) -> bool:
         """Tell whether somebody works on the file `file_id`."""

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from errno import ENOENT
 
+from trivet.drive.upstream.retry import RetryPolicy
 from trivet.drive.upstream.vendor_quota import QuotaCount, VendorQuota
 from trivet.errors import FileSystemError, TrivetError, VendorQuotaSpent
 from trivet.io.drive_api import DriveApi
@@ -21,6 +22,7 @@ from trivet.upstream.fetching import Fetching
 from trivet.upstream.new_ids import NewIds
 from trivet.upstream.outbox import Due, Outbox
 from trivet.upstream.polling import Poller
+from trivet.upstream.removals import Removals
 from trivet.upstream.sending import Sending
 from trivet.upstream.settling import Settler
 from trivet.upstream.shared_contents import SharedContents
@@ -53,9 +55,10 @@ class UpstreamWork:
         self.fetching = Fetching(up, self.transfers, self.outbox, contents, bodies)
         self.ids = NewIds(up)
         sending = Sending(up, self.transfers, self.outbox)
-        self.settler = Settler(up, self.outbox, self.fetching, sending, self.ids)
+        self.removals = Removals(up, self.outbox, account.removals)
+        self.settler = Settler(up, self.outbox, (self.fetching, sending), self.ids, self.removals)
         self.cache = Cache(up, bodies, self.fetching, self.outbox, account.cache_bytes)
-        self.watcher = Watcher(up, self.outbox, self.ids, bodies, account.quiet_s)
+        self.watcher = Watcher(up, self.outbox, self.ids, bodies, self.removals, account.quiet_s)
         self.poller = Poller(up, self.settler)
         self.polled_s: float | None = None
         self.trouble = ""
@@ -148,6 +151,14 @@ class UpstreamWork:
             self._active.pop(due.id, None)
             self.up.wake.set()
 
+    async def keep_back(self, file_id: str) -> None:
+        """Stop sending a file; it is settled again when it is released."""
+        await self.outbox.keep_back(file_id)
+        task = self._active.get(file_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+
     async def _tick(self) -> None:
         while True:
             await asyncio.sleep(TICK_S)
@@ -186,7 +197,8 @@ async def open_upstream(
     contents: SharedContents,
 ) -> UpstreamWork:
     """Return the work of an upstream; its folder is made if need be, its root's id asked for once."""
-    vendor = Vendor(api, await _quota(account, store), now_s=now_s, rng=rng)
+    policy = RetryPolicy(account.attempts)
+    vendor = Vendor(api, await _quota(account, store), now_s=now_s, rng=rng, policy=policy)
     root = await store.setting("root")
     if root is None:
         root = (await vendor.call("get", lambda: api.get(account.folder))).id

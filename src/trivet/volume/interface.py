@@ -173,6 +173,18 @@ class MountableVolume(Volume, Protocol):
 
     numbers: FileNumbers
 
+    def held_bytes(self, ino: int) -> int:
+        """Return about how much of a body is not a hole: at most its size in whole pages."""
+
+    def is_access_due(self, ino: int) -> bool:
+        """Tell whether reading it now would change its time of access."""
+
+    def note_access(self, ino: int) -> None:
+        """A program has read of an inode: renew its time of access if that is due."""
+
+    def note_read(self, handle: int) -> None:
+        """The same for the file of a handle."""
+
 
 class VersionedVolume(Volume, Protocol):
     """What a door may ask that tells versions apart: both the keeper's volume and RemoteVolume are one."""

@@ -25,7 +25,7 @@ class HotFile(msgspec.Struct, frozen=True):
     version: int
     headers: dict[str, str]
     data: bytes
-    vendor: str | None = None
+    path: str = ""
 
 
 class HotFiles:

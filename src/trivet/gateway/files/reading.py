@@ -14,6 +14,7 @@ from trivet.drive.validation.validator import Validator
 from trivet.errors import ContentAway
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.nodes import metadata_of, store_metadata
+from trivet.gateway.usage import check_usage
 from trivet.volume.interface import Snapshot
 
 PIECE_BYTES = 1 << 20
@@ -34,6 +35,7 @@ async def hold_or_fetch(drive: Drive, ino: int, user: str, *, queue: bool = True
     try:
         return await drive.volume.open_snapshot(ino), False
     except ContentAway:
+        check_usage()
         await drive.away.bring(ino, user=user, queue=queue)
     return await drive.volume.open_snapshot(ino), True
 

@@ -31,10 +31,6 @@ class Vendors:
                 return one
         return None
 
-    def named(self, name: str | None) -> Standing | None:
-        """Return the upstream of this name."""
-        return next((one for one in self._standings if one.name == name), None)
-
     def headers(self, one: Standing | None, ino: int, *, fetched: bool) -> dict[str, str]:
         """Return what an answer with the body of `ino` tells of the cache; nothing for a file of no vendor.
 
