@@ -65,6 +65,7 @@ def add(
     attempts: Annotated[int, Parameter(help="Try a call so many times before it counts as failed.")] = 5,
     poll: Annotated[float, Parameter(help="Ask for the vendor's changes every so many seconds.")] = 15.0,
     quiet: Annotated[float, Parameter(help="Send a file so many seconds after its last change.")] = 2.0,
+    cache_limit: Annotated[str | None, Parameter(help="Keep about so many bytes here, such as 50GB.")] = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Let the drive of a vendor appear at a folder; its files are fetched when they are first read."""
@@ -88,6 +89,7 @@ def add(
         BudgetLimits(parse_size(download_per_day), parse_size(user_download_per_day)),
         BudgetLimits(parse_size(upload_per_day), parse_size(user_upload_per_day)),
         poll, quiet, attempts=attempts, removals=RemovalLimits(removals_max),
+        cache_bytes=parse_size(cache_limit),
     )  # fmt: skip
     print(asyncio.run(_add(drive, account)))
     return 0
