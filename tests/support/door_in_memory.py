@@ -15,6 +15,7 @@ from memory_ports import MemoryBanks
 from trivet.drive.usage_limits import DoorLimits
 from trivet.gateway.access_log import AccessLog
 from trivet.gateway.app import build_app
+from trivet.gateway.board_feed import board_feed
 from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.drive import NO_LIMITS, Drive, open_drive
@@ -106,6 +107,8 @@ async def _served(
         pool = await stack.enter_async_context(DecodingPool(1))
         drive = await open_drive(volume, everybody, door, folder.gateway_path, pool, limits)
         stack.callback(drive.checks.close)
+        board = board_feed(folder.path)
+        stack.push_async_callback(board.close)
         access = AccessLog(folder.gateway_path / "access.log")
         stack.callback(access.close)
         waypoints = Waypoints(WaypointStore(folder.gateway_path / "runs"))
@@ -118,7 +121,7 @@ async def _served(
         listening.bind(("127.0.0.1", 0))
         listening.listen()  # whoever is quick waits in the queue
         config = uvicorn.Config(
-            build_app(drive, access, waypoints),
+            build_app(drive, access, waypoints, board),
             http=GuardedProtocol,
             lifespan="off",
             log_config=None,

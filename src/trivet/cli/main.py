@@ -19,6 +19,7 @@ app = App(name="trivet", help="A self-healing drive that watches itself.", versi
 VERBS: dict[str, tuple[str, str]] = {
     "up": ("trivet.cli.up:up", "Bring the drive up: banks, keeper, folder."),
     "down": ("trivet.cli.down:down", "Unmount and stop everything; nothing is lost."),
+    "top": ("trivet.cli.top:top", "Show the drive live in the terminal."),
     "start": ("trivet.cli.start_stop:start", "Start a bank or a server again."),
     "stop": ("trivet.cli.start_stop:stop", "Stop a bank or a server on purpose."),
     "status": ("trivet.cli.status:status", "Show what is well and what is not."),
@@ -26,6 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "repair": ("trivet.cli.repair:repair", "Fix what is damaged, or say what would be fixed."),
     "repairs": ("trivet.cli.repair:repairs", "List what was repaired."),
     "scrub": ("trivet.cli.scrub:scrub", "Steer the slow reading of every copy."),
+    "quota": ("trivet.cli.quota:app", "Limit how much may be below a folder."),
     "recover": ("trivet.cli.recover:recover", "Accept a loss, so that the drive serves again."),
     "serve": ("trivet.cli.serve:app", "Run one process of the drive by hand."),
     "volume": ("trivet.cli.volume_init:app", "Make the description and the key of a drive."),

@@ -95,7 +95,7 @@ def add(
         QuotaLimits(requests_per_day, units_per_day),
         BudgetLimits(parse_size(download_per_day), parse_size(user_download_per_day)),
         BudgetLimits(parse_size(upload_per_day), parse_size(user_upload_per_day)),
-        poll, quiet, attempts, RemovalLimits(removals_max),
+        poll, quiet, attempts=attempts, removals=RemovalLimits(removals_max),
     )  # fmt: skip
     asyncio.run(_check_free(drive, account.at))
     if client and kept:

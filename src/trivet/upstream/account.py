@@ -23,6 +23,7 @@ class Account(msgspec.Struct, frozen=True):
     `credentials` is the path of a file, None for a server without logins; `user` owns what comes from there.
     A changed file is sent when it has been quiet for `quiet_s`; the vendor is asked every `poll_s`. A call
     that fails is made `attempts` times. `removals` says how much is removed there without asking people.
+    Of the bodies that are here at most about `cache_bytes` are kept.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Account(msgspec.Struct, frozen=True):
     upload: BudgetLimits = BudgetLimits()
     poll_s: float = 15.0
     quiet_s: float = 2.0
+    cache_bytes: int | None = None
     attempts: int = 5
     removals: RemovalLimits = RemovalLimits()
 

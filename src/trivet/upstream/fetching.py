@@ -6,12 +6,14 @@ Rule: a body whose very content is in the volume already is copied from there.
 """
 
 import asyncio
+import hashlib
 from typing import Any
 
-from trivet.drive.upstream.byte_budget import Place
+from trivet.drive.upstream.byte_budget import ByteBudget, Place
 from trivet.errors import (
     Conflict,
     ContentAway,
+    FileSystemError,
     Gone,
     NotFound,
     Parked,
@@ -23,29 +25,43 @@ from trivet.errors import (
 from trivet.io.drive_api import VendorFile, VendorTrouble
 from trivet.upstream.outbox import Outbox
 from trivet.upstream.placing import describe, modified_ns
+from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.staged_body import StagedBody
 from trivet.upstream.standing import PIECE_BYTES, Row, Upstream
+from trivet.upstream.transfer_news import tell_of
 from trivet.upstream.transfers import State, Transfer, Transfers
 from trivet.upstream.vendor import Unreachable
 from trivet.volume.interface import AttributeChanges
 
 DOWNLOADS_AT_ONCE = 4
-#: Who asked is told in the answer if it takes no longer.
-SOON_S = 30.0
 _TRIES = 3
 
 
 class Fetching:
     """Fetches bodies of `up`; `close` it: what is under way goes on after the next start."""
 
-    def __init__(self, up: Upstream, transfers: Transfers, outbox: Outbox) -> None:
+    def __init__(self, up: Upstream, transfers: Transfers, outbox: Outbox, contents: SharedContents) -> None:
         self._up = up
+        self._contents = contents
         self._transfers = transfers
         self._outbox = outbox
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Transfer] = {}
         self._asking = asyncio.Lock()
         self._places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+
+    @property
+    def budget(self) -> ByteBudget:
+        """The day's bytes that fetching may use."""
+        return self._transfers.budgets["download"]
+
+    def is_coming(self, file_id: str) -> bool:
+        """Tell whether a body is being fetched, or waits for that."""
+        return file_id in self._running
+
+    def coming(self) -> list[int]:
+        """Return the inodes whose bodies are being fetched, or wait for that."""
+        return [one.ino for one in self._running.values()]
 
     async def close(self) -> None:
         """End the work; rows and staged bytes stay."""
@@ -153,13 +169,15 @@ class Fetching:
             await transfers.granted(transfer)
             async with self._places:
                 await transfers.note(transfer, body.moved, up.now_s())
-                file = await self._verified(transfer, body)
-                await self._publish(transfer, file, body)
+                file = await self._asked(transfer.id)
+                async with self._contents.alone(file):
+                    file = await self._verified(transfer, file, body)
+                    await self._publish(transfer, file, body)
             await transfers.end(transfer, "done", body.moved, None, up.now_s())
-            await self._tell_of(transfer)
+            await tell_of(self._up, transfer)
         except (Unreachable, VendorQuotaSpent) as error:
             await transfers.end(transfer, "parked", body.moved, str(error), up.now_s())
-            await self._tell_of(transfer, error)
+            await tell_of(self._up, transfer, error)
             if isinstance(error, VendorQuotaSpent):
                 raise
             raise Parked(
@@ -168,7 +186,7 @@ class Fetching:
         except TrivetError as error:
             state: State = "rolled back" if body.moved else "failed"
             await transfers.end(transfer, state, body.moved, str(error), up.now_s())
-            await self._tell_of(transfer, error)
+            await tell_of(self._up, transfer, error)
             await body.remove()
             raise
         finally:
@@ -176,23 +194,8 @@ class Fetching:
             self._running.pop(transfer.id, None)
             self._tasks.pop(transfer.id, None)
 
-    async def _tell_of(self, transfer: Transfer, error: TrivetError | None = None) -> None:
-        """Tell the person what became of a transfer, unless it was what they are waiting for."""
-        name, late = transfer.name, self._up.now_s() - transfer.since_s > SOON_S
-        if error is None:
-            if late or transfer.state == "parked":
-                await self._up.tell(f"{name} is here now", transfer.user)
-        elif not isinstance(error, Unreachable | VendorQuotaSpent):
-            await self._up.tell(
-                f"{name} could not be fetched, nothing of it was kept: {error}", transfer.user
-            )
-        elif transfer.state != "parked":
-            text = f"{name} is parked and comes by itself when the vendor lets us: {error}"
-            await self._up.tell(text, transfer.user)
-
-    async def _verified(self, transfer: Transfer, body: StagedBody) -> VendorFile:
+    async def _verified(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> VendorFile:
         """Return the vendor's file once the staged body is that file; a wrong one is fetched once more."""
-        file = await self._asked(transfer.id)
         for _ in range(2):
             if file.md5_checksum and await self._copied(file, body):
                 return file
@@ -220,22 +223,26 @@ class Fetching:
 
     async def _copied(self, file: VendorFile, body: StagedBody) -> bool:
         """Copy the body from a file that is here and has the same content; False if there is none."""
-        up = self._up
-        for twin in await up.mirror.twins(file.md5_checksum or "", int(file.size)):
+        for owner, twin in await self._contents.twins(file):
             assert twin.ino is not None
-            here = await up.here(twin.ino, twin)
-            if twin.id == file.id or here is None or here.is_away or here.side.md5 != file.md5_checksum:
-                continue
-            snapshot = await up.volume.open_snapshot(twin.ino)
+            owner.own_opens[twin.ino] += 1
+            digest = hashlib.sha256()
+            try:
+                snapshot = await owner.volume.open_snapshot(twin.ino)
+            except (ContentAway, FileSystemError):
+                continue  # it has just been given up, or removed
             try:
                 await body.begin_anew()
-                while body.held < snapshot.attributes.size:
-                    await body.write(await up.volume.read(snapshot.handle, body.held, PIECE_BYTES))
+                while body.held < min(snapshot.attributes.size, int(file.size)):
+                    piece = await owner.volume.read(snapshot.handle, body.held, PIECE_BYTES)
+                    digest.update(piece)
+                    await body.write(piece)
             finally:
-                await up.volume.release(snapshot.handle)
+                await owner.volume.release(snapshot.handle)
             await body.flush()
-            if body.is_right(file):
+            if body.is_right(file) and file.sha256_checksum in (None, digest.hexdigest()):
                 return True
+            await body.begin_anew()
         return False
 
     async def _publish(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> None:

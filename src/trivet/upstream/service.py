@@ -20,10 +20,12 @@ from trivet.errors import NotFound, Parked, TrivetError, UpstreamError
 from trivet.io.clock import wall_s
 from trivet.io.control_socket import Handler, Report, serve_control
 from trivet.io.drive_api import DriveApi, no_login
+from trivet.io.queues.servers import Servers
 from trivet.io.upstream_store import UpstreamStore
 from trivet.io.volume_folder import VolumeFolder
 from trivet.upstream import steering
 from trivet.upstream.account import Account, accounts, store_path
+from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.telling import (
     News,
     Removed,
@@ -52,6 +54,7 @@ class Upstreams:
         self.volume = volume
         self.works: dict[str, UpstreamWork] = {}
         self.waiting: dict[str, str] = {}
+        self.contents = SharedContents()
 
     async def of(self, ino: int) -> UpstreamWork | None:
         """Return the upstream where the body of `ino` is; None if it is here."""
@@ -74,7 +77,7 @@ def authorize(account: Account) -> Any:
     return login(Path(account.credentials))
 
 
-async def serve_upstreams(folder: VolumeFolder) -> int:
+async def serve_upstreams(folder: VolumeFolder, servers: Servers) -> int:
     """Work until SIGTERM or SIGINT."""
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -84,6 +87,8 @@ async def serve_upstreams(folder: VolumeFolder) -> int:
         upstreams = Upstreams(volume)
         async with serve_control(folder.upstream_socket, handlers(upstreams)):
             tasks = [asyncio.create_task(_live(folder, upstreams, one)) for one in accounts(folder)]
+            if servers.amqp is not None:
+                tasks.append(asyncio.create_task(_publish_changes(folder, volume, servers.amqp)))
             stopping = asyncio.create_task(stop.wait())
             try:
                 done, _ = await asyncio.wait({stopping, *tasks}, return_when=asyncio.FIRST_COMPLETED)
@@ -98,11 +103,19 @@ async def serve_upstreams(folder: VolumeFolder) -> int:
     return 0
 
 
+async def _publish_changes(folder: VolumeFolder, volume: VersionedVolume, url: str) -> None:
+    """Publish every change of the drive."""
+    from trivet.io.queues.change_exchange import ChangeExchange
+
+    name = folder.read_config().volume
+    await ChangeExchange(url, volume, name, folder.upstream_path / "changes.slot").run()
+
+
 async def _live(folder: VolumeFolder, upstreams: Upstreams, account: Account) -> None:
     """Let an upstream work; one that can't begin tries again."""
     while True:
         try:
-            async with opened(folder, upstreams.volume, account) as work:
+            async with opened(folder, upstreams.volume, account, upstreams.contents) as work:
                 upstreams.works[account.name] = work
                 upstreams.waiting.pop(account.name, None)
                 await work.run()
@@ -116,7 +129,7 @@ async def _live(folder: VolumeFolder, upstreams: Upstreams, account: Account) ->
 
 @asynccontextmanager
 async def opened(
-    folder: VolumeFolder, volume: VersionedVolume, account: Account
+    folder: VolumeFolder, volume: VersionedVolume, account: Account, contents: SharedContents
 ) -> AsyncIterator[UpstreamWork]:
     """Give an upstream that is ready to run."""
     store = UpstreamStore(store_path(folder, account.name))
@@ -124,9 +137,10 @@ async def opened(
     try:
         yield await open_upstream(
             account, volume, store, api,
-            caller=Caller(os.geteuid(), os.getegid()), now_s=wall_s, rng=random.Random(),
+            caller=Caller(os.geteuid(), os.getegid()), now_s=wall_s, rng=random.Random(), contents=contents,
         )  # fmt: skip
     finally:
+        contents.upstreams[:] = [one for one in contents.upstreams if one.store is not store]
         await api.close()
         store.close()
 

@@ -5,6 +5,7 @@ Rule: a file that is being written waits until it has been quiet for a while.
 """
 
 from trivet.errors import ChangesExpired
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.new_ids import NewIds
 from trivet.upstream.outbox import Outbox
 from trivet.upstream.removals import Removals
@@ -19,8 +20,17 @@ _WAIT_S = 20.0
 class Watcher:
     """Watches the tree of `up`; a changed file is settled `quiet_s` after its last change."""
 
-    def __init__(self, up: Upstream, outbox: Outbox, ids: NewIds, removals: Removals, quiet_s: float) -> None:
+    def __init__(
+        self,
+        up: Upstream,
+        outbox: Outbox,
+        ids: NewIds,
+        bodies: CachedBodies,
+        removals: Removals,
+        quiet_s: float,
+    ) -> None:
         self._up = up
+        self._bodies = bodies
         self._outbox = outbox
         self._ids = ids
         self._removals = removals
@@ -42,6 +52,7 @@ class Watcher:
         except ChangesExpired:
             next_slot = await up.volume.newest_slot()
             await self._look_at_all()
+            await self._bodies.list_anew()
             found = []
         for change in found:
             await self._look(change)
@@ -63,6 +74,7 @@ class Watcher:
                 await self._new(change.ino, found)
         else:
             await self._differs(row, found)
+        await self._bodies.look(change.ino, found)
 
     async def _differs(self, row: Row, found: Look | None) -> None:
         """Note a file that is not as it was agreed, or gone."""

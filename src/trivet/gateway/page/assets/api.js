@@ -109,9 +109,14 @@ export async function refusal(id) {
   }
 }
 
-/** Return a WebSocket that tells what happens in the drive, from the sequence number `after` on if given. */
-export function eventSocket(after) {
-  const url = new URL(`/api/v1/events${after === null ? "" : `?after=${after}`}`, location.href);
+const socketAt = (path) => {
+  const url = new URL(path, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   return new WebSocket(url);
-}
+};
+
+/** Return a WebSocket that tells what happens in the drive, from the sequence number `after` on if given. */
+export const eventSocket = (after) => socketAt(`/api/v1/events${after === null ? "" : `?after=${after}`}`);
+
+/** Return a WebSocket that sends a frame of the board for each word it is sent, and one before. */
+export const boardSocket = () => socketAt("/api/v1/board");

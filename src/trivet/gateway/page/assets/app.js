@@ -1,5 +1,6 @@
 // Starts the page: who is here, which view the address names, what changes meanwhile.
 import * as api from "./api.js";
+import { showBoard } from "./board.js";
 import { showFiles } from "./files.js";
 import { showHealth } from "./health.js";
 import { el, toast } from "./dom.js";
@@ -35,7 +36,7 @@ async function route() {
   const place = el("div"); // seen only once it is ready, and only if nobody has gone elsewhere meanwhile
   const views = { files: () => showFiles(place, id), trash: () => showTrash(place),
     transfers: () => showTransfers(place), health: () => showHealth(place),
-    vendors: () => showVendors(place) };
+    vendors: () => showVendors(place), board: () => showBoard(place) };
   let end = null;
   try {
     end = await (views[view] ?? views.files)();
@@ -54,6 +55,7 @@ async function enter(note) {
     inside = true;
     byId("user").textContent = me.user;
     byId("logout").hidden = !me.logins;
+    if (me.admin) byId("nav").prepend(byId("board-link"));
     byId("nav").hidden = byId("who").hidden = false;
     lookAtVendors();
     if (new URLSearchParams(location.search).has("login")) history.replaceState(null, "", "/");

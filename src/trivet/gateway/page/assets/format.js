@@ -32,3 +32,9 @@ export function span(seconds) {
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return `${Math.round(seconds / 3600)} h`;
 }
+
+/** Return how long `seconds` is, exactly enough to compare: "12 ms", "3.4 s", "2 min". */
+export function duration(seconds) {
+  if (seconds < 1) return `${seconds < 0.01 ? (1000 * seconds).toFixed(1) : Math.round(1000 * seconds)} ms`;
+  return seconds < 60 ? `${seconds.toFixed(1)} s` : span(seconds);
+}
