@@ -8,6 +8,7 @@ connect anew (1012), lets every connection end by itself, and has LEAVING_S for 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -27,6 +28,7 @@ from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.drive import Drive, open_drive
 from trivet.gateway.guarded_protocol import DoorState, GuardedProtocol
 from trivet.gateway.people import People
+from trivet.gateway.request_metrics import RequestMetrics
 from trivet.gateway.teardown import App
 from trivet.gateway.upkeep import keep_up
 from trivet.gateway.waypoints import EventSink, Waypoints
@@ -92,7 +94,11 @@ async def serve_door(folder: VolumeFolder, where: Door, sink: EventSink) -> int:
                 upkeep = asyncio.create_task(keep_up(drive))
                 try:
                     log.info("serving http on %s:%s", where.host, sock.getsockname()[1])
-                    server = _Server(_config(build_app(drive, access, waypoints), where))
+                    name = str(where.worker or f"hand-{os.getpid()}")
+                    counted = RequestMetrics(folder.metrics_path, name)
+                    state = DoorState()
+                    app = build_app(drive, access, waypoints, counted, lambda: state.leaving)
+                    server = _Server(_config(app, where), state)
                     async with server.controlled(folder, where.worker):
                         await server.serve(sockets=[sock])
                 finally:
@@ -116,9 +122,9 @@ def _accepting(folder: VolumeFolder, where: Door) -> Iterator[socket.socket]:
 class _Server(uvicorn.Server):
     """uvicorn's server, ended by SIGTERM and SIGINT with the exit code 0, or by leaving."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, state: DoorState) -> None:
         super().__init__(config)
-        self.server_state: DoorState = DoorState()
+        self.server_state: DoorState = state
         self._patience_s = float(DRAIN_S)
         self._parting: asyncio.Timeout | None = None
 
@@ -141,6 +147,7 @@ class _Server(uvicorn.Server):
         async def leave(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
             self._patience_s = LEAVING_S
             self.server_state.leaving = self.should_exit = True
+            self.server_state.spread()
             return {}
 
         if not worker:
