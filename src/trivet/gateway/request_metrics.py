@@ -40,17 +40,23 @@ class RequestMetrics:
             "trivet_cache_requests", "Downloads that the memory of a worker could serve (hit) or not (miss).",
             ["result"], registry=registry,
         )  # fmt: skip
+        self._known: dict[tuple[str, str, int], tuple[Counter, Histogram, Counter]] = {}
         self._hits, self._misses = cache.labels("hit"), cache.labels("miss")
 
     def answered(self, scope: Scope, status: int, size_bytes: int, duration_s: float) -> None:
         """Count one request; a WebSocket's duration says nothing and is left out."""
         face = _FACES.get(scope["path"].split("/", 2)[1], "page")
-        if scope["type"] == "http":
-            self._seconds.labels(face).observe(duration_s)
         method = scope.get("method", "GET")
-        known = method if method in _METHODS else "other"
-        self._requests.labels(face, known, f"{status // 100}xx").inc()
-        self._bytes.labels(face).inc(size_bytes)
+        key = (face, method if method in _METHODS else "other", status // 100)
+        known = self._known.get(key)
+        if known is None:  # labels() is what costs
+            requests = self._requests.labels(face, key[1], f"{key[2]}xx")
+            known = self._known[key] = (requests, self._seconds.labels(face), self._bytes.labels(face))
+        requests, seconds, sent = known
+        requests.inc()
+        sent.inc(size_bytes)
+        if scope["type"] == "http":
+            seconds.observe(duration_s)
 
     def cache_asked(self, found: bool) -> None:
         """Count one question to the memory of hot files."""

@@ -9,9 +9,10 @@ Keeper verbs (DIR/keeper/keeper.sock), arguments -> result:
     status                            -> Status
     verify   {path, deep}             -> CheckReport      progress: Progress
     repair   {apply}                  -> CheckReport      progress: Progress
-    repairs  {since_s}                -> RepairHistory    since_s: seconds back from now, null = all
+    repairs  {since_s, limit}         -> RepairHistory    since_s: seconds back from now, null = all
     scrub    {action, limit_bytes_s}  -> ScrubState       action: now | pause | resume | limit
     recover  {what, apply}            -> RecoverReport    what: accept_rollback | accept_cut
+    quota    {action, path, limits}   -> QuotaTable       action: set | remove | list; limits: see QuotaUse
     shutdown                          -> {}               flushes, unmounts; the process then ends
 
 Supervisor verbs (DIR/up.sock):
@@ -150,6 +151,7 @@ class Finding(msgspec.Struct, frozen=True):
     `ranges` are (first byte, byte after the last) of the file; empty for what has no place in a file.
     `server` is the port that holds the bad copy, `source` the one the good copy came from.
     `at_s` is seconds since the epoch; `why` one clause for people ("checksum differs", "missing").
+    `found_s` is when the keeper began to know of what is "fixed" at `at_s`, None where nobody noted it.
     """
 
     verdict: Verdict
@@ -160,6 +162,7 @@ class Finding(msgspec.Struct, frozen=True):
     at_s: float
     source: int | None = None
     ranges: list[tuple[int, int]] = []
+    found_s: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -234,6 +237,22 @@ class Children(msgspec.Struct, frozen=True):
         workers = [child for child in self.children if child.role == "gateway"]
         up = (child for child in workers if child.state == "up" and not child.leaving)
         return next(up, workers[0] if workers else None)
+
+
+class QuotaUse(msgspec.Struct, frozen=True):
+    """What is used below a folder, and how much may be; a limit of None: as much as there is room for."""
+
+    path: str
+    size_bytes: int
+    files: int
+    size_limit_bytes: int | None
+    files_limit: int | None
+
+
+class QuotaTable(msgspec.Struct, frozen=True):
+    """Every quota, by path."""
+
+    quotas: list[QuotaUse]
 
 
 class Nothing(msgspec.Struct, frozen=True):

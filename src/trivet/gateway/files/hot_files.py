@@ -26,6 +26,7 @@ class HotFile(msgspec.Struct, frozen=True):
     version: int
     headers: dict[str, str]
     data: bytes
+    path: str = ""
 
 
 class HotFiles:
