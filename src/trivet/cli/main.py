@@ -12,6 +12,7 @@ from cyclopts.exceptions import CycloptsError
 from trivet import __version__
 from trivet.cli.wrong_use import explained
 from trivet.errors import TrivetError
+from trivet.io.gc_counters import publish
 
 app = App(name="trivet", help="A self-healing drive that watches itself.", version=__version__)
 
@@ -69,4 +70,5 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the command `trivet`."""
+    publish()
     sys.exit(run(sys.argv[1:]))

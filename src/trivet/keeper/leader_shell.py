@@ -86,6 +86,9 @@ class LeaderShell:
     def __init__(self, leader: Leader, fleet: Fleet, events: LeaderEvents) -> None:
         self.leader = leader
         self.degraded: dict[int, str] = {}
+        #: Commits that were acknowledged while not all banks kept up, since we began.
+        self.degraded_commits = 0
+        self._counted_slot = 0
         self._fleet = fleet
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
@@ -160,12 +163,19 @@ class LeaderShell:
         finally:
             self._is_running = False
 
+    def _count_degraded(self, slot: int) -> None:
+        before, self._counted_slot = self._counted_slot, max(slot, self._counted_slot)
+        followers = self.leader.reign.followers.values()
+        if before and any(one.degraded or not one.counted for one in followers):
+            self.degraded_commits += self._counted_slot - before
+
     def _carry_out(self, command: LeaderCommand) -> None:
         events = self._events
         match command:
             case Send():
                 self._send(command)
             case Acked(slot):
+                self._count_degraded(slot)
                 events.acked(slot)
             case Durable(slot):
                 events.durable(slot)

@@ -7,6 +7,7 @@ Rule: what is kept is told only to those who may read everything: it says nothin
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from errno import ENOENT, ESTALE
 
 import msgspec
@@ -34,6 +35,8 @@ class HotFiles:
     def __init__(self) -> None:
         self._kept: OrderedDict[str, HotFile] = OrderedDict()
         self.size_bytes = 0
+        #: Whether what was asked for could be served from here: told for each question.
+        self.on_asked: Callable[[bool], None] = lambda found: None
         self._asked: dict[int, asyncio.Task[int]] = {}
         self._next: dict[int, asyncio.Task[int]] = {}
 
@@ -44,8 +47,13 @@ class HotFiles:
 
     async def get(self, volume: VersionedVolume, file_id: str, who: Principal) -> HotFile | None:
         """Return the file if it is kept, has not changed, and `who` may read everything."""
+        found = await self._kept_now(volume, file_id) if who.may("r", "/") else None
+        self.on_asked(found is not None)
+        return found
+
+    async def _kept_now(self, volume: VersionedVolume, file_id: str) -> HotFile | None:
         found = self._kept.get(file_id)
-        if found is None or not who.may("r", "/"):
+        if found is None:
             return None
         try:
             version = await self._version(volume, found.ino)
