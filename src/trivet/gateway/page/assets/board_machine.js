@@ -14,7 +14,8 @@ export function upstreamTile(told) {
       ["On their way there", `${one.outbox}`], ["In the queue", `${one.waiting}`], ["Parked", `${one.parked}`],
       ...one.budgets.map(([direction, used, limit]) => [`${direction === "download" ? "Downloads" : "Uploads"} today`,
         limit === null ? size(used) : `${size(used)} of ${size(limit)}`]),
-    ].map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])))));
+    ].map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])))),
+  el("p", {}, el("a", { href: "#/vendors" }, "All about vendors")));
 }
 upstreamTile.told = ({ upstreams }) => (upstreams?.length ? upstreams : null);
 
