@@ -72,7 +72,7 @@ async def send_file(
     A small file that is sent whole is kept by this worker under the id `keep_as`. With `download` the request
     is part of that one. Raises UnsupportedType or CorruptContent when the folder's rule is to refuse it.
     """
-    moving("download")
+    moving("download", file=out.view.path)
     reach("queue_start")
     who, queue = principal_of(request.scope).user, "wait=0" not in request.headers.get("prefer", "")
     snapshot, fetched = await hold_or_fetch(drive, out.ino, who, queue=queue)
