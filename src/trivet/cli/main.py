@@ -19,6 +19,7 @@ app = App(name="trivet", help="A self-healing drive that watches itself.", versi
 VERBS: dict[str, tuple[str, str]] = {
     "up": ("trivet.cli.up:up", "Bring the drive up: banks, keeper, folder."),
     "down": ("trivet.cli.down:down", "Unmount and stop everything; nothing is lost."),
+    "top": ("trivet.cli.top:top", "Show the drive live in the terminal."),
     "start": ("trivet.cli.start_stop:start", "Start a bank or a server again."),
     "stop": ("trivet.cli.start_stop:stop", "Stop a bank or a server on purpose."),
     "status": ("trivet.cli.status:status", "Show what is well and what is not."),
@@ -34,7 +35,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "user": ("trivet.cli.user:app", "Who may use the drive over HTTP."),
     "token": ("trivet.cli.token:app", "Keys for programs: below one path, reading or changing."),
     "upstream": ("trivet.cli.upstream:app", "A vendor's drive behind a folder of this one."),
-    "transfers": ("trivet.cli.upstream:transfers", "What goes to and comes from vendors, and who waits."),
+    "transfers": ("trivet.cli.transfers:app", "What goes to and comes from vendors, and who waits."),
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
     "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),

@@ -18,6 +18,7 @@ from trivet.keeper.quota_verbs import quota_table, remove_quota, set_quota
 from trivet.keeper.whole_check import WholeCheck
 from trivet.volume.quotas import Limits
 from trivet.wire.control_messages import (
+    FINDINGS_MAX,
     BankStatus,
     Checks,
     KeeperStatus,
@@ -145,8 +146,11 @@ class Control:
         since_s = arguments.get("since_s")
         if since_s is not None and not isinstance(since_s, int | float):
             raise InputError("`since_s` is a number of seconds")
+        limit = arguments.get("limit", FINDINGS_MAX)
+        if not isinstance(limit, int) or not 0 < limit <= FINDINGS_MAX:
+            raise InputError(f"`limit` is a number of repairs, 1 to {FINDINGS_MAX}")
         start_s = 0.0 if since_s is None else wall_s() - since_s
-        return _plain(await self._loaded().history.since(start_s))
+        return _plain(await self._loaded().history.since(start_s, limit))
 
     async def scrub(self, arguments: Arguments, report: Report) -> Result:
         """Steer the scrub."""

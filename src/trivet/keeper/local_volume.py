@@ -82,7 +82,11 @@ class LocalVolume(VersionOperations):
             if changes.size:
                 check_here(self.space, ino)
             drop_mark(self.space, ino)
-            await self._writes.resize(ino, changes.size)
+            self._resizing.append(ino)  # while it waits nobody may take it for a file that nobody writes to
+            try:
+                await self._writes.resize(ino, changes.size)
+            finally:
+                self._resizing.remove(ino)
             inode = self.space.inode(ino)
         now_ns = self._clock_ns()
         if changes.mode is not None:
@@ -126,6 +130,7 @@ class LocalVolume(VersionOperations):
             await self.setattr(ino, AttributeChanges(size=0))
         handle = self.space.open_files.open(self.space.inode(ino).ino, writing=writing, sync=sync)
         self._access.accessed(ino)
+        self._uses.note(ino)
         return handle
 
     async def read(self, handle: int, offset: int, size: int) -> bytes:
