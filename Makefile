@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check sim bench clean
+.PHONY: install up test check sim mutants bench clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -32,3 +32,6 @@ bench: install
 
 sim: install
 	$(PY) tests/sim/run_seed.py $(SEED)
+
+mutants: install
+	$(PY) tests/sim/run_mutants.py
