@@ -32,6 +32,7 @@ bench: install
 
 sim: install
 	$(PY) tests/sim/run_seed.py $(SEED)
+	$(PY) -W ignore tests/whole/run_whole.py $(SEED)
 
 mutants: install
 	$(PY) tests/sim/run_mutants.py
