@@ -88,18 +88,19 @@ def _escaped(text: bytes) -> bytes:
 
 
 class AccessLogMiddleware:
-    """Gives each request of `app` an id and writes it down in `log`."""
+    """Gives each request of `app` an id, which begins with our pid, and writes it down in `log`."""
 
     def __init__(self, app: App, log: AccessLog) -> None:
         self.app = app
         self._log = log
+        self._pid = os.getpid()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
             await self.app(scope, receive, send)
             return
         began_s, began = time.time(), time.perf_counter()
-        request_id = secrets.token_hex(8)
+        request_id = f"{self._pid}-{secrets.token_hex(8)}"
         scope["trivet.request_id"] = request_id
         status, sent = 499, 0
 

@@ -10,6 +10,7 @@ from starlette.routing import BaseRoute
 
 from trivet.errors import TrivetError
 from trivet.gateway.access_log import AccessLog, AccessLogMiddleware
+from trivet.gateway.board_feed import BoardFeed
 from trivet.gateway.drive_v3 import about, batches, changes, files, permissions, revisions, uploads
 from trivet.gateway.drive_v3.method_override import MethodOverrideMiddleware
 from trivet.gateway.faces import on_error, on_http_error
@@ -20,11 +21,15 @@ from trivet.gateway.page.routes import ROUTES as PAGE_ROUTES
 from trivet.gateway.page.routes import PolicyMiddleware
 from trivet.gateway.sessions import PeopleMiddleware
 from trivet.gateway.teardown import App, TeardownMiddleware
+from trivet.gateway.usage_limit import UsageLimitMiddleware
 from trivet.gateway.waypoints import Waypoints, WaypointsMiddleware
 
 
-def build_app(drive: Drive, log: AccessLog, waypoints: Waypoints) -> App:
-    """Return the app that serves `drive`; `log` is told of every request, `waypoints` of transfers."""
+def build_app(drive: Drive, log: AccessLog, waypoints: Waypoints, board: BoardFeed) -> App:
+    """Return the app that serves `drive`; `log` is told of every request, `waypoints` of transfers.
+
+    `board` is what the live boards of this worker share.
+    """
     rooms = (files, uploads, changes, revisions, permissions, about, batches)
     routes: list[BaseRoute] = [route for room in rooms for route in room.ROUTES]
     routes += [*api.ROUTES, *login_routes(drive.people), *PAGE_ROUTES]
@@ -32,5 +37,7 @@ def build_app(drive: Drive, log: AccessLog, waypoints: Waypoints) -> App:
     inner.router.redirect_slashes = False
     inner.state.drive = drive
     inner.state.inner = inner
-    guarded = PolicyMiddleware(MethodOverrideMiddleware(PeopleMiddleware(inner, drive.people)))
+    inner.state.board = board
+    limited = UsageLimitMiddleware(inner, drive.usage, drive.limits)
+    guarded = PolicyMiddleware(MethodOverrideMiddleware(PeopleMiddleware(limited, drive.people)))
     return AccessLogMiddleware(WaypointsMiddleware(TeardownMiddleware(guarded), waypoints), log)

@@ -96,7 +96,7 @@ class Refresher:
                 looked_at.add(server.port)
             named = NamedBlobs(queue.space)
             flaws = await queue.blobs.flaws_by_listing(bank, named, collect_orphans=True)
-            findings += await queue.note(await queue.blobs.mend(flaws, named, paths, apply=True))
+            findings += await queue.mend_blobs(flaws, named, paths)
             looked_at.update(one.port for one in bank if one.is_up)
         still = {(f.server, f.path, tuple(f.ranges), f.item) for f in findings if f.verdict != "fixed"}
         for identity in before - still:
@@ -132,7 +132,7 @@ class Refresher:
             )
             position.done_bytes += limit
             if flaws:
-                await queue.note(await queue.blobs.mend(flaws, named, PathFinder(queue.space), apply=True))
+                await queue.mend_blobs(flaws, named, PathFinder(queue.space))
             if not position.after:
                 return True
         return False
