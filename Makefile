@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check sim bench clean
+.PHONY: install up test check sim bench faults clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -29,6 +29,10 @@ clean:
 bench: install
 	bash scripts/setup.sh --for-tests
 	$(PY) bench/fs_compare.py $(ARGS)
+
+faults: install
+	bash scripts/setup.sh --for-tests
+	$(PY) tests/faults.py $(ARGS)
 
 sim: install
 	$(PY) tests/sim/run_seed.py $(SEED)

@@ -206,6 +206,9 @@ def _lines(one: UpstreamStatus) -> list[str]:
     lines.append(f"  {one.files:,} files and folders, {one.outbox:,} to be settled; circuit {one.circuit}")
     of = "" if quota.requests_per_day is None else f" of {quota.requests_per_day:,}"
     lines.append(f"  today {quota.requests:,} requests{of}, {quota.units:,} units")
+    if one.queue is not None and one.queue.queue + one.queue.parking != 2 * "embedded":
+        trouble = one.queue.trouble or "well"
+        lines.append(f"  queue: {one.queue.queue}, what is parked: {one.queue.parking}; {trouble}")
     for budget in one.budgets:
         if budget.limit_bytes is not None:
             resets = time.strftime("%H:%M", time.localtime(budget.resets_at_s))
