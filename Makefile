@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check sim mutants bench bench-peers conformance clean
+.PHONY: install up test check sim mutants faults bench bench-peers conformance clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -42,6 +42,10 @@ conformance: install
 	bash scripts/setup.sh --for-tests
 	$(PY) -m pytest -p no:randomly --timeout 0 -s tests/e2e/test_posix_sharing.py tests/e2e/test_posix_rules.py \
 	  tests/e2e/test_exercisers.py tests/e2e/test_side_by_side.py $(ARGS)
+
+faults: install
+	bash scripts/setup.sh --for-tests
+	$(PY) tests/faults.py $(ARGS)
 
 sim: install
 	$(PY) tests/sim/run_seed.py $(SEED)
