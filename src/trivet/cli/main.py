@@ -38,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "token": ("trivet.cli.token:app", "Keys for programs: below one path, reading or changing."),
     "upstream": ("trivet.cli.upstream:app", "A vendor's drive behind a folder of this one."),
     "transfers": ("trivet.cli.transfers:app", "What goes to and comes from vendors, and who waits."),
+    "cache": ("trivet.cli.cache:app", "What is kept of vendors: hit rates, limits, what is fetched ahead."),
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
     "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),
