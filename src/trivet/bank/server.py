@@ -33,6 +33,7 @@ from trivet.bank.stored_paths import StoredPaths
 from trivet.bank.xmlrpc_door import FIRST_BYTES, Call, XmlRpcDoor
 from trivet.errors import ConfigError, CorruptReplica
 from trivet.io.link import Body, Peer, serve_link
+from trivet.io.processors import run_apart
 from trivet.io.unix_socket import bound_socket
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.auth import MAGIC
@@ -51,6 +52,8 @@ _READ_LIMIT_BYTES = 4 << 20
 _THREADS = 4
 _SWITCH_INTERVAL_S = 0.0005
 _COLLECT_EVERY = 50_000
+#: An acknowledgement waits for the first two banks as long as all keep up (`quorum/reign.py`).
+_BANKS_WAITED_FOR = 2
 FAILED_EXIT_CODE = 3
 BUG_EXIT_CODE = 70
 
@@ -211,19 +214,22 @@ def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "12
     folder = VolumeFolder(state_dir)
     config = folder.read_config()
     volume_key = folder.read_key()
-    base = config.bases[config.bank_of(port)]
+    bank = config.bank_of(port)
+    base = config.bases[bank]
     own = folder.server_path(base, port)
     path = folder.server_socket(base, port)
     # The port last: whoever finds it open finds the socket open as well, not one that a killed server left.
     with lock_folder(own), _listen_locally(path) as local, _listen(host, port) as listener:
         log_to(own)
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        if bank < _BANKS_WAITED_FOR:
+            run_apart(bank)
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         with ThreadPoolExecutor(_THREADS, "disk") as pool:
             place = Place(own, config.volume, port, volume_key, pool, first=port == base)
             log.info("server %s of volume %s: %s", port, config.volume, place.acceptor.meta.standing)
-            neighbours = [other for other in config.ports()[config.bank_of(port)] if other != port]
+            neighbours = [other for other in config.ports()[bank] if other != port]
             server = functools.partial(BankServer, place, volume_key, own, pool)
             gc.collect()
             gc.freeze()

@@ -4,19 +4,20 @@ import asyncio
 import getpass
 import re
 import time
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
 from cyclopts import App, Parameter
 from rich.console import Console
-from rich.table import Table
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, not_running, print_json, volume_folder
 from trivet.cli.sizes import parse_size
 from trivet.client.remote_volume import connected
 from trivet.drive.names import check_path
 from trivet.drive.upstream.byte_budget import BudgetLimits
+from trivet.drive.upstream.removal_guard import RemovalLimits
 from trivet.drive.upstream.vendor_quota import QuotaLimits
 from trivet.errors import ConfigError, FileSystemError, InputError, TrivetError
 from trivet.io.control_socket import NotRunning, Remote, ask
@@ -25,10 +26,10 @@ from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.live_view import size_text
 from trivet.upstream.account import GOOGLE_URL, Account, accounts, keep_account
 from trivet.upstream.service import authorize
-from trivet.upstream.telling import Statuses, TransfersTold, UpstreamStatus
+from trivet.upstream.telling import Removed, Statuses, UpstreamStatus
 from trivet.volume.interface import ROOT_INO
 
-Told = TypeVar("Told", Statuses, TransfersTold)
+Told = TypeVar("Told", bound=msgspec.Struct)
 
 READY_S = 60.0
 _POLL_S = 0.2
@@ -36,6 +37,7 @@ _POLL_S = 0.2
 app = App(name="upstream", help="A vendor's drive behind a folder of this one.")
 
 Bytes = Annotated[str | None, Parameter(help="Bytes a day for all together, such as 200MB.")]
+Name = Annotated[str | None, Parameter(help="Which upstream; all, if it is not said.")]
 UserBytes = Annotated[str | None, Parameter(help="Bytes a day for each user.")]
 
 
@@ -57,6 +59,10 @@ def add(
     user_upload_per_day: UserBytes = None,
     requests_per_day: Annotated[int | None, Parameter(help="Requests that the vendor allows a day.")] = None,
     units_per_day: Annotated[int | None, Parameter(help="Quota units that the vendor allows a day.")] = None,
+    removals_max: Annotated[
+        int, Parameter(help="Ask before more files than this are removed at the vendor within ten minutes.")
+    ] = 100,
+    attempts: Annotated[int, Parameter(help="Try a call so many times before it counts as failed.")] = 5,
     poll: Annotated[float, Parameter(help="Ask for the vendor's changes every so many seconds.")] = 15.0,
     quiet: Annotated[float, Parameter(help="Send a file so many seconds after its last change.")] = 2.0,
     state: State = DEFAULT_STATE,
@@ -70,8 +76,8 @@ def add(
         raise ConfigError(f"there is an upstream {name!r} already; `trivet upstream status` shows it")
     if upstream_url == GOOGLE_URL and credentials is None:
         raise ConfigError("Google wants a login: give --credentials FILE (see docs/guide/upstream.md)")
-    if poll <= 0 or quiet < 0:
-        raise InputError("--poll must be above 0, --quiet not below")
+    if poll <= 0 or quiet < 0 or attempts < 1 or removals_max < 0:
+        raise InputError("--poll and --attempts must be above 0, --quiet and --removals-max not below")
     path = "/" + "/".join(check_path(at))
     if path == "/":
         raise InputError("--at: a folder below the top, such as /google")
@@ -81,7 +87,7 @@ def add(
         QuotaLimits(requests_per_day, units_per_day),
         BudgetLimits(parse_size(download_per_day), parse_size(user_download_per_day)),
         BudgetLimits(parse_size(upload_per_day), parse_size(user_upload_per_day)),
-        poll, quiet,
+        poll, quiet, attempts=attempts, removals=RemovalLimits(removals_max),
     )  # fmt: skip
     print(asyncio.run(_add(drive, account)))
     return 0
@@ -152,31 +158,43 @@ def status(*, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
     return 0 if all(one.healthy for one in told.upstreams) else 1
 
 
-def transfers(*, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
-    """List what goes to and comes from vendors: who waits at which place, what is parked and why."""
-    told = ask_upstream(volume_folder(state), "transfers", TransfersTold)
+@app.command
+def allow_removal(name: Name = None, /, *, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
+    """Carry out at the vendor what was held back because so much was removed here in a short time."""
+    return _removals("allow", name, state, json)
+
+
+@app.command
+def undo_removal(name: Name = None, /, *, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
+    """Let what was removed here, and held back, appear here again as the vendor has it."""
+    return _removals("undo", name, state, json)
+
+
+def _removals(wanted: str, name: str | None, state: Path, json: bool) -> int:
+    arguments = {"wanted": wanted, "name": name, "user": getpass.getuser()}
+    told = ask_upstream(volume_folder(state), "removals", Removed, arguments)
     if json:
         print_json(told)
-        return 0
-    table = Table("upstream", "", "file", "for", "size", "moved", "state", "", box=None, pad_edge=False)
-    for one in told.transfers:
-        row = one.transfer
-        place = f"waiting, place {one.position}" if one.position else row.state
-        table.add_row(
-            one.upstream, row.direction, row.name, row.user, size_text(row.size), size_text(row.moved), place,
-            row.error or "",
-        )  # fmt: skip
-    Console(highlight=False, soft_wrap=True).print(table if told.transfers else "There are no transfers.")
+    elif not told.removed:
+        print("No removal is held back.")
+    elif wanted == "allow":
+        print(f"{told.removed:,} files and folders go into the vendor's trash now.")
+    else:
+        print(f"{told.removed:,} files and folders come back with the next look at the vendor.")
     return 0
 
 
-def ask_upstream(drive: VolumeFolder, verb: str, kind: type[Told]) -> Told:
-    """Return what the process of the upstreams answers; nothing if the drive has none."""
+def ask_upstream(
+    drive: VolumeFolder, verb: str, kind: type[Told], arguments: Mapping[str, Any] | None = None
+) -> Told:
+    """Return what the process of the upstreams answers; of a list nothing if the drive has none."""
     drive.read_config()
     if not accounts(drive):
+        if arguments is not None:
+            raise ConfigError("there are no upstreams; `trivet upstream add` makes one")
         return msgspec.convert({name: [] for name in kind.__struct_fields__}, kind)
     try:
-        return msgspec.convert(asyncio.run(ask(drive.upstream_socket, verb)), kind)
+        return msgspec.convert(asyncio.run(ask(drive.upstream_socket, verb, arguments)), kind)
     except NotRunning as error:
         raise NotRunning(f"the upstreams of {drive.path} do not run; `trivet up` starts them") from error
 

@@ -21,6 +21,7 @@ from trivet.gateway.page.routes import ROUTES as PAGE_ROUTES
 from trivet.gateway.page.routes import PolicyMiddleware
 from trivet.gateway.sessions import PeopleMiddleware
 from trivet.gateway.teardown import App, TeardownMiddleware
+from trivet.gateway.usage_limit import UsageLimitMiddleware
 from trivet.gateway.waypoints import Waypoints, WaypointsMiddleware
 
 
@@ -37,5 +38,6 @@ def build_app(drive: Drive, log: AccessLog, waypoints: Waypoints, board: BoardFe
     inner.state.drive = drive
     inner.state.inner = inner
     inner.state.board = board
-    guarded = PolicyMiddleware(MethodOverrideMiddleware(PeopleMiddleware(inner, drive.people)))
+    limited = UsageLimitMiddleware(inner, drive.usage, drive.limits)
+    guarded = PolicyMiddleware(MethodOverrideMiddleware(PeopleMiddleware(limited, drive.people)))
     return AccessLogMiddleware(WaypointsMiddleware(TeardownMiddleware(guarded), waypoints), log)

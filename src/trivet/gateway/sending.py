@@ -49,6 +49,7 @@ async def send_hot(drive: Drive, request: Request, file_id: str, who: Principal)
     if _is_known(request, told["ETag"]):
         return Response(status_code=304, headers={"ETag": told["ETag"]})
     status, start, stop = _asked_part(request, told, len(hot.data))
+    drive.usage.served(who.user, file_id, hot.path, len(hot.data), stop - start)
     moving("cached", small=True)
     reach(*_AT_ONCE)
     return Response(hot.data[start:stop], status, told)
@@ -70,7 +71,8 @@ async def send_file(
     moving("download", file=out.view.path)
     reach("queue_start")
     queue = "wait=0" not in request.headers.get("prefer", "")
-    snapshot = await hold(drive, out.ino, principal_of(request.scope).user, queue=queue)
+    who = principal_of(request.scope).user
+    snapshot = await hold(drive, out.ino, who, queue=queue)
     passed_on = False
     try:
         proof = await judged(drive, out, snapshot)
@@ -87,11 +89,14 @@ async def send_file(
         if is_part and proof.rule == "refuse" and not proof.is_known:
             proof = await whole_proof(drive, out, snapshot, proof)
         reach("queue_end")
+        drive.usage.served(who, out.view.file_id, out.view.path, size, stop - start)
         if stop - start <= SMALL_BYTES and download is None:
             data, now = await _read_small(drive, out, snapshot, proof, start, stop)
             told |= _facts(now)
             if keep_as is not None and status == 200 and now.fault is None:
-                drive.hot.keep(keep_as, HotFile(out.ino, snapshot.version, own | _facts(now), data))
+                drive.hot.keep(
+                    keep_as, HotFile(out.ino, snapshot.version, own | _facts(now), data, out.view.path)
+                )
             return Response(data, status, told)
         told["Content-Length"] = str(stop - start)
         checked = not is_part or (download is not None and stop == size)

@@ -20,12 +20,13 @@ from typing import Any
 import uvicorn
 
 from trivet.client.remote_volume import RemoteVolume
+from trivet.drive.usage_limits import DoorLimits
 from trivet.gateway.access_log import AccessLog
 from trivet.gateway.app import build_app
 from trivet.gateway.board_feed import board_feed
 from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
-from trivet.gateway.files.drive import Drive, open_drive
+from trivet.gateway.files.drive import NO_LIMITS, Drive, open_drive
 from trivet.gateway.guarded_protocol import DoorState, GuardedProtocol
 from trivet.gateway.people import People
 from trivet.gateway.teardown import App
@@ -60,12 +61,13 @@ class Door:
     no_auth_user: str | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    limits: DoorLimits = NO_LIMITS
     worker: int = 0
     fd: int | None = None
 
 
 @asynccontextmanager
-async def opened(folder: VolumeFolder, no_auth_user: str | None) -> AsyncIterator[Drive]:
+async def opened(folder: VolumeFolder, no_auth_user: str | None, limits: DoorLimits) -> AsyncIterator[Drive]:
     """Yield the drive in `folder`, connected; NoMajority when no keeper serves in time."""
     place = folder.gateway_path
     async with contextlib.AsyncExitStack() as stack:
@@ -76,8 +78,9 @@ async def opened(folder: VolumeFolder, no_auth_user: str | None) -> AsyncIterato
         door = DoorFile(place / "door.sqlite")
         stack.callback(door.close)
         pool = await stack.enter_async_context(DecodingPool(DECODERS))
-        drive = await open_drive(volume, people, door, place, pool)
+        drive = await open_drive(volume, people, door, place, pool, limits)
         stack.callback(drive.checks.close)
+        stack.push_async_callback(drive.usage.flush)
         yield drive
 
 
@@ -86,7 +89,7 @@ async def serve_door(folder: VolumeFolder, where: Door, sink: EventSink) -> int:
     sys.setswitchinterval(_SWITCH_INTERVAL_S)
     keep_freed(_KEPT_BYTES)
     with _accepting(folder, where) as sock:
-        async with opened(folder, where.no_auth_user) as drive:
+        async with opened(folder, where.no_auth_user, where.limits) as drive:
             access = AccessLog(folder.gateway_path / "access.log")
             waypoints = Waypoints(sink)
             with contextlib.closing(access), contextlib.closing(waypoints):

@@ -144,6 +144,7 @@ class VolumeFolder:
         descriptor = os.open(self.key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(KEY_BYTES))
+            file.flush()
             os.fsync(file.fileno())
         write_synced(self.config_path, msgspec.json.format(msgspec.json.encode(config)) + b"\n")
 

@@ -119,6 +119,11 @@ class LeaderShell:
         able.sort(key=lambda follower: follower.degraded)
         return [server for follower in able if (server := self.acceptor(follower.bank)).is_up]
 
+    def taking(self) -> int:
+        """Return how many banks take entries now, quickly or not: up, answering, holding this reign's log."""
+        live = [f.bank for f in self.leader.reign.followers.values() if f.state == "live"]
+        return sum(bank in self._connected and self._connected[bank].is_up for bank in live)
+
     def server_up(self, server: ServerLink) -> None:
         """Note a new connection; once CONFIG is known, a server with another role than it says is told so."""
         assert server.identity is not None

@@ -16,8 +16,9 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import BinaryIO
 
-from trivet.errors import TrivetError
+from trivet.errors import ConfigError, TrivetError
 from trivet.io import runner
 from trivet.io.mount_guard import place_guard, remove_guard
 from trivet.io.mount_table import unmount
@@ -48,6 +49,7 @@ class ChildKeeper:
         *,
         supervise: bool,
         workers: DoorWorkers | None = None,
+        publishes: bool = False,
     ) -> None:
         self._key = folder.read_key()
         self._folder = folder
@@ -70,7 +72,7 @@ class ChildKeeper:
         self.workers = workers
         words = ["serve", "upstream", "--state", state]
         self.upstream = SupervisedChild(words, folder.upstream_path / "upstream.log", None, role="upstream")
-        self.upstream.stopped = not any(folder.upstream_path.glob("*.json"))
+        self.upstream.stopped = not (publishes or any(folder.upstream_path.glob("*.json")))
         self.tasks: list[asyncio.Task[None]] = []
 
     def told(self) -> control_messages.Children:
@@ -173,9 +175,8 @@ class ChildKeeper:
 
     async def _run_once(self, child: SupervisedChild) -> None:
         """Start a child, and wait until it has ended or is not wanted any more."""
-        child.log_path.parent.mkdir(parents=True, exist_ok=True)
         words = [sys.executable, "-P", "-m", "trivet", *child.arguments]
-        with child.log_path.open("ab") as output:
+        with _opened(child.log_path) as output:
             out = output.fileno()
             async with runner.start(
                 words, stdout=out, stderr=out, parting_s=PARTING_S, pass_fds=child.pass_fds
@@ -201,6 +202,15 @@ class ChildKeeper:
                 log.error("the keeper (process %s) does not answer; killing it", running.pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(running.pid, signal.SIGKILL)
+
+
+def _opened(log_path: Path) -> BinaryIO:
+    """Open a child's log; raises ConfigError: a bank's disk that died must not take the other banks along."""
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        return log_path.open("ab")
+    except OSError as error:
+        raise ConfigError(f"{log_path} can't be written: {error.strerror}") from error
 
 
 async def _ended_or_unwanted(child: SupervisedChild, running: runner.Child) -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trivet.drive.usage_limits import DoorLimits
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.scaling_plan import ScalingPlan
 from trivet.supervise.supervised_child import SupervisedChild
@@ -28,6 +29,7 @@ class DoorPlan:
     no_auth: bool = False
     tls_cert: Path | None = None
     tls_key: Path | None = None
+    limits: DoorLimits = field(default_factory=DoorLimits)
     scaling: ScalingPlan = field(default_factory=ScalingPlan)
 
     @property
@@ -45,7 +47,12 @@ class DoorPlan:
             [*("--tls-cert", str(self.tls_cert)), *("--tls-key", str(self.tls_key))] if self.tls_cert else []
         )
         no_auth = ["--no-auth"] if self.no_auth else []
-        return ["--port", str(self.port), "--host", self.host, *no_auth, *tls]
+        most, handler = self.limits.requests_per_day, self.limits.error_handler
+        limits = [
+            *([] if most is None else ["--requests-per-user-day", str(most)]),
+            *([] if handler is None else ["--error-handler", handler]),
+        ]
+        return ["--port", str(self.port), "--host", self.host, *no_auth, *tls, *limits]
 
     def child(self, folder: VolumeFolder, listening: socket.socket, number: int) -> SupervisedChild:
         """Return the worker `number` that is to run and accept from `listening`."""

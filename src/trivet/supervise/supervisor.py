@@ -48,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DrivePlan:
-    """What `trivet up` is to run; `mount_point` None runs the drive without a folder."""
+    """What `trivet up` is to run; `mount_point` None: no folder; `publishes`: changes go to a broker."""
 
     folder: VolumeFolder
     config: VolumeConfig
@@ -57,11 +57,14 @@ class DrivePlan:
     refresh_s: float
     supervise: bool
     door: DoorPlan | None = None
+    publishes: bool = False
+    read_only: bool = False
 
     def keeper_arguments(self) -> list[str]:
         """Return the command line of the keeper's process, behind `trivet`."""
         mount = ["--no-mount"] if self.mount_point is None else ["--mount", str(self.mount_point)]
         options = ["--durability", self.durability, "--refresh", str(self.refresh_s)]
+        options += ["--read-only"] if self.read_only else []
         return ["serve", "keeper", "--state", str(self.folder.path), *mount, *options]
 
 
@@ -97,6 +100,7 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
             plan.mount_point,
             supervise=plan.supervise,
             workers=workers,
+            publishes=plan.publishes,
         )
         await _live(plan, children, scaling, on_ready)
 

@@ -12,6 +12,7 @@ Keeper verbs (DIR/keeper/keeper.sock), arguments -> result:
     repairs  {since_s, limit}         -> RepairHistory    since_s: seconds back from now, null = all
     scrub    {action, limit_bytes_s}  -> ScrubState       action: now | pause | resume | limit
     recover  {what, apply}            -> RecoverReport    what: accept_rollback | accept_cut
+    quota    {action, path, limits}   -> QuotaTable       action: set | remove | list; limits: see QuotaUse
     shutdown                          -> {}               flushes, unmounts; the process then ends
 
 Supervisor verbs (DIR/up.sock):
@@ -229,6 +230,22 @@ class Children(msgspec.Struct, frozen=True):
         workers = [child for child in self.children if child.role == "gateway"]
         up = (child for child in workers if child.state == "up" and not child.leaving)
         return next(up, workers[0] if workers else None)
+
+
+class QuotaUse(msgspec.Struct, frozen=True):
+    """What is used below a folder, and how much may be; a limit of None: as much as there is room for."""
+
+    path: str
+    size_bytes: int
+    files: int
+    size_limit_bytes: int | None
+    files_limit: int | None
+
+
+class QuotaTable(msgspec.Struct, frozen=True):
+    """Every quota, by path."""
+
+    quotas: list[QuotaUse]
 
 
 class Nothing(msgspec.Struct, frozen=True):

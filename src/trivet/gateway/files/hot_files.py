@@ -25,6 +25,7 @@ class HotFile(msgspec.Struct, frozen=True):
     version: int
     headers: dict[str, str]
     data: bytes
+    path: str = ""
 
 
 class HotFiles:

@@ -14,6 +14,7 @@ from trivet.drive.validation.validator import Validator
 from trivet.errors import ContentAway
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.nodes import metadata_of, store_metadata
+from trivet.gateway.usage import check_usage
 from trivet.volume.interface import Snapshot
 
 PIECE_BYTES = 1 << 20
@@ -28,6 +29,7 @@ async def hold(drive: Drive, ino: int, user: str, *, queue: bool = True) -> Snap
     try:
         return await drive.volume.open_snapshot(ino)
     except ContentAway:
+        check_usage()
         await drive.away.bring(ino, user=user, queue=queue)
     return await drive.volume.open_snapshot(ino)
 
