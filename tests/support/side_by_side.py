@@ -3,7 +3,8 @@
 Rule: an operation is a plain tuple, made before anything is done: a sequence can be cut and done again.
 Rule: what is compared: the result or errno, then of every path named and of its parent what stat(2) tells,
 and whether mtime and ctime changed. Sizes of directories and inode numbers are each file system's own; so
-is the set-group-id bit of a file that its group may not execute, which FUSE does not take away from writers.
+is the set-group-id bit of a file its group may not execute, which FUSE does not take away from writers,
+and that a fifo is stamped when bytes go through it.
 """
 
 import errno
@@ -24,9 +25,11 @@ class Tree:
     """One of the two: a directory, the files open in it, and the times it showed last."""
 
     def __init__(self, folder: bytes, now_ns: int) -> None:
-        os.mkdir(folder)
-        os.chmod(folder, 0o777)
-        self.root = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        top = os.path.join(folder, b"top")  # "..": paths that lead up lead to what is the same on both, too
+        for made in (folder, top):
+            os.mkdir(made)
+            os.chmod(made, 0o777)
+        self.root = os.open(top, os.O_RDONLY | os.O_DIRECTORY)
         self._now_ns = now_ns
         self._slots: dict[int, int] = {}
         self._times: dict[int, tuple[int, ...]] = {}
@@ -73,7 +76,7 @@ class Tree:
             return errno.errorcode[error.errno]
         number = self._numbers.setdefault(told.st_ino, len(self._numbers))
         times = told.st_atime_ns, told.st_mtime_ns, told.st_ctime_ns
-        before = self._times.get(number)
+        before = None if stat.S_ISFIFO(told.st_mode) else self._times.get(number)
         self._times[number] = times
         changed = None if before is None else [new != old for new, old in zip(times, before, strict=True)]
         is_old = [abs(time - self._now_ns) > _RECENT_NS for time in times]

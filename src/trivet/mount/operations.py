@@ -43,7 +43,7 @@ from trivet.mount.translate import (
     translated,
 )
 from trivet.mount.xattr_operations import XattrOperations
-from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, Attributes, MountableVolume
+from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, AttributeChanges, Attributes, MountableVolume
 
 _LISTING_STEP = 128
 #: The listing's own cookies: ".", ".." and then the volume's, moved up by two.
@@ -196,11 +196,15 @@ class VolumeOperations(XattrOperations):
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """Open a file; the kernel itself turns O_APPEND into offsets."""
         ino = self._numbers.inode_to_open(inode, time.time_ns())
+        truncate = bool(flags & os.O_TRUNC)
         try:
+            if truncate and ctx.uid:  # the kernel sees to this itself where it asks us to truncate
+                await self._volume.setattr(ino, AttributeChanges(size=0, drops_privileges=True))
+                truncate = False
             handle = await self._volume.open(
                 ino,
                 writing=(flags & os.O_ACCMODE) != os.O_RDONLY,
-                truncate=bool(flags & os.O_TRUNC),
+                truncate=truncate,
                 sync=bool(flags & _SYNC_FLAGS),
             )
         except ContentAway:
