@@ -25,14 +25,20 @@ from pyfuse3 import (
     ModeT,
     ReaddirToken,
     RequestContext,
-    SetattrFields,
-    StatvfsData,
     XAttrNameT,
 )
 
 from trivet.errors import ContentAway, FileSystemError, Unsupported
 from trivet.io.away_files import Bring
-from trivet.mount.translate import by_number, caller_of, changes_of, entry_of, statvfs_of, translated
+from trivet.mount.translate import (
+    by_number,
+    caller_of,
+    changes_of,
+    entry_of,
+    nothing_there,
+    statvfs_of,
+    translated,
+)
 from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, Attributes, MountableVolume
 
 _LISTING_STEP = 128
@@ -75,8 +81,11 @@ class VolumeOperations(pyfuse3.Operations):
 
     @translated
     async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> EntryAttributes:
-        """Return the attributes of one name."""
-        return self._entry(await self._volume.lookup(parent_inode, name))
+        """Return the attributes of one name; that there is none the kernel may remember like a name."""
+        try:
+            return self._entry(await self._volume.lookup(parent_inode, name))
+        except FileSystemError as error:
+            return nothing_there(error)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Do nothing: see the last rule of this module."""
@@ -92,7 +101,7 @@ class VolumeOperations(pyfuse3.Operations):
         self,
         inode: InodeT,
         attr: EntryAttributes,
-        fields: SetattrFields,
+        fields: pyfuse3.SetattrFields,
         fh: FileHandleT | None,
         ctx: RequestContext,
     ) -> EntryAttributes:
@@ -281,7 +290,7 @@ class VolumeOperations(pyfuse3.Operations):
         await self._volume.removexattr(self._inode(inode), name)
 
     @translated
-    async def statfs(self, ctx: RequestContext) -> StatvfsData:
+    async def statfs(self, ctx: RequestContext) -> pyfuse3.StatvfsData:
         """Say how much room there is."""
         return statvfs_of(await self._volume.statfs(), NAME_MAX_BYTES)
 

@@ -82,6 +82,19 @@ def entry_of(attributes: Attributes, number: int) -> pyfuse3.EntryAttributes:
     return entry
 
 
+def nothing_there(error: FileSystemError) -> pyfuse3.EntryAttributes:
+    """Return the answer that a name does not exist, or raise `error` if it says something else.
+
+    The kernel remembers it; who makes the name elsewhere has it forgotten (`KernelCache`).
+    """
+    if error.errno != ENOENT:
+        raise error
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = pyfuse3.InodeT(0)
+    entry.entry_timeout = CACHE_S
+    return entry
+
+
 def changes_of(asked: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChanges:
     """Return what a SETATTR asks for: those of the `asked` attributes that `fields` names."""
     return AttributeChanges(
