@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check sim bench bench-peers clean
+.PHONY: install up test check sim mutants bench bench-peers conformance clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -14,7 +14,7 @@ up: install
 test: install
 	bash scripts/setup.sh --for-tests
 	$(MAKE) --no-print-directory check
-	$(PY) -m pytest $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 check: install
 	.venv/bin/ruff check src tests bench
@@ -34,5 +34,18 @@ bench-peers: install
 	bash scripts/setup.sh --for-peers
 	$(PY) bench/peers.py $(ARGS)
 
+# Hours: TRIVET_SEQUENCES=500 TRIVET_BIG_DIRECTORY=20000 make conformance takes less.
+conformance: export TRIVET_SEQUENCES ?= 10000
+conformance: export TRIVET_BIG_DIRECTORY ?= 200000
+conformance: export TRIVET_EXERCISERS ?= full
+conformance: install
+	bash scripts/setup.sh --for-tests
+	$(PY) -m pytest -p no:randomly --timeout 0 -s tests/e2e/test_posix_sharing.py tests/e2e/test_posix_rules.py \
+	  tests/e2e/test_exercisers.py tests/e2e/test_side_by_side.py $(ARGS)
+
 sim: install
 	$(PY) tests/sim/run_seed.py $(SEED)
+	$(PY) -W ignore tests/whole/run_whole.py $(SEED)
+
+mutants: install
+	$(PY) tests/sim/run_mutants.py

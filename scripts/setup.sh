@@ -11,8 +11,14 @@ missing_packages() {
   done
 }
 
+# What starts with the machine: links of systemd and of the run levels.
+started_at_boot() {
+  find /etc/systemd/system -path '*.wants/*' -type l 2>/dev/null || true
+  find /etc/rc[2-5].d -name 'S*' 2>/dev/null || true
+}
+
 install_system_packages() {
-  local missing root=()
+  local missing root=() before link
   mapfile -t missing < <(missing_packages "$@")
   [ "${#missing[@]}" -eq 0 ] && return 0
   [ "$(id -u)" -eq 0 ] || root=(sudo -n)
@@ -30,8 +36,16 @@ install_system_packages() {
     placed=yes
     trap '"${root[@]}" rm -f '$policy EXIT
   fi
+  before=$(started_at_boot)
   "${root[@]}" apt-get update -qq
   DEBIAN_FRONTEND=noninteractive "${root[@]}" apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null
+  # Packages of services enable themselves; what was not enabled before is not enabled now.
+  comm -13 <(sort <<<"$before") <(started_at_boot | sort) | while read -r link; do
+    case $link in
+      /etc/rc*) "${root[@]}" update-rc.d "${link##*/S??}" disable ;;
+      *) "${root[@]}" rm -f "$link" ;;
+    esac
+  done
   [ -z "$placed" ] || { "${root[@]}" rm -f $policy; trap - EXIT; }
 }
 

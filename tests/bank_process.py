@@ -1,7 +1,6 @@
 """A real bank server as a child process, and a keeper's side of the protocol in a few lines."""
 
 import os
-import random
 import socket
 import subprocess
 import sys
@@ -10,6 +9,7 @@ from pathlib import Path
 from typing import Self
 
 from bank_in_process import BankInProcess
+from free_ports import free_bases
 from trivet.io.link import Body, Link
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.wire.bank_messages import PutBlob
@@ -30,29 +30,6 @@ from trivet.wire.journal_messages import (
 _RUN = "import sys; from pathlib import Path; from trivet.bank.server import run_bank; "
 _RUN += "sys.exit(run_bank(int(sys.argv[1]), Path(sys.argv[2])))"
 DEADLINE_S = 10.0
-
-
-def free_bases(servers: int = 1) -> list[int]:
-    """Return three bases with free ports behind each.
-
-    They lie below the ports that outgoing connections take, or a client that tries a port nobody listens on
-    yet could end up connected to itself.
-    """
-    bases: list[int] = []
-    while len(bases) < 3:
-        base = random.SystemRandom().randrange(11_000, 32_000, 16)
-        if base not in bases and all(_is_free(base + index) for index in range(servers)):
-            bases.append(base)
-    return sorted(bases)
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-        return True
 
 
 class BankProcess:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bank_in_process import BankInProcess
-from bank_process import free_bases
+from free_ports import free_bases
 from trivet.bank.data_requests import Result
 from trivet.io.link import Body, Peer, serve_link
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder

@@ -138,6 +138,18 @@ class RateLimited(RequestError):
         self.retry_after_s = retry_after_s
 
 
+class UsageLimit(RequestError):
+    """A user has asked for as much as one may in a day; `resets_at_s` (Unix time) is when there is more."""
+
+    http_status = 429
+    errno = _errno.EDQUOT
+
+    def __init__(self, message: str, *, retry_after_s: float, resets_at_s: float) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
+        self.resets_at_s = resets_at_s
+
+
 class VendorQuotaSpent(TrivetError):
     """The vendor lets us do nothing more today, but in `retry_after_s`; what is here is served."""
 
@@ -253,6 +265,22 @@ class UpstreamError(TrivetError):
     """A service we depend on failed after the tries that the caller asked for."""
 
     http_status = 502
+
+
+class Parked(UpstreamError):
+    """The vendor can't be asked now: the transfer `key` waits, with `offset` bytes, and goes on by itself.
+
+    It is asked again `retry_after_s` later.
+    """
+
+    http_status = 503
+    errno = _errno.EAGAIN
+
+    def __init__(self, message: str, *, key: str, offset: int, retry_after_s: float) -> None:
+        super().__init__(message)
+        self.key = key
+        self.offset = offset
+        self.retry_after_s = retry_after_s
 
 
 class ConfigError(TrivetError):

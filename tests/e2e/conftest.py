@@ -1,5 +1,6 @@
 """Fixtures of the end-to-end tests: a drive that is up, one a test or one a module."""
 
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +25,23 @@ def shared_drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
     with running_drive(tmp_path_factory.mktemp("shared")) as running:
         yield running
         print(running.logs())
+
+
+@pytest.fixture(scope="session")
+def lone_drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
+    """A drive of one server a bank, for all tests that stay in folders of their own."""
+    with running_drive(tmp_path_factory.mktemp("lone"), 1) as running:
+        yield running
+        print(running.logs())
+
+
+@pytest.fixture
+def folder(lone_drive: Drive, request: pytest.FixtureRequest) -> Iterator[Path]:
+    """A folder of the test's own in the lone drive."""
+    made = lone_drive.folder / request.node.name
+    made.mkdir()
+    yield made
+    shutil.rmtree(made)
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ Rule: raw means raw: what a test sends is what goes over the socket.
 
 import contextlib
 import json
-import random
 import socket
 import time
 from collections.abc import Iterator
@@ -17,7 +16,8 @@ import httpx
 from google.auth.credentials import AnonymousCredentials
 from googleapiclient.discovery import build_from_document
 
-from drive_under_test import Drive, is_free, running_drive
+from drive_under_test import Drive, running_drive
+from free_ports import free_port
 
 FOLDER = "application/vnd.google-apps.folder"
 UNIT = 256 << 10
@@ -109,14 +109,6 @@ class Door:
                     return
             assert time.monotonic() < until, "the door does not answer"
             time.sleep(0.05)
-
-
-def free_port() -> int:
-    """Return a free port below the range that outgoing connections take."""
-    while True:
-        port = random.SystemRandom().randrange(10_000, 30_000)
-        if is_free(port):
-            return port
 
 
 @contextlib.contextmanager

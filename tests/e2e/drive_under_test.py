@@ -8,9 +8,7 @@ import asyncio
 import contextlib
 import json
 import os
-import random
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -22,6 +20,7 @@ from xmlrpc.client import Binary, ServerProxy
 import msgspec
 import psutil
 
+from free_ports import free_bases
 from trivet.cli.status import drive_status
 from trivet.io.mount_table import find_mount
 from trivet.io.volume_folder import VolumeFolder
@@ -185,27 +184,6 @@ class Drive:
         assert mount is None, "left mounted"
         hidden = os.listdir(self.folder) if self.folder.is_dir() else []
         assert hidden == [], f"written beside the drive: {hidden}"
-
-
-def free_bases(servers: int) -> list[int]:
-    """Return three base ports with `servers` free ports each, below the range outgoing connections take."""
-    bases: list[int] = []
-    while len(bases) < 3:
-        base = random.SystemRandom().randrange(10_000, 30_000, 10)
-        if base not in bases and all(is_free(base + n) for n in range(servers)):
-            bases.append(base)
-    return sorted(bases)
-
-
-def is_free(port: int) -> bool:
-    """Tell whether nobody listens on `port`."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def drop_caches() -> None:

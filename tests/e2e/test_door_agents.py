@@ -12,8 +12,9 @@ import psutil
 import pytest
 
 from agents_at_work import FILES, Agent, place_of, sealed, writer_of
-from door_under_test import Door, free_port
+from door_under_test import Door
 from drive_under_test import running_drive
+from free_ports import free_port
 
 AGENTS, SECONDS = 8, 60.0
 CONFLICTS = 200

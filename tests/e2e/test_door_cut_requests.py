@@ -10,8 +10,9 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
-from door_under_test import Door, free_port
+from door_under_test import Door
 from drive_under_test import running_drive
+from free_ports import free_port
 from trivet.client.remote_volume import connected
 from trivet.drive.rights import EVERYTHING
 from trivet.gateway.people import People

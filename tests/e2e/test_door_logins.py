@@ -11,7 +11,8 @@ import pytest
 from google.oauth2.credentials import Credentials
 from googleapiclient.errors import HttpError
 
-from door_under_test import Door, free_port
+from door_under_test import Door
+from free_ports import free_port
 
 
 @pytest.fixture(scope="module")

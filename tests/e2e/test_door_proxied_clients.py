@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from connect_proxy import connect_proxy
-from door_under_test import Door, free_port
+from door_under_test import Door
+from free_ports import free_port
 
 HOST = "www.googleapis.com"
 READ_AND_WRITE = """

@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from door_under_test import Door, free_port
+from door_under_test import Door
 from drive_under_test import Drive, running_drive
+from free_ports import free_port
 from vendor_server import Vendor, serving
 
 MB = 1_000_000

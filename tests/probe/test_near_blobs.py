@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bank_process import BankProcess, free_bases, random_blob
+from bank_process import BankProcess, random_blob
+from free_ports import free_bases
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_service import BlobService

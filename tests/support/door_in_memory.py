@@ -12,11 +12,13 @@ from typing import Any
 import uvicorn
 
 from memory_ports import MemoryBanks
+from trivet.drive.usage_limits import DoorLimits
 from trivet.gateway.access_log import AccessLog
 from trivet.gateway.app import build_app
+from trivet.gateway.board_feed import board_feed
 from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
-from trivet.gateway.files.drive import Drive, open_drive
+from trivet.gateway.files.drive import NO_LIMITS, Drive, open_drive
 from trivet.gateway.guarded_protocol import GuardedProtocol
 from trivet.gateway.people import People
 from trivet.gateway.upkeep import keep_up
@@ -29,17 +31,24 @@ from trivet.volume.private import make_private
 
 @dataclass
 class DoorInMemory:
-    """A door that is being served: its address, its people, its drive, the loop all that lives on."""
+    """A door that is being served: its address, its people, its drive, the loop all that lives on,
+    the banks in memory."""
 
     url: str
     people: People
     drive: Drive
     loop: asyncio.AbstractEventLoop
+    banks: MemoryBanks
 
 
 @contextlib.contextmanager
 def door_in_memory(
-    place: Path, *, no_auth_user: str | None = None, status: dict[str, object] | None = None, **people: Any
+    place: Path,
+    *,
+    no_auth_user: str | None = None,
+    status: dict[str, object] | None = None,
+    limits: DoorLimits = NO_LIMITS,
+    **people: Any,
 ) -> Iterator[DoorInMemory]:
     """Serve a new, empty drive whose state lies in `place`; `status` is what its keeper answers."""
     ready: list[DoorInMemory] = []
@@ -47,7 +56,7 @@ def door_in_memory(
     stop = asyncio.Event()
 
     async def run() -> None:
-        async with _served(place, no_auth_user, status or {}, people) as door:
+        async with _served(place, no_auth_user, status or {}, limits, people) as door:
             ready.append(door)
             started.set()
             await stop.wait()
@@ -76,12 +85,17 @@ def door_in_memory(
 
 @contextlib.asynccontextmanager
 async def _served(
-    place: Path, no_auth_user: str | None, status: dict[str, object], people: dict[str, Any]
+    place: Path,
+    no_auth_user: str | None,
+    status: dict[str, object],
+    limits: DoorLimits,
+    people: dict[str, Any],
 ) -> AsyncIterator[DoorInMemory]:
     folder = VolumeFolder(place)
     folder.gateway_path.mkdir(parents=True)
     folder.keeper_path.mkdir()
-    volume = MemoryBanks().fresh()
+    banks = MemoryBanks()
+    volume = banks.fresh()
     make_private(volume.space, 0, 0, 1)
     async with contextlib.AsyncExitStack() as stack:
         await volume.start()
@@ -91,8 +105,10 @@ async def _served(
         door = DoorFile(folder.gateway_path / "door.sqlite")
         stack.callback(door.close)
         pool = await stack.enter_async_context(DecodingPool(1))
-        drive = await open_drive(volume, everybody, door, folder.gateway_path, pool)
+        drive = await open_drive(volume, everybody, door, folder.gateway_path, pool, limits)
         stack.callback(drive.checks.close)
+        board = board_feed(folder.path)
+        stack.push_async_callback(board.close)
         access = AccessLog(folder.gateway_path / "access.log")
         stack.callback(access.close)
         waypoints = Waypoints(WaypointStore(folder.gateway_path / "runs"))
@@ -105,7 +121,7 @@ async def _served(
         listening.bind(("127.0.0.1", 0))
         listening.listen()  # whoever is quick waits in the queue
         config = uvicorn.Config(
-            build_app(drive, access, waypoints),
+            build_app(drive, access, waypoints, board),
             http=GuardedProtocol,
             lifespan="off",
             log_config=None,
@@ -116,7 +132,7 @@ async def _served(
         serving = asyncio.create_task(server.serve(sockets=[listening]))
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         try:
-            yield DoorInMemory(url, everybody, drive, asyncio.get_running_loop())
+            yield DoorInMemory(url, everybody, drive, asyncio.get_running_loop(), banks)
         finally:
             server.should_exit = True
             await serving

@@ -12,6 +12,7 @@ from trivet.errors import FileSystemError
 from trivet.io.drive_api import DriveApi
 from trivet.io.upstream_store import UpstreamStore
 from trivet.upstream.account import Account
+from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.work import UpstreamWork, open_upstream
 from trivet.volume.interface import ROOT_INO, Caller
 from trivet.volume.private import make_private
@@ -21,7 +22,7 @@ from virtual_time import VirtualTimeLoop
 ME = Caller(0, 0)
 #: A moment within a day: 2026-11-22, 10:00 UTC.
 BEGAN_S = 1_795_341_600.0
-AT = "google"
+AT, OTHER = "google", "other"
 
 
 def in_virtual_time(work: Coroutine[Any, Any, None]) -> None:
@@ -41,15 +42,27 @@ def virtual_now_s() -> float:
 class UpstreamRig:
     """A volume, a vendor and the work between them; `start` it, `stop` it, and start it again."""
 
-    def __init__(self, place: Path, vendor: Vendor, account: dict[str, Any], seed: int) -> None:
+    def __init__(
+        self,
+        place: Path,
+        vendor: Vendor,
+        account: dict[str, Any],
+        seed: int,
+        beside: "UpstreamRig | None" = None,
+    ) -> None:
         self.vendor = vendor
         vendor.drive.now_s = virtual_now_s
-        self.volume = MemoryBanks().fresh()
-        make_private(self.volume.space, 0, 0, 1)
-        self.account = Account("google", f"/{AT}", "local", "http://vendor.test", **account)
+        self.at = AT if beside is None else OTHER
+        self.contents = SharedContents() if beside is None else beside.contents
+        if beside is None:
+            self.volume = MemoryBanks().fresh()
+            make_private(self.volume.space, 0, 0, 1)
+        else:
+            self.volume = beside.volume
+        self.account = Account(self.at, f"/{self.at}", "local", "http://vendor.test", **account)
         self.work: UpstreamWork
         self.failure: BaseException | None = None
-        self._place = place / "google.sqlite"
+        self._place = place / f"{self.at}.sqlite"
         self._rng = random.Random(seed)
         self._running: asyncio.Task[None] | None = None
         self._open = contextlib.ExitStack()
@@ -60,7 +73,7 @@ class UpstreamRig:
         self._api = DriveApi(self.account.url, transport=VendorTransport(self.vendor))
         self.work = await open_upstream(
             self.account, self.volume, self.store, self._api,
-            caller=ME, now_s=virtual_now_s, rng=self._rng,
+            caller=ME, now_s=virtual_now_s, rng=self._rng, contents=self.contents,
         )  # fmt: skip
         self._running = asyncio.create_task(self.work.run())
 
@@ -70,6 +83,7 @@ class UpstreamRig:
         self._running.cancel()
         await asyncio.wait({self._running})
         await self._api.close()
+        self.contents.upstreams.remove(self.work.up)
         self.store.close()
         if not self._running.cancelled():
             self._running.result()
@@ -98,7 +112,7 @@ class UpstreamRig:
     async def ino(self, path: str) -> int:
         """Return the inode at a path below the upstream's folder."""
         ino = ROOT_INO
-        for name in [AT, *path.split("/")]:
+        for name in [self.at, *path.split("/")]:
             if name:
                 ino = (await self.volume.lookup(ino, name.encode())).ino
         return ino
@@ -139,6 +153,21 @@ class UpstreamRig:
         await self.volume.write(handle, 0, data)
         await self.volume.flush(handle)
         await self.volume.release(handle)
+
+    async def staged(self) -> list[bytes]:
+        """Return what is staged for the vendor's sake."""
+        entries = await self.volume.listing(self.work.up.staging_ino, 0, 1000)
+        return [one.name for one in entries if one.name not in (b".", b"..")]
+
+    @contextlib.asynccontextmanager
+    async def second(self, vendor: Vendor, **account: Any) -> "AsyncIterator[UpstreamRig]":
+        """Give another upstream of the same drive at work."""
+        rig = UpstreamRig(self._place.parent, vendor, account, 1, self)
+        await rig.start()
+        try:
+            yield rig
+        finally:
+            await rig.stop()
 
     async def notices(self) -> list[str]:
         """Return what people were told."""

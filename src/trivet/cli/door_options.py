@@ -3,11 +3,33 @@
 import getpass
 import ipaddress
 import sys
+from typing import Annotated
+from urllib.parse import urlsplit
 
-from trivet.errors import ConfigError
+from cyclopts import Parameter
+
+from trivet.drive.usage_limits import DoorLimits
+from trivet.errors import ConfigError, InputError
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.volume_setup import is_taken
+
+PerUserDay = Annotated[
+    int | None,
+    Parameter(help="Requests that each user may make a day; beyond them only reads of what is here."),
+]
+ErrorHandler = Annotated[
+    str | None, Parameter(help="Where browsers are led beyond a limit, instead of to our page.")
+]
+
+
+def checked_limits(requests_per_day: int | None, error_handler: str | None) -> DoorLimits:
+    """Return the limits that were asked for; InputError for such as make no sense."""
+    if requests_per_day is not None and requests_per_day < 1:
+        raise InputError(f"--requests-per-user-day {requests_per_day}: a number above 0")
+    if error_handler is not None and urlsplit(error_handler).scheme not in ("http", "https"):
+        raise InputError(f"--error-handler {error_handler}: an address such as https://help.example/limit")
+    return DoorLimits(requests_per_day, error_handler)
 
 
 def check_door(plan: DoorPlan) -> None:

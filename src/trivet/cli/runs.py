@@ -14,7 +14,7 @@ from trivet.cli.wrong_use import nearest
 from trivet.errors import InputError
 
 if TYPE_CHECKING:
-    from trivet.monitor.runs.analysis import Question
+    from trivet.monitor.runs.analysis import Analysis, Question
     from trivet.monitor.runs.time_columns import TimeFormat
 
 app = App(
@@ -35,6 +35,10 @@ for _name, _place, _help in (
 
 
 _LATEST_S = 10**9  # 31 years: in nanoseconds it still is a 64-bit number
+
+
+#: As everywhere; the module that names it loads more than `runs emit` may wait for.
+DEFAULT_STATE = Path("trivet-state")
 
 
 @Parameter(name="*")
@@ -99,8 +103,34 @@ class InputOptions(ReadOptions):
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SourceOptions(InputOptions):
+    """Which runs are looked at, besides the files that were named."""
+
+    drive: bool = False
+    "Look at the transfers and repairs of the drive in --state, running or stopped."
+    state: Path = DEFAULT_STATE
+    "The folder that holds that drive's state."
+
+    def analysis(self, files: list[Path] | None) -> "Analysis":
+        """Read and clean what was asked for; InputError where there is nothing."""
+        from trivet.io.volume_folder import VolumeFolder
+        from trivet.monitor.runs.analysis import analyse, analyse_table
+        from trivet.monitor.runs.drive_runs import drive_table
+        from trivet.monitor.runs.event_files import memory_limit_bytes
+
+        question = self.question()
+        if not self.drive:
+            return analyse(inputs(files), question)
+        if files:
+            raise InputError("--drive looks at what the drive in --state did; leave the files out")
+        limit_bytes = memory_limit_bytes(question.memory_mib)
+        return analyse_table(drive_table(VolumeFolder(self.state.absolute()), limit_bytes), question)
+
+
 PLAIN_READING = ReadOptions()
 PLAIN_INPUT = InputOptions()
+PLAIN_SOURCE = SourceOptions()
 
 
 def inputs(files: list[Path] | None) -> list[Path]:
@@ -119,7 +149,7 @@ def default_store() -> Path:
 
 
 @app.default
-def show(files: list[Path] | None = None, /, *, page: int = 1, options: InputOptions = PLAIN_INPUT) -> None:
+def show(files: list[Path] | None = None, /, *, page: int = 1, options: SourceOptions = PLAIN_SOURCE) -> None:
     """Show the chart of the newest runs, statistics and what was odd, in the terminal.
 
     Parameters
@@ -132,10 +162,9 @@ def show(files: list[Path] | None = None, /, *, page: int = 1, options: InputOpt
     from rich.console import Console
 
     from trivet.insight.runs.statistics import run_statistics
-    from trivet.monitor.runs.analysis import analyse
     from trivet.monitor.runs.terminal import print_findings, print_page, print_statistics
 
-    analysis = analyse(inputs(files), options.question())
+    analysis = options.analysis(files)
     console = Console(highlight=False)
     print_page(console, analysis, page)
     print_statistics(console, run_statistics(analysis.events, analysis.phases))
@@ -150,7 +179,7 @@ def stats(
     json: bool = False,
     details: bool = False,
     dimension: str = "",
-    options: InputOptions = PLAIN_INPUT,
+    options: SourceOptions = PLAIN_SOURCE,
 ) -> None:
     """Tell count, extremes, mean, standard deviation and percentiles of every phase.
 
@@ -165,10 +194,9 @@ def stats(
     dimension
         Also for each value of this dimension.
     """
-    from trivet.monitor.runs.analysis import analyse
     from trivet.monitor.runs.statistics_output import print_json, print_text
 
-    analysis = analyse(inputs(files), options.question())
+    analysis = options.analysis(files)
     if json:
         print_json(analysis, dimension=dimension, details=details)
     else:
@@ -183,7 +211,7 @@ def chart(
     out: Path | None = None,
     page: int = 1,
     embed_runs: int = 1000,
-    options: InputOptions = PLAIN_INPUT,
+    options: SourceOptions = PLAIN_SOURCE,
 ) -> None:
     """Draw the runs as stacked bars: in the terminal, or as an HTML page, SVG or PNG.
 
@@ -198,10 +226,10 @@ def chart(
     embed_runs
         How many of the newest runs the HTML page holds.
     """
-    from trivet.monitor.runs.analysis import analyse
     from trivet.monitor.runs.chart_output import draw
 
-    draw(analyse(inputs(files), options.question()), inputs(files), out=out, page=page, embed_runs=embed_runs)
+    named = [] if options.drive else inputs(files)
+    draw(options.analysis(files), named, out=out, page=page, embed_runs=embed_runs)
 
 
 @app.command

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from trivet.cli.runs import PLAIN_INPUT, InputOptions, default_store, inputs
+from trivet.cli.runs import PLAIN_INPUT, PLAIN_SOURCE, InputOptions, SourceOptions, default_store
 from trivet.errors import InputError
 
 
@@ -53,7 +53,7 @@ def export(
     *,
     out: Path,
     runs: int = 1000,
-    options: InputOptions = PLAIN_INPUT,
+    options: SourceOptions = PLAIN_SOURCE,
 ) -> None:
     """Write the newest runs as a Chrome trace, which Perfetto (ui.perfetto.dev) opens too.
 
@@ -66,10 +66,9 @@ def export(
     runs
         How many of the newest runs.
     """
-    from trivet.monitor.runs.analysis import analyse
     from trivet.monitor.runs.chrome_trace import write_chrome_trace
 
     if runs < 1:
         raise InputError("--runs wants at least 1")
-    written = write_chrome_trace(analyse(inputs(files), options.question()), out, runs=runs)
+    written = write_chrome_trace(options.analysis(files), out, runs=runs)
     print(f"{written:,} runs in {out}")

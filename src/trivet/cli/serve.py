@@ -1,4 +1,4 @@
-"""`trivet serve bank|keeper|gateway|upstream`: one process of the drive, by hand or started by `trivet up`.
+"""`trivet serve bank|keeper|gateway|upstream|board`: one process of a drive, by hand or started for one.
 
 Rule: this is the composition root: the keeper is handed its door here, and knows no mount.
 """
@@ -20,10 +20,13 @@ import uvloop
 from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
-from trivet.cli.door_options import check_door
+from trivet.cli.door_options import ErrorHandler, PerUserDay, check_door, checked_limits
+from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
 from trivet.io.away_files import AwayFiles
-from trivet.io.mount_table import find_mount, remove_guard
+from trivet.io.mount_guard import remove_guard
+from trivet.io.mount_table import find_mount
+from trivet.io.queues.servers import Servers
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.volume_setup import Durability, check_fuse, has_supervisor
@@ -57,6 +60,7 @@ def keeper(
     no_mount: Annotated[bool, Parameter(negative="", help="Serve without a folder.")] = False,
     durability: Durability | None = None,
     refresh: Annotated[float, Parameter(help="Compare all banks every so many seconds.")] = REFRESH_S,
+    read_only: Annotated[bool, Parameter(negative="", help="Mount the folder read-only.")] = False,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run the keeper, and the folder with it, until SIGTERM."""
@@ -71,7 +75,7 @@ def keeper(
             where.mkdir(parents=True, exist_ok=True)
     from trivet.keeper.service import keep
 
-    door = partial(_folder_door, folder, where, f"trivet:{config.volume}")
+    door = partial(_folder_door, folder, where, read_only, f"trivet:{config.volume}")
     return uvloop.run(keep(folder.path, door, durability=durability, refresh_s=refresh))
 
 
@@ -85,6 +89,10 @@ def gateway(
     ] = False,
     tls_cert: Annotated[Path | None, Parameter(help="Serve TLS with this certificate ...")] = None,
     tls_key: Annotated[Path | None, Parameter(help="... and its key.")] = None,
+    requests_per_user_day: PerUserDay = None,
+    error_handler: ErrorHandler = None,
+    worker: Annotated[int, Parameter(show=False)] = 0,
+    fd: Annotated[int | None, Parameter(show=False)] = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run one worker of the HTTP door until SIGTERM."""
@@ -93,27 +101,38 @@ def gateway(
 
     folder = volume_folder(state)
     folder.read_config()
-    _log_to(folder.gateway_path / "gateway.log")
+    _log_to(folder.worker_log(worker))
+    limits = checked_limits(requests_per_user_day, error_handler)
     check_door(DoorPlan(port, host, no_auth, tls_cert, tls_key))
-    where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key)
+    where = Door(host, port, getpass.getuser() if no_auth else None, tls_cert, tls_key, limits, worker, fd)
     return uvloop.run(serve_door(folder, where, WaypointStore(folder.gateway_path / "runs")))
 
 
 @app.command
-def upstream(*, state: State = DEFAULT_STATE) -> int:
+def upstream(*, amqp: Amqp = None, redis: Redis = None, state: State = DEFAULT_STATE) -> int:
     """Run what stands between the drive and its vendors until SIGTERM."""
     from trivet.upstream.service import serve_upstreams
 
     folder = volume_folder(state)
     folder.read_config()
+    # Started by `trivet up`, which has checked them, it goes on without them until they are back.
+    servers = Servers(amqp, redis) if has_supervisor(folder) else checked_servers(amqp, redis)
     _log_to(folder.upstream_path / "upstream.log")
     logging.getLogger("httpx2").setLevel(logging.WARNING)  # addresses of uploads are secrets
-    return uvloop.run(serve_upstreams(folder))
+    return uvloop.run(serve_upstreams(folder, servers))
+
+
+@app.command
+def board(*, state: State = DEFAULT_STATE) -> int:
+    """Print what the live board shows, a line of JSON a frame, until SIGTERM; the HTTP door starts it."""
+    from trivet.monitor.board.printing import print_frames
+
+    return asyncio.run(print_frames(volume_folder(state)))
 
 
 @asynccontextmanager
 async def _folder_door(
-    folder: VolumeFolder, where: Path | None, source: str, volume: MountableVolume
+    folder: VolumeFolder, where: Path | None, read_only: bool, source: str, volume: MountableVolume
 ) -> AsyncIterator[KernelCache | None]:
     """Serve `volume` in the folder `where` (None: nowhere); its unmounting by hand ends the process."""
     if where is None:
@@ -121,8 +140,8 @@ async def _folder_door(
         return
     from trivet.mount.session import mounted
 
-    files = AwayFiles(folder)
-    async with mounted(volume, where, source, partial(files.bring, user=getpass.getuser())) as session:
+    bring = partial(AwayFiles(folder).bring, user=getpass.getuser())
+    async with mounted(volume, where, source, bring, read_only=read_only) as session:
         watching = asyncio.create_task(_end_when(session.unmounted, where))
         try:
             yield session

@@ -77,5 +77,5 @@ def _with_stopped(status: Status, children: Children) -> Status:
         return server
 
     banks = [BankStatus(bank.base, [marked(server) for server in bank.servers]) for bank in status.banks]
-    door = next((child for child in children.children if child.role == "gateway"), None)
+    door = children.door()
     return msgspec.structs.replace(status, banks=banks, gateway=door)

@@ -13,8 +13,10 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
-from trivet.cli.door_options import door_lines, free_door
+from trivet.cli.door_options import ErrorHandler, PerUserDay, checked_limits, door_lines, free_door
 from trivet.cli.ports_option import Ports, bases_of
+from trivet.cli.scaling_options import Scaling, ScalingOptions, scaling_plan
+from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import ChildKeeper
@@ -26,6 +28,7 @@ from trivet.supervise.volume_setup import Durability, check_fuse, only_superviso
 
 DEFAULT_MOUNT = Path("drive")
 REFRESH_S = 60.0
+_FIXED = ScalingOptions()
 
 
 def up(
@@ -44,11 +47,19 @@ def up(
     no_gateway: Annotated[bool, Parameter(negative="", help="Run without the HTTP door.")] = False,
     tls_cert: Annotated[Path | None, Parameter(help="Serve HTTPS with this certificate ...")] = None,
     tls_key: Annotated[Path | None, Parameter(help="... and its key.")] = None,
+    requests_per_user_day: PerUserDay = None,
+    error_handler: ErrorHandler = None,
     detach: Annotated[bool, Parameter(negative="", help="Return once the drive is up.")] = False,
     no_auth: Annotated[
         bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
     ] = False,
+    amqp: Amqp = None,
+    redis: Redis = None,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
+    read_only: Annotated[
+        bool, Parameter(negative="", help="Mount the folder read-only; the HTTP door still writes.")
+    ] = False,
+    scaling: Scaling = _FIXED,
 ) -> int:
     """Bring the drive up: make it if there is none, start its processes, mount the folder."""
     if refresh <= 0:
@@ -60,14 +71,18 @@ def up(
         folder = volume_folder(state)
         config = open_volume(folder, bases_of(ports), servers, durability)
         where = None if no_mount else absolute_mount_point(mount)
+        publishes = checked_servers(amqp, redis).amqp is not None
         plan = DrivePlan(
-            folder, config, where, durability or config.durability, refresh, supervise=not no_supervise
-        )
+            folder, config, where, durability or config.durability, refresh,
+            supervise=not no_supervise, publishes=publishes, read_only=read_only,
+        )  # fmt: skip
         if detach:
             with only_supervisor(folder):
                 pass
+        workers = scaling_plan(scaling)
         if not no_gateway:
-            asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key)
+            limits = checked_limits(requests_per_user_day, error_handler)
+            asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key, limits, workers)
             plan = replace(plan, door=free_door(asked, config, is_asked_for=port is not None))
         if detach:
             return _detached(plan)
@@ -92,6 +107,7 @@ def _detached(plan: DrivePlan) -> int:
     switches = [
         *(plan.door.switches() if plan.door else ["--no-gateway"]),
         *([] if plan.supervise else ["--no-supervise"]),
+        *(["--read-only"] if plan.read_only else []),
         *("--durability", plan.durability),
         *("--refresh", str(plan.refresh_s)),
     ]

@@ -128,6 +128,10 @@ class RemoteNames(ABC):
         call = calls.DescribedListing(ino, after_cookie, min(limit, LIMIT_MAX), xattr, with_versions)
         return await self._keeper.ask(call, list[DescribedEntry])
 
+    async def take_uses(self) -> Sequence[tuple[int, int]]:
+        """Return (inode, how often it was opened) of the files opened since this was asked last."""
+        return await self._keeper.ask(calls.TakeUses(), list[tuple[int, int]])
+
     async def newest_slot(self) -> int:
         """Return the slot of the last durable change."""
         return await self._keeper.ask(calls.NewestSlot(), int)

@@ -138,10 +138,12 @@ class RemoteVolume(RemoteNames):
             await file.drop_ahead()
             await file.release()
 
-    async def publish(self, staged: int, target: int, expected_version: int | None) -> int:
+    async def publish(
+        self, staged: int, target: int, expected_version: int | None, *, unwritten: bool = False
+    ) -> int:
         """Exchange content if `target` is at `expected_version`; return its new version."""
         await self._store_all(staged, target)
-        return await self._keeper.ask(body.Publish(staged, target, expected_version), int)
+        return await self._keeper.ask(body.Publish(staged, target, expected_version, unwritten), int)
 
     async def exchange_content(self, ino: int, other: int) -> None:
         """Let two regular files change their bytes, sizes and mtimes."""

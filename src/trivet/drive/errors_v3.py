@@ -42,6 +42,7 @@ TABLE: dict[type[TrivetError], Faces] = {
     errors.CorruptContent: Faces(400, "badContent", 422, "corrupt_content"),
     errors.Locked: Faces(403, "fileLocked", 423, "locked"),
     errors.RateLimited: Faces(429, "rateLimitExceeded", 429, "rate_limited"),
+    errors.UsageLimit: Faces(403, "dailyLimitExceeded", 429, "usage_limit"),
     errors.VendorQuotaSpent: Faces(403, "dailyLimitExceeded", 429, "quota_exhausted"),
     errors.BudgetSpent: Faces(403, "dailyLimitExceeded", 429, "budget_spent"),
     errors.ContentAway: Faces(503, "backendError", 503, "content_away"),
@@ -123,6 +124,10 @@ def problem(error: TrivetError, request_id: str) -> tuple[int, dict[str, Any]]:
     if isinstance(error, errors.BudgetSpent):
         body |= {"key": error.key, "position": error.position, "bytes_left": error.bytes_left}
         body |= {"resets_at_s": error.resets_at_s}
+    if isinstance(error, errors.UsageLimit):
+        body |= {"resets_at_s": error.resets_at_s, "history": "/api/v1/history"}
+    if isinstance(error, errors.Parked):
+        body |= {"key": error.key, "offset": error.offset, "resumable": True}
     if isinstance(error, errors.Locked):
         body |= {"holder": error.holder, "expires_at_s": error.expires_at_s}
     if isinstance(error, errors.UnsupportedType):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from trivet.errors import ConfigError
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 _SCHEMA = """
 CREATE TABLE transfers (key TEXT PRIMARY KEY, user TEXT NOT NULL, state TEXT NOT NULL,
   staged INTEGER NOT NULL, held INTEGER NOT NULL, total INTEGER, plan BLOB NOT NULL, result TEXT, error TEXT,
@@ -30,6 +30,14 @@ CREATE TABLE downloads (key TEXT PRIMARY KEY, user TEXT NOT NULL, state TEXT NOT
   plan BLOB NOT NULL, error TEXT, touched_at REAL NOT NULL, expires_at REAL NOT NULL) STRICT, WITHOUT ROWID;
 CREATE INDEX downloads_user ON downloads (user, touched_at);
 CREATE INDEX downloads_expiry ON downloads (expires_at);
+"""
+_USAGE = """
+CREATE TABLE usage (user TEXT PRIMARY KEY, day INTEGER NOT NULL, requests INTEGER NOT NULL) STRICT,
+  WITHOUT ROWID;
+CREATE TABLE served (user TEXT NOT NULL, file TEXT NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL,
+  times INTEGER NOT NULL, bytes INTEGER NOT NULL, last_s REAL NOT NULL, PRIMARY KEY (user, file)) STRICT,
+  WITHOUT ROWID;
+CREATE INDEX served_last ON served (user, last_s);
 """
 _BUSY_S = 10.0
 
@@ -58,7 +66,9 @@ class DoorFile:
             self._run(_SCHEMA)
             self._db.execute("INSERT INTO settings VALUES ('secret', ?)", (os.urandom(32),))
         if version < SCHEMA_VERSION:
-            self._run(_DOWNLOADS)
+            if version < SCHEMA_VERSION - 1:
+                self._run(_DOWNLOADS)
+            self._run(_USAGE)
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         self._db.execute("COMMIT")
         if version > SCHEMA_VERSION:
@@ -71,6 +81,16 @@ class DoorFile:
     async def write(self, statement: str, *values: Any) -> int:
         """Run one changing `statement`; return how many rows it changed."""
         return await self._in_thread(lambda: self._db.execute(statement, values).rowcount)
+
+    async def write_all(self, statement: str, rows: list[tuple[Any, ...]]) -> None:
+        """Run one changing `statement` for each of `rows`, in one transaction."""
+
+        def work() -> None:
+            self._db.execute("BEGIN IMMEDIATE")
+            self._db.executemany(statement, rows)
+            self._db.execute("COMMIT")
+
+        await self._in_thread(work)
 
     async def rows(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """Return the rows that `statement` selects."""

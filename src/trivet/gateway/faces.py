@@ -1,6 +1,6 @@
 """The door's one translating place: an error becomes the answer of the face it was asked on.
 
-Rule: no answer to an error has an empty body.
+Rule: no answer to an error has an empty body; a browser gets a page, a program JSON.
 """
 
 from typing import Any
@@ -14,12 +14,15 @@ from trivet.drive.errors_v3 import drive_error, faces_of, problem
 from trivet.errors import (
     BadRange,
     BudgetSpent,
+    Parked,
     RateLimited,
     TooSlow,
     TrivetError,
     Unauthorized,
+    UsageLimit,
     VendorQuotaSpent,
 )
+from trivet.gateway.page.error_page import error_page, wants_page
 from trivet.gateway.sending import bad_range_headers
 from trivet.gateway.waypoints import failed
 from trivet.io.clock import wall_s
@@ -36,8 +39,11 @@ def is_v3(path: str) -> bool:
 async def on_error(request: Request, error: Exception) -> Response:
     """Return the answer that tells of an expected failure."""
     assert isinstance(error, TrivetError)
-    failed(faces_of(error).code)
+    faces = faces_of(error)
+    failed(faces.code)
     headers = _headers(error)
+    if wants_page(request):
+        return error_page(request, error, faces, headers)
     request_id = request.scope.get("trivet.request_id", "")
     if is_v3(request.url.path):
         status, told = drive_error(error)
@@ -75,6 +81,6 @@ def _headers(error: TrivetError) -> dict[str, str]:
         return {"Connection": "close"}
     if isinstance(error, BudgetSpent):
         return {"Retry-After": str(max(1, round(error.resets_at_s - wall_s())))}
-    if isinstance(error, RateLimited | VendorQuotaSpent):
+    if isinstance(error, RateLimited | UsageLimit | VendorQuotaSpent | Parked):
         return {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return {"Retry-After": str(RETRY_AFTER_S)} if faces_of(error).status == 503 else {}

@@ -23,6 +23,8 @@ from trivet.gateway.files.uploading import remove_staged
 
 SWEEP_EVERY_S = 600.0
 PARK_EVERY_S = 1.0
+VENDORS_EVERY_S = 1.0
+FLUSH_EVERY_S = 1.0
 ORPHAN_AGE_S = 3600.0
 AGAIN_S = 2.0
 GENERATED_KEPT_S = 30 * 24 * 3600.0
@@ -36,6 +38,8 @@ async def keep_up(drive: Drive) -> None:
         tasks.create_task(_again_and_again(drive, _watch, AGAIN_S))
         tasks.create_task(_again_and_again(drive, sweep, SWEEP_EVERY_S))
         tasks.create_task(_again_and_again(drive, park_deserted, PARK_EVERY_S))
+        tasks.create_task(_again_and_again(drive, _tell_vendors, VENDORS_EVERY_S))
+        tasks.create_task(_again_and_again(drive, _write_history, FLUSH_EVERY_S))
 
 
 async def _again_and_again(drive: Drive, work: Callable[[Drive], Awaitable[None]], pause_s: float) -> None:
@@ -47,8 +51,16 @@ async def _again_and_again(drive: Drive, work: Callable[[Drive], Awaitable[None]
         await asyncio.sleep(pause_s)
 
 
+async def _tell_vendors(drive: Drive) -> None:
+    await drive.vendors.tell(drive.hot)
+
+
 async def _watch(drive: Drive) -> None:
     await drive.feed.run()
+
+
+async def _write_history(drive: Drive) -> None:
+    await drive.usage.flush()
 
 
 async def sweep(drive: Drive) -> None:
@@ -76,6 +88,7 @@ async def sweep(drive: Drive) -> None:
     await finish_removals(drive)
     await forget_gone(drive)
     await drive.people.sweep()
+    await drive.usage.sweep()
 
 
 def _clear_folder(folder: Path, known: Collection[str], before_s: float) -> None:

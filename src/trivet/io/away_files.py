@@ -5,7 +5,16 @@ Rule: who asks waits a bounded time; the fetching goes on behind them, so that a
 
 from collections.abc import Awaitable, Callable
 
-from trivet.errors import BudgetSpent, ContentAway, NotFound, QuotaExceeded, UpstreamError, VendorQuotaSpent
+from trivet.errors import (
+    BudgetSpent,
+    ContentAway,
+    Gone,
+    NotFound,
+    Parked,
+    QuotaExceeded,
+    UpstreamError,
+    VendorQuotaSpent,
+)
 from trivet.io.clock import wall_s
 from trivet.io.control_socket import NotRunning, Remote, ask
 from trivet.io.volume_folder import VolumeFolder
@@ -13,7 +22,7 @@ from trivet.io.volume_folder import VolumeFolder
 WAIT_S = 25.0
 
 Bring = Callable[[int], Awaitable[None]]
-_KINDS = {kind.__name__: kind for kind in (ContentAway, NotFound, QuotaExceeded, UpstreamError)}
+_KINDS = {kind.__name__: kind for kind in (ContentAway, Gone, NotFound, QuotaExceeded, UpstreamError)}
 
 
 class AwayFiles:
@@ -26,9 +35,8 @@ class AwayFiles:
         """Return when the body of `ino` is in the banks, on behalf of `user`.
 
         Raises BudgetSpent when the day's bytes are spoken for (with `queue` the transfer then has a place and
-        runs later), ContentAway when it takes longer than `wait_s`, UpstreamError when the vendor can't be
-        asked,
-        VendorQuotaSpent when it lets us do nothing more today.
+        runs later), ContentAway when it takes longer than `wait_s`, Parked when the vendor does not answer,
+        UpstreamError when it can't be asked, VendorQuotaSpent when it lets us do nothing more today.
         """
         wish = {"ino": ino, "user": user, "queue": queue, "wait_s": wait_s}
         try:
@@ -42,6 +50,9 @@ class AwayFiles:
         if answer.get("state") == "waiting":
             place = {name: answer[name] for name in ("key", "position", "bytes_left", "resets_at_s")}
             raise BudgetSpent(str(answer["message"]), **place)
+        if answer.get("state") == "parked":
+            told = {name: answer[name] for name in ("key", "offset", "retry_after_s")}
+            raise Parked(str(answer["message"]), **told)
         if answer.get("state") == "spent":
             rest_s = max(1.0, float(answer["resets_at_s"]) - wall_s())
             raise VendorQuotaSpent(str(answer["message"]), retry_after_s=rest_s)

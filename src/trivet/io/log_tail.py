@@ -21,6 +21,7 @@ READ_BYTES = 1 << 20
 #: a partial line longer than this is given out as it is
 _MOST_CARRY = 4 << 20
 _HEAD_BYTES = 256
+_LOOK_BACK_BYTES = 1 << 16
 #: a renamed file that is still written is kept open this long after its last line
 _DRAIN_S = 60.0
 _PACKED = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ", b"\x28\xb5\x2f\xfd")
@@ -51,6 +52,8 @@ class _Followed:
 class LogTail:
     """Follows `patterns` (paths and globs); `from_start` reads what the first files already hold.
 
+    Without it, `backfill_bytes` of what they hold are read first: their last whole lines.
+
     Raises InputError for a path that is there and is no file, since waiting for it would never end.
 
     `notes` collects what a user must know (truncations, files that appear); the owner empties it.
@@ -58,6 +61,7 @@ class LogTail:
 
     patterns: Sequence[str]
     from_start: bool = False
+    backfill_bytes: int = 0
     notes: list[str] = field(default_factory=list)
     truncations: int = 0
     _files: dict[tuple[int, int], _Followed] = field(default_factory=dict)
@@ -121,10 +125,7 @@ class LogTail:
         if file.head.startswith(_PACKED):
             file.offset = status.st_size
         elif self._first and not self.from_start:
-            file.offset = status.st_size
-            # the line being written right now would begin in its middle: read it whole
-            tail = os.pread(descriptor, 1 << 16, max(0, status.st_size - (1 << 16)))
-            file.offset -= len(tail) - (tail.rfind(b"\n") + 1) if b"\n" in tail else 0
+            file.offset = _line_start(descriptor, max(0, status.st_size - self.backfill_bytes))
         elif not self._first:
             self.notes.append(f"{path} appeared")
         if not file.offset and file.head.startswith(BOM):
@@ -207,3 +208,9 @@ class LogTail:
         for file in self._files.values():
             os.close(file.descriptor)
         self._files.clear()
+
+
+def _line_start(descriptor: int, offset: int) -> int:
+    """Return where the line begins that `offset` is in: it may be written right now, and is read whole."""
+    tail = os.pread(descriptor, min(offset, _LOOK_BACK_BYTES), max(0, offset - _LOOK_BACK_BYTES))
+    return offset - len(tail) + tail.rfind(b"\n") + 1 if b"\n" in tail else offset

@@ -1,8 +1,6 @@
 """Mount points as the kernel sees them: found, probed, taken away, cut off.
 
 Rule: nothing here touches a mounted file system from this process: a dead or hung one would hold us.
-Rule: under a drive's mount lies a guard where we may (root): an empty read-only file system, so that what is
-written while the mount is renewed fails, instead of landing in the bare folder and being hidden later.
 """
 
 import asyncio
@@ -23,7 +21,6 @@ PROBE_DEADLINE_S = 5.0
 UNMOUNT_DEADLINE_S = 20.0
 GUARD = "trivet-guard"
 _MNT_DETACH = 2
-_RDONLY_NOSUID_NODEV_NOEXEC = 1 | 2 | 4 | 8
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 Health = Literal["alive", "dead", "hung"]
@@ -77,7 +74,7 @@ async def probe_mount(entry: MountEntry) -> Health:
 
 async def unmount(mount_point: Path, *, lazy: bool = False) -> bool:
     """Take the mount (no guard) away; False when it is in use (never with `lazy`, which only hides it)."""
-    if not _is_mounted(mount_point) or (lazy and _detached(mount_point)):
+    if not _is_mounted(mount_point) or (lazy and detached(mount_point)):
         return True
     if os.geteuid() == 0:
         command = ["umount", *(["--lazy"] if lazy else []), str(mount_point)]
@@ -97,23 +94,9 @@ def _is_mounted(mount_point: Path) -> bool:
     return entry is not None and not entry.is_guard
 
 
-def _detached(mount_point: Path) -> bool:
+def detached(mount_point: Path) -> bool:
     """Take a mount away without starting a process, where we may: somebody is about to mount there anew."""
     return bool(ctypes.CDLL(None).umount2(os.fsencode(mount_point), _MNT_DETACH) == 0)
-
-
-def place_guard(mount_point: Path) -> None:
-    """Put the guard on the bare folder `mount_point`; does nothing where we may not, or over a mount."""
-    if find_mount(mount_point) is None:
-        where, options = os.fsencode(mount_point), b"size=4k,mode=555"
-        ctypes.CDLL(None).mount(GUARD.encode(), where, b"tmpfs", _RDONLY_NOSUID_NODEV_NOEXEC, options)
-
-
-def remove_guard(mount_point: Path) -> None:
-    """Take the guard away, if it lies bare."""
-    entry = find_mount(mount_point)
-    if entry is not None and entry.is_guard:
-        _detached(mount_point)
 
 
 async def clear_dead_mount(mount_point: Path) -> bool:

@@ -25,7 +25,7 @@ from trivet.io.pipes import Body, Kept, memory_file, stream_pipe
 KEEP_BYTES = 1 << 20
 #: How long the reaper may take to kill and reap a family (a process in D state can't be killed).
 SWEEP_S = 10.0
-_REAPER = Path(__file__).with_name("reaper.py")
+REAPER = Path(__file__).with_name("reaper.py")
 _BLOCK_BYTES = 1 << 16
 
 Sink = Callable[[bytes], Awaitable[None]]
@@ -218,7 +218,7 @@ async def start(
         theirs = (memory_file(json.dumps(order).encode()), control_read, report_write)
         try:
             reaper = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-I", "-S", str(_REAPER), *map(str, theirs)),
+                *(sys.executable, "-I", "-S", str(REAPER), *map(str, theirs)),
                 stdin=stdin.read_end if stdin else asyncio.subprocess.DEVNULL,
                 stdout=out_write if stdout is None else stdout,
                 stderr=err_write if stderr is None else stderr,

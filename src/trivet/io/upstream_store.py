@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from trivet.errors import ConfigError
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _SCHEMA = """
 CREATE TABLE mirror (id TEXT PRIMARY KEY, ino INTEGER UNIQUE, parent TEXT NOT NULL, name TEXT NOT NULL,
   mount_name TEXT NOT NULL, md5 TEXT, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL,
@@ -30,6 +30,12 @@ CREATE INDEX transfers_state ON transfers (state);
 CREATE TABLE notices (at_s REAL NOT NULL, text TEXT NOT NULL) STRICT;
 CREATE TABLE settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT, WITHOUT ROWID;
 """
+_SECOND = """
+ALTER TABLE notices ADD COLUMN user TEXT NOT NULL DEFAULT '';
+CREATE TABLE removals (id TEXT PRIMARY KEY, at_s REAL NOT NULL) STRICT, WITHOUT ROWID;
+"""
+#: What makes each version of the file out of the one before.
+_STEPS = (_SCHEMA, _SECOND)
 
 Result = TypeVar("Result")
 
@@ -51,13 +57,19 @@ class UpstreamStore:
 
     def _prepare(self, path: Path) -> None:
         (version,) = self._db.execute("PRAGMA user_version").fetchone()
-        if version == 0:
-            for statement in ("BEGIN IMMEDIATE", *_SCHEMA.split(";")):
+        if version < SCHEMA_VERSION:
+            steps = ";".join(_STEPS[version:])
+            for statement in ("BEGIN IMMEDIATE", *steps.split(";")):
                 self._db.execute(statement)
             self._db.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
             self._db.execute("COMMIT")
-        elif version != SCHEMA_VERSION:
+        elif version > SCHEMA_VERSION:
             raise ConfigError(f"{path} was made by another version of trivet; use that one")
+
+    @property
+    def changes(self) -> int:
+        """How many rows were written since the start; whoever sees it grow has something to tell."""
+        return self._db.total_changes
 
     async def write(self, statement: str, *values: Any) -> int:
         """Run one changing `statement`; return how many rows it changed."""

@@ -68,6 +68,19 @@ class VolumeFolder:
         """The folder of the HTTP door."""
         return self.path / "gateway"
 
+    def worker_socket(self, number: int) -> Path:
+        """Return where the door's worker `number` answers the supervisor."""
+        return self.gateway_path / f"worker-{number}.sock"
+
+    def worker_log(self, number: int) -> Path:
+        """Return the log of the door's worker `number` (0: one started by hand)."""
+        return self.gateway_path / ("gateway.log" if number < 2 else f"gateway-{number}.log")
+
+    @property
+    def metrics_path(self) -> Path:
+        """Where the door's workers count what /metrics tells."""
+        return self.gateway_path / "metrics"
+
     @property
     def volume_socket(self) -> Path:
         """Where the keeper serves the volume to other processes of this machine."""
@@ -136,6 +149,7 @@ class VolumeFolder:
         descriptor = os.open(self.key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(KEY_BYTES))
+            file.flush()
             os.fsync(file.fileno())
         write_synced(self.config_path, msgspec.json.format(msgspec.json.encode(config)) + b"\n")
 

@@ -14,8 +14,11 @@ from trivet.io.clock import steady_s, wall_s
 from trivet.io.control_socket import Handler, Report
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.keeper import Keeper, Loaded
+from trivet.keeper.quota_verbs import quota_table, remove_quota, set_quota
 from trivet.keeper.whole_check import WholeCheck
+from trivet.volume.quotas import Limits
 from trivet.wire.control_messages import (
+    FINDINGS_MAX,
     BankStatus,
     Checks,
     KeeperStatus,
@@ -40,6 +43,7 @@ def handlers(keeper: Keeper) -> Mapping[str, Handler]:
         "repairs": control.repairs,
         "scrub": control.scrub,
         "recover": control.recover,
+        "quota": control.quota,
         "shutdown": control.shutdown,
     }
 
@@ -92,6 +96,7 @@ class Control:
             loaded.queue.rows.checked,
             loaded.queue.blobs.checked,
             loaded.queue.blobs.checked_bytes,
+            self._keeper.shell.degraded_commits,
         )
 
     def _place(self) -> KeeperStatus:
@@ -142,8 +147,11 @@ class Control:
         since_s = arguments.get("since_s")
         if since_s is not None and not isinstance(since_s, int | float):
             raise InputError("`since_s` is a number of seconds")
+        limit = arguments.get("limit", FINDINGS_MAX)
+        if not isinstance(limit, int) or not 0 < limit <= FINDINGS_MAX:
+            raise InputError(f"`limit` is a number of repairs, 1 to {FINDINGS_MAX}")
         start_s = 0.0 if since_s is None else wall_s() - since_s
-        return _plain(await self._loaded().history.since(start_s))
+        return _plain(await self._loaded().history.since(start_s, limit))
 
     async def scrub(self, arguments: Arguments, report: Report) -> Result:
         """Steer the scrub."""
@@ -164,6 +172,21 @@ class Control:
             case other:
                 raise InputError(f"scrub can be told now, pause, resume or limit, not {other!r}")
         return _plain(refresher.scrub_state())
+
+    async def quota(self, arguments: Arguments, report: Report) -> Result:
+        """Set or remove the quota of a folder, or only list them all."""
+        volume, path = self._loaded().volume, arguments.get("path")
+        if arguments.get("action") != "list" and not isinstance(path, str):
+            raise InputError("`path` is text: a folder below the mount")
+        match arguments.get("action"):
+            case "set":
+                limits = [arguments.get(name) for name in ("size_limit_bytes", "files_limit")]
+                if not all(limit is None or isinstance(limit, int) for limit in limits):
+                    raise InputError("a limit is a whole number, or null for none")
+                await set_quota(volume, str(path), Limits(*limits))
+            case "remove":
+                await remove_quota(volume, str(path))
+        return _plain(quota_table(volume))
 
     async def recover(self, arguments: Arguments, report: Report) -> Result:
         """Say what accepting a loss means and, with `apply`, accept it."""

@@ -22,6 +22,7 @@ from trivet.wire.blobs import BlobRef
 from trivet.wire.entries import Entry, RecordOp
 
 NO_MAJORITY_AFTER_S = 2.0
+SLOW_DISKS_AFTER_S = 30.0
 SYNC_EVERY_S = 0.05
 CHECK_EVERY_S = 0.1
 ANCHOR_AFTER_S = 1.0
@@ -246,10 +247,15 @@ class Journal:
         unacked = [batch.ticket for batch in self._under_way]
         if self._batch is not None:
             unacked.append(self._batch.ticket)
-        self._is_stalled = bool(unacked) and now - unacked[0].made_at > NO_MAJORITY_AFTER_S
+        # Banks that take entries, though slowly, are worth waiting for: a busy disk is no lost write.
+        enough, limit_s = self._shell.taking() > 1, NO_MAJORITY_AFTER_S
+        why = "fewer than two banks take changes"
+        if enough:
+            limit_s, why = SLOW_DISKS_AFTER_S, f"two banks did not sync within {SLOW_DISKS_AFTER_S:g} s"
+        self._is_stalled = bool(unacked) and now - unacked[0].made_at > limit_s
         for ticket in (*unacked, *self._unsynced):
-            if ticket.is_waited_for and now - ticket.made_at > NO_MAJORITY_AFTER_S:
-                ticket.fail("fewer than two banks take changes")
+            if ticket.is_waited_for and now - ticket.made_at > limit_s:
+                ticket.fail(why)
 
     def _write_anchor(self, now: float) -> None:
         """Record marks and sums 1 s after the last entry, and every few thousand entries or MiB."""

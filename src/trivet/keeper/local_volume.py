@@ -8,7 +8,7 @@ rides. What they return is in memory, what `flush`, `fsync` and the other operat
 import time
 from collections.abc import Callable
 from errno import EBADF, EINVAL, EISDIR, ELOOP, EOPNOTSUPP
-from stat import S_IFMT, S_IFREG, S_IMODE
+from stat import S_IFMT, S_IFREG, S_IMODE, S_ISGID, S_ISUID, S_IXGRP
 
 from trivet.errors import FileSystemError
 from trivet.keeper.blob_writing import BlobWriter
@@ -21,7 +21,7 @@ from trivet.keeper.stores import AccessPort, BlobPort, CommitPort, RecordPort, S
 from trivet.keeper.submitting import Submitter
 from trivet.keeper.version_operations import VersionOperations
 from trivet.keeper.write_path import WritePath
-from trivet.volume.attributes import Inode, bounded_time_ns
+from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, Inode, bounded_time_ns
 from trivet.volume.exchange import check_here, drop_mark
 from trivet.volume.interface import AttributeChanges, Attributes, Caller, VolumeSpace
 from trivet.volume.namespace import Namespace
@@ -82,11 +82,17 @@ class LocalVolume(VersionOperations):
             if changes.size:
                 check_here(self.space, ino)
             drop_mark(self.space, ino)
-            await self._writes.resize(ino, changes.size)
+            self._resizing.append(ino)  # while it waits nobody may take it for a file that nobody writes to
+            try:
+                await self._writes.resize(ino, changes.size)
+            finally:
+                self._resizing.remove(ino)
             inode = self.space.inode(ino)
         now_ns = self._clock_ns()
         if changes.mode is not None:
             inode.mode = S_IFMT(inode.mode) | S_IMODE(changes.mode)
+        if changes.drops_privileges:
+            inode.mode &= ~(S_ISUID | (S_ISGID if inode.mode & S_IXGRP else 0))
         if changes.uid is not None:
             inode.uid = changes.uid
         if changes.gid is not None:
@@ -124,6 +130,7 @@ class LocalVolume(VersionOperations):
             await self.setattr(ino, AttributeChanges(size=0))
         handle = self.space.open_files.open(self.space.inode(ino).ino, writing=writing, sync=sync)
         self._access.accessed(ino)
+        self._uses.note(ino)
         return handle
 
     async def read(self, handle: int, offset: int, size: int) -> bytes:
@@ -170,6 +177,28 @@ class LocalVolume(VersionOperations):
         self.space.release(handle)
         if self.space.has_changes:
             self._submitter.ride()
+
+    def held_bytes(self, ino: int) -> int:
+        """Return about how much of a body is stored or dirty: at most its size in whole pages."""
+        inode = self.space.inode(ino)
+        dirty = self.space.dirty.get(ino)
+        fresh = 0 if dirty is None else (len(dirty.chunks) + len(dirty.flushing)) * MIB_BYTES
+        return min(self.space.layout.held_bytes(inode) + fresh, -(-inode.size // PAGE_BYTES) * PAGE_BYTES)
+
+    def is_access_due(self, ino: int) -> bool:
+        """Tell whether reading it now would change its time of access."""
+        return self.space.inode(ino).is_access_due(self._clock_ns())
+
+    def note_access(self, ino: int) -> None:
+        """Renew a time of access if that is due; it is stored with the next change of the inode."""
+        inode = self.space.inodes.get(ino)
+        now_ns = self._clock_ns()
+        if inode is not None and inode.is_access_due(now_ns):
+            inode.atime_ns = now_ns
+
+    def note_read(self, handle: int) -> None:
+        """The same for the file of a handle."""
+        self.note_access(self.space.open_files.get(handle).ino)
 
     async def statfs(self) -> VolumeSpace:
         """Return sizes as the banks tell them."""

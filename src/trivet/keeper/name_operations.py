@@ -16,6 +16,7 @@ from trivet.keeper.write_path import WritePath
 from trivet.volume.attributes import Inode
 from trivet.volume.interface import Attributes, Caller, DirectoryEntry
 from trivet.volume.namespace import Namespace
+from trivet.volume.quotas import QUOTA
 from trivet.volume.rename import exchange as exchange_names
 from trivet.volume.rename import rename as move_name
 from trivet.wire.records import xattr_key
@@ -145,6 +146,11 @@ class NameOperations:
         self._submitter.check_writable()
         inode = self.space.inode(ino)
         self.space.xattrs.check(ino, name, value, create=create, replace=replace)
+        if self.space.xattrs.has(ino, name) and self.space.xattrs.value(ino, name) == value:
+            return  # no change, so nothing to stamp
+        if name == QUOTA:
+            self.space.directory(ino)
+            self.space.quotas.set(ino, value)
         self.space.xattrs.put(ino, name, value)
         self.space.changes.records[xattr_key(ino, name)] = value
         await self._attribute_changed(inode)
@@ -159,6 +165,8 @@ class NameOperations:
         self._submitter.check_writable()
         inode = self.space.inode(ino)
         self.space.xattrs.remove(ino, name)
+        if name == QUOTA:
+            self.space.quotas.set(ino, None)
         self.space.changes.records[xattr_key(ino, name)] = None
         await self._attribute_changed(inode)
 

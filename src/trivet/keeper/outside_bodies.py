@@ -79,6 +79,8 @@ class OutsideBodies:
             size = max(inode.size, *ends)
             if any(end % PAGE_BYTES and end != size for end in ends):
                 raise FileSystemError(EINVAL, "a blob ends within a page, before the end of the file")
+            if size > inode.size:
+                self._space.quotas.grow(ino, size - inode.size)
             for part in parts:
                 for base in part.bases:
                     on_stored(part.blob.name, base)

@@ -45,9 +45,9 @@ class RepairLog:
         self.total += len(findings)
         await self._run(self._add, findings)
 
-    async def since(self, at_s: float) -> RepairHistory:
-        """Return the repairs made at or after `at_s` (seconds since the epoch), oldest first."""
-        return await self._run(self._healing, self._since, at_s)
+    async def since(self, at_s: float, most: int = FINDINGS_MAX) -> RepairHistory:
+        """Return the `most` newest repairs since `at_s` (seconds since the epoch), oldest first."""
+        return await self._run(self._healing, self._since, at_s, most)
 
     async def _run(self, function: Callable[..., Result], *arguments: object) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
@@ -105,12 +105,10 @@ class RepairLog:
                 "DELETE FROM repairs WHERE id <= (SELECT max(id) FROM repairs) - ?", (KEPT_ROWS,)
             )
 
-    def _since(self, at_s: float) -> RepairHistory:
+    def _since(self, at_s: float, most: int) -> RepairHistory:
         assert self._database is not None
         where = "FROM repairs WHERE at_s >= ?"
         (count,) = self._database.execute(f"SELECT count(*) {where}", (at_s,)).fetchone()
-        rows = self._database.execute(
-            f"SELECT finding {where} ORDER BY id DESC LIMIT {FINDINGS_MAX}", (at_s,)
-        )
+        rows = self._database.execute(f"SELECT finding {where} ORDER BY id DESC LIMIT ?", (at_s, most))
         repairs = [msgspec.json.decode(blob, type=Finding) for (blob,) in rows]
-        return RepairHistory(repairs[::-1], max(0, count - FINDINGS_MAX))
+        return RepairHistory(repairs[::-1], max(0, count - most))

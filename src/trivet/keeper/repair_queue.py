@@ -8,7 +8,10 @@ import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 
+import msgspec
+
 from trivet.errors import NoMajority, ProtocolError, ReplicaError
+from trivet.io.clock import wall_s
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_check import MISSING, BlobCheck
 from trivet.keeper.findings import NamedBlobs, PathFinder
@@ -52,6 +55,7 @@ class RepairQueue:
         self._bad_rows: dict[tuple[int, bytes], None] = {}
         self._bad_blobs: dict[tuple[int, int], ServerLink] = {}
         self._work = asyncio.Event()
+        self._told_s = 0.0
         self._running = own_task(self._work_off())
 
     async def close(self) -> None:
@@ -65,18 +69,23 @@ class RepairQueue:
         """Have an inode compared on all banks; one that is asked for too often is left to the refresh."""
         if len(self._inodes) < INODES_AT_ONCE:
             self._inodes[ino] = None
-            self._work.set()
+            self._wake()
 
     def bad_row(self, base: int, key: bytes) -> None:
         """Have a record of one bank mended."""
         if len(self._bad_rows) < SUSPECTS_MAX:
             self._bad_rows[base, key] = None
-            self._work.set()
+            self._wake()
 
     def bad_blob(self, name: int, server: ServerLink) -> None:
         """Have a blob of one bank mended; `server` is the one that lacks a good copy."""
         if len(self._bad_blobs) < SUSPECTS_MAX:
             self._bad_blobs[server.bank, name] = server
+            self._wake()
+
+    def _wake(self) -> None:
+        if not self._work.is_set():
+            self._told_s = wall_s()
             self._work.set()
 
     @property
@@ -95,6 +104,7 @@ class RepairQueue:
             await self._work.wait()
             await asyncio.sleep(GATHER_S)  # gathers what belongs together; the work is due within a second
             self._work.clear()
+            told_s = self._told_s
             inodes, self._inodes = list(self._inodes), {}
             rows, self._bad_rows = self._bad_rows, {}
             blobs, self._bad_blobs = self._bad_blobs, {}
@@ -103,9 +113,9 @@ class RepairQueue:
             for bank in self.fleet.banks:
                 base = bank[0].base
                 here = keys | {key for at, key in rows if at == base}
-                await self.mend_rows(base, here, paths)
+                await self.mend_rows(base, here, paths, told_s)
                 wanted = {name: server for (number, name), server in blobs.items() if number == bank[0].bank}
-                await self._mend_blobs(bank, wanted, inodes, paths)
+                await self._mend_suspects(bank, wanted, inodes, paths, told_s)
 
     def acceptor(self, base: int) -> ServerLink | None:
         """Return the acceptor of a bank whose records can be compared now."""
@@ -113,23 +123,38 @@ class RepairQueue:
         server = self._shell.acceptor(base)
         return server if follower.counted and server.is_up else None
 
-    async def mend_rows(self, base: int, keys: set[bytes], paths: PathFinder) -> list[Finding]:
-        """Compare `keys` on the bank at `base` and mend what is wrong there."""
+    async def mend_rows(
+        self, base: int, keys: set[bytes], paths: PathFinder, found_s: float | None = None
+    ) -> list[Finding]:
+        """Compare `keys`, suspected since `found_s`, on the bank at `base` and mend what is wrong there."""
+        found_s = found_s or wall_s()
         server = self.acceptor(base)
         if server is None or not keys:
             return []
         try:
-            return await self.note(await self.rows.mend(server, keys, paths, apply=True))
+            return await self.note(await self.rows.mend(server, keys, paths, apply=True), found_s)
         except (ReplicaError, ProtocolError, NoMajority) as error:
             log.warning("bank %s could not be compared: %s", base, error)
             return []
 
-    async def _mend_blobs(
+    async def mend_blobs(
+        self,
+        flaws: dict[int, tuple[ServerLink, str]],
+        named: NamedBlobs,
+        paths: PathFinder,
+        found_s: float | None = None,
+    ) -> list[Finding]:
+        """Mend the blobs of `named` that have `flaws`, suspected since `found_s`."""
+        found_s = found_s or wall_s()
+        return await self.note(await self.blobs.mend(flaws, named, paths, apply=True), found_s)
+
+    async def _mend_suspects(
         self,
         bank: Sequence[ServerLink],
         wanted: dict[int, ServerLink],
         inodes: Sequence[int],
         paths: PathFinder,
+        told_s: float,
     ) -> None:
         looked_at = NamedBlobs(self.space, [ino for ino in inodes if ino in self.space.inodes])
         for name in list(looked_at.refs)[BLOBS_COMPARED:]:
@@ -137,9 +162,10 @@ class RepairQueue:
         try:
             flaws = await self.blobs.check_these(bank, looked_at) if looked_at.refs else {}
             named = NamedBlobs(self.space) if wanted else looked_at
-            flaws |= {name: (server, MISSING) for name, server in wanted.items() if name in named}
+            flaws |= {name: (server, MISSING) for name, server in wanted.items()}
+            flaws = {name: flaw for name, flaw in flaws.items() if name in named}  # some were set free since
             if flaws:
-                await self.note(await self.blobs.mend(flaws, named, paths, apply=True))
+                await self.mend_blobs(flaws, named, paths, told_s)
         except (ReplicaError, ProtocolError, NoMajority) as error:
             log.warning("blobs of bank %s could not be compared: %s", bank[0].base, error)
 
@@ -147,19 +173,24 @@ class RepairQueue:
         """Return the keys of every record of `inodes`, of very large directories the first names only."""
         return set(keys_of(self.space, inodes, NAMES_COMPARED))
 
-    async def note(self, findings: list[Finding]) -> list[Finding]:
-        """Remember what could not be mended, forget what was, and write repairs down."""
+    async def note(self, findings: list[Finding], found_s: float) -> list[Finding]:
+        """Remember what could not be mended, forget what was, and write repairs down.
+
+        `found_s` (Unix time) is since when the damage was suspected, unless it was open before.
+        """
         fixed = []
         for finding in findings:
             identity = (finding.server, finding.path, tuple(finding.ranges), finding.item)
+            before = self.open.pop(identity, None)
+            since_s = before.found_s if before and before.found_s else found_s
+            dated = msgspec.structs.replace(finding, found_s=min(since_s, finding.at_s))
             if finding.verdict == "fixed":
-                fixed.append(finding)
-                self.open.pop(identity, None)
+                fixed.append(dated)
                 log.info(
                     "fixed %s of %s on server %s: %s", finding.item, finding.path, finding.server, finding.why
                 )
             else:
-                self.open[identity] = finding
+                self.open[identity] = dated
         if fixed:
             await self.history.add(fixed)
         return findings

@@ -14,6 +14,7 @@ from trivet.keeper.name_operations import NameOperations
 from trivet.keeper.read_path import ReadPath
 from trivet.keeper.stores import AccessPort, CommitPort, RecordPort
 from trivet.keeper.submitting import Submitter
+from trivet.keeper.use_tally import UseTally
 from trivet.keeper.write_path import WritePath
 from trivet.volume.exchange import check_exchangeable, check_here, exchange_content
 from trivet.volume.interface import Change, Described, DescribedEntry, Snapshot, Step
@@ -44,6 +45,8 @@ class VersionOperations(NameOperations):
         self._reads = reads
         self._commit = commit
         self._names: dict[int, tuple[int, bytes]] = {}
+        self._uses = UseTally()
+        self._resizing: list[int] = []
 
     async def names_of(self, ino: int) -> Sequence[tuple[int, bytes]]:
         """Return (parent, name) of every name of `ino`, the oldest first."""
@@ -142,13 +145,20 @@ class VersionOperations(NameOperations):
             space.open_files.get(handle).snapshot = body
             space.pins.hold(body.blob_names())
         self._access.accessed(ino)
+        self._uses.note(ino)
         return Snapshot(handle, version, attributes)
 
     async def exchange_content(self, ino: int, other: int) -> None:
         """Let two regular files change their bytes, sizes and mtimes."""
         await self.publish(ino, other, None)
 
-    async def publish(self, staged: int, target: int, expected_version: int | None) -> int:
+    async def take_uses(self) -> Sequence[tuple[int, int]]:
+        """Return (inode, how often it was opened) of the files opened since this was asked last."""
+        return self._uses.take()
+
+    async def publish(
+        self, staged: int, target: int, expected_version: int | None, *, unwritten: bool = False
+    ) -> int:
         """Exchange content if `target` is at `expected_version`; return its new version."""
         self._submitter.check_writable()
         space = self.space
@@ -160,6 +170,8 @@ class VersionOperations(NameOperations):
                 if version != expected_version:
                     raise Conflict(f"the file is at version {version}, not {expected_version}")
             check_exchangeable(space, staged, target)
+            if unwritten and (space.open_files.is_written(target) or target in self._resizing):
+                raise Conflict("somebody writes to the file")
             pages = bodies[staged].pages, bodies[target].pages
             exchange_content(space, staged, target, *pages, self._clock_ns())
             self._parting.hold(staged)

@@ -65,6 +65,7 @@ def operations(volume: LocalVolume, session: VolumeSession) -> dict[type, Operat
         name.DescribedListing: lambda c: volume.described_listing(
             c.ino, c.after_cookie, c.limit, c.xattr, with_versions=c.with_versions
         ),
+        name.TakeUses: lambda c: volume.take_uses(),
         name.NewestSlot: lambda c: volume.newest_slot(),
         name.Changes: lambda c: volume.changes(c.after_slot, c.limit),
         name.WaitChanged: lambda c: volume.wait_changed(c.after_slot, c.timeout_s),
@@ -72,7 +73,7 @@ def operations(volume: LocalVolume, session: VolumeSession) -> dict[type, Operat
         body.FSync: lambda c: volume.fsync(session.handle(c.handle)),
         body.Release: lambda c: session.release(c.handle),
         body.PlanRead: lambda c: volume.outside.plan(session.file(c.handle), c.offset, c.size),
-        body.Publish: lambda c: volume.publish(c.staged, c.target, c.expected_version),
+        body.Publish: lambda c: volume.publish(c.staged, c.target, c.expected_version, unwritten=c.unwritten),
     }
 
 

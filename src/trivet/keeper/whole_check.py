@@ -6,7 +6,7 @@ Rule: `verify` changes nothing; `repair` changes what `verify` would report, and
 from collections.abc import Callable
 
 from trivet.errors import NotFound
-from trivet.io.clock import steady_s
+from trivet.io.clock import steady_s, wall_s
 from trivet.keeper.findings import NamedBlobs, PathFinder
 from trivet.keeper.journal import Journal
 from trivet.keeper.repair_queue import RepairQueue
@@ -60,6 +60,7 @@ class WholeCheck:
             if path in (None, "", "/")
             else inodes_below(queue.space, find_path(queue.space, path or "/"))
         )
+        began_s = wall_s()
         findings: list[Finding] = []
         for number, bank in enumerate(queue.fleet.banks):
             self._tell(Progress(f"bank {bank[0].base}: records", number, len(queue.fleet.banks)))
@@ -68,7 +69,7 @@ class WholeCheck:
             findings += await self._blobs(number, inodes, deep=deep)
         self._tell(Progress("done", len(queue.fleet.banks), len(queue.fleet.banks)))
         if self._apply:
-            await queue.note(findings)
+            await queue.note(findings, began_s)
         return CheckReport(
             queue.rows.checked - records, queue.blobs.checked - blobs, queue.blobs.checked_bytes - size,
             steady_s() - started, findings[:FINDINGS_MAX], max(0, len(findings) - FINDINGS_MAX),

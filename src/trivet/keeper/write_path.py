@@ -93,6 +93,8 @@ class WritePath:
             await held.wait()
         ino = file.ino
         inode = space.inode(ino)
+        if end > inode.size and space.quotas:
+            space.quotas.grow(ino, end - inode.size)
         grown = space.dirty.write(ino, offset, data, inode.size, self._now_s())
         if end > inode.size:
             inode.size = end
@@ -147,6 +149,8 @@ class WritePath:
             raise FileSystemError(EFBIG)
         space = self._space
         inode = space.inode(ino)
+        if size > inode.size:
+            space.quotas.check_growth(ino, size - inode.size)
         must_wait = size < inode.size and (size % PAGE_BYTES or space.layout.is_large(inode))
         if not must_wait and not self._flusher.is_busy(ino):
             self._resize_now(inode, size, b"")
@@ -183,6 +187,8 @@ class WritePath:
                 space.layout.add_page(inode, page)
                 self._cache.write(key, tail)
             self._reads.ahead.drop_from(ino, size // MIB_BYTES)
+        if space.quotas:
+            space.quotas.grown(ino, size - inode.size)
         inode.size = size
         space.touch(ino)
 

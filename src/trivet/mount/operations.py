@@ -12,6 +12,7 @@ import os
 import time
 from collections.abc import Sequence
 from errno import ESTALE
+from stat import S_ISREG
 from typing import NoReturn
 
 import pyfuse3
@@ -25,7 +26,6 @@ from pyfuse3 import (
     ModeT,
     ReaddirToken,
     RequestContext,
-    XAttrNameT,
 )
 
 from trivet.errors import ContentAway, FileSystemError, Unsupported
@@ -34,12 +34,15 @@ from trivet.mount.translate import (
     by_number,
     caller_of,
     changes_of,
+    dot_of,
     entry_of,
+    file_info,
     nothing_there,
     statvfs_of,
     translated,
 )
-from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, Attributes, MountableVolume
+from trivet.mount.xattr_operations import XattrOperations
+from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO, AttributeChanges, Attributes, MountableVolume
 
 _LISTING_STEP = 128
 #: The listing's own cookies: ".", ".." and then the volume's, moved up by two.
@@ -49,12 +52,7 @@ _UNKNOWN_INO = 0xFFFFFFFF
 _SYNC_FLAGS = os.O_SYNC | os.O_DSYNC
 
 
-def _file_info(handle: int) -> FileInfo:
-    # A number is of one content, which changes through this mount or is made forgotten: pages stay true.
-    return FileInfo(fh=FileHandleT(handle), keep_cache=True)
-
-
-class VolumeOperations(pyfuse3.Operations):
+class VolumeOperations(XattrOperations):
     """Serves `volume` to the kernel; handed to `pyfuse3.init`."""
 
     supports_dot_lookup = False
@@ -62,22 +60,24 @@ class VolumeOperations(pyfuse3.Operations):
     enable_acl = False
 
     def __init__(self, volume: MountableVolume, bring: Bring | None = None) -> None:
-        super().__init__()
-        self._volume = volume
+        super().__init__(volume)
         self._bring = bring
-        self._numbers = volume.numbers
         self.started = asyncio.Event()
 
     def init(self) -> None:
         """Note that the kernel and we agree; its first request is answered right after this."""
         self.started.set()
 
-    def _inode(self, number: int) -> int:
-        return self._numbers.inode(number)
-
     def _entry(self, attributes: Attributes) -> EntryAttributes:
         """Return the answer to who asked for a name."""
-        return entry_of(attributes, self._numbers.tell(attributes.ino))
+        return entry_of(attributes, self._numbers.tell(attributes.ino), self._held_bytes(attributes))
+
+    def _told(self, attributes: Attributes) -> EntryAttributes:
+        """Return the answer to who asked for a number."""
+        return entry_of(attributes, self._numbers.of(attributes.ino), self._held_bytes(attributes))
+
+    def _held_bytes(self, attributes: Attributes) -> int:
+        return self._volume.held_bytes(attributes.ino) if S_ISREG(attributes.mode) else 0
 
     @translated
     async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> EntryAttributes:
@@ -93,8 +93,7 @@ class VolumeOperations(pyfuse3.Operations):
     @by_number
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """Return the attributes of one inode."""
-        attributes = await self._volume.getattr(self._inode(inode))
-        return entry_of(attributes, self._numbers.of(attributes.ino))
+        return self._told(await self._volume.getattr(self._inode(inode)))
 
     @by_number
     async def setattr(
@@ -111,12 +110,14 @@ class VolumeOperations(pyfuse3.Operations):
             attributes = await self._volume.setattr(self._inode(inode), changes, fh)
         except ContentAway:
             await self._fetch(inode)
-        return entry_of(attributes, self._numbers.of(attributes.ino))
+        return self._told(attributes)
 
     @by_number
     async def readlink(self, inode: InodeT, ctx: RequestContext) -> FileNameT:
         """Return the target of a symbolic link."""
-        return FileNameT(await self._volume.readlink(self._inode(inode)))
+        target = await self._volume.readlink(self._inode(inode))
+        self._volume.note_access(self._inode(inode))
+        return FileNameT(target)
 
     @translated
     async def mknod(
@@ -191,21 +192,28 @@ class VolumeOperations(pyfuse3.Operations):
             await volume.fsync(handle)
             await volume.release(handle)
             handle = await volume.open(attributes.ino, writing=True, truncate=False, sync=True)
-        return _file_info(handle), self._entry(attributes)
+        return file_info(handle), self._entry(attributes)
 
     @by_number
     async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
         """Open a file; the kernel itself turns O_APPEND into offsets."""
+        ino = self._numbers.inode_to_open(inode, time.time_ns())
+        truncate = bool(flags & os.O_TRUNC)
         try:
+            if truncate and ctx.uid:  # the kernel sees to this itself where it asks us to truncate
+                await self._volume.setattr(ino, AttributeChanges(size=0, drops_privileges=True))
+                truncate = False
             handle = await self._volume.open(
-                self._numbers.inode_to_open(inode, time.time_ns()),
+                ino,
                 writing=(flags & os.O_ACCMODE) != os.O_RDONLY,
-                truncate=bool(flags & os.O_TRUNC),
+                truncate=truncate,
                 sync=bool(flags & _SYNC_FLAGS),
             )
         except ContentAway:
             await self._fetch(inode)
-        return _file_info(handle)
+        # What the kernel reads from its own pages we never hear of: let it ask when that is to be told.
+        is_read = (flags & os.O_ACCMODE) != os.O_WRONLY
+        return file_info(handle, keeps_pages=not (is_read and self._volume.is_access_due(ino)))
 
     async def _fetch(self, number: InodeT) -> NoReturn:
         """Have the body fetched that is away; what came has a number of its own, the kernel asks for it."""
@@ -217,7 +225,9 @@ class VolumeOperations(pyfuse3.Operations):
     @translated
     async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         """Return `size` bytes at `off`, fewer only at the end of the file."""
-        return await self._volume.read(fh, off, size)
+        found = await self._volume.read(fh, off, size)
+        self._volume.note_read(fh)
+        return found
 
     @translated
     async def write(self, fh: FileHandleT, off: int, buf: bytes) -> int:
@@ -248,10 +258,11 @@ class VolumeOperations(pyfuse3.Operations):
     @translated
     async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
         """List a directory behind cookie `start_id`, as much as `token` has room for."""
+        self._volume.note_access(fh)
         for place, name in enumerate((b".", b".."), 1):
             if start_id < place:
                 ino = fh if place == 1 or fh == ROOT_INO else _UNKNOWN_INO
-                if not pyfuse3.readdir_reply(token, FileNameT(name), entry_of(_unnamed(ino), ino), place):
+                if not pyfuse3.readdir_reply(token, FileNameT(name), dot_of(ino), place):
                     return
         after = max(start_id - _OWN_COOKIES, 0)
         while entries := await self._volume.listing(fh, after, _LISTING_STEP):
@@ -269,32 +280,7 @@ class VolumeOperations(pyfuse3.Operations):
         """Make a directory's names durable."""
         await self._volume.fsyncdir(fh)
 
-    @by_number
-    async def getxattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> bytes:
-        """Return one extended attribute; the kernel asks before every write, so this must answer fast."""
-        return await self._volume.getxattr(self._inode(inode), name)
-
-    @by_number
-    async def setxattr(self, inode: InodeT, name: XAttrNameT, value: bytes, ctx: RequestContext) -> None:
-        """Set an extended attribute; pyfuse3 has already seen to XATTR_CREATE and XATTR_REPLACE."""
-        await self._volume.setxattr(self._inode(inode), name, value, create=False, replace=False)
-
-    @by_number
-    async def listxattr(self, inode: InodeT, ctx: RequestContext) -> Sequence[XAttrNameT]:
-        """List the names of extended attributes."""
-        return [XAttrNameT(name) for name in await self._volume.listxattr(self._inode(inode))]
-
-    @by_number
-    async def removexattr(self, inode: InodeT, name: XAttrNameT, ctx: RequestContext) -> None:
-        """Remove an extended attribute."""
-        await self._volume.removexattr(self._inode(inode), name)
-
     @translated
     async def statfs(self, ctx: RequestContext) -> pyfuse3.StatvfsData:
         """Say how much room there is."""
         return statvfs_of(await self._volume.statfs(), NAME_MAX_BYTES)
-
-
-def _unnamed(ino: int) -> Attributes:
-    """Return attributes for "." and "..": the kernel takes only number and type from a listing's dots."""
-    return Attributes(ino, 0o040755, 2, 0, 0, 0, 0, 0, 0, 0)

@@ -53,10 +53,15 @@ class MountSession:
 
 @asynccontextmanager
 async def mounted(
-    volume: MountableVolume, mount_point: Path, source: str, bring: Bring | None = None
+    volume: MountableVolume,
+    mount_point: Path,
+    source: str,
+    bring: Bring | None = None,
+    *,
+    read_only: bool = False,
 ) -> AsyncIterator[MountSession]:
     """Mount `volume` on the directory `mount_point` while the block runs; `source` is what `df` shows,
-    `bring` fetches the body of a file that is away.
+    `bring` fetches the body of a file that is away, `read_only` has the kernel refuse what changes anything.
 
     `unmounted` of the session is set when somebody took the mount away. Raises TrivetError if it can't be
     made. A bug in an operation ends the block with its AssertionError.
@@ -64,7 +69,9 @@ async def mounted(
     event_loop.install()
     options = {"default_permissions", f"fsname={source}", f"subtype={FILE_SYSTEM}"}
     if os.geteuid() == 0:
-        options.add("allow_other")
+        options |= {"allow_other", "suid", "dev"}  # what root mounts is a file system like any other
+    if read_only:
+        options.add("ro")
     operations = VolumeOperations(volume, bring)
     await clear_dead_mount(mount_point)
     try:

@@ -62,8 +62,8 @@ def by_number(
     return translated(answer)
 
 
-def entry_of(attributes: Attributes, number: int) -> pyfuse3.EntryAttributes:
-    """Return `attributes` of the file `number` in the kernel's form; blocks count as if without holes."""
+def entry_of(attributes: Attributes, number: int, held_bytes: int = 0) -> pyfuse3.EntryAttributes:
+    """Return `attributes` of the file `number`, of which `held_bytes` are stored, in the kernel's form."""
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = pyfuse3.InodeT(number)
     entry.st_mode = pyfuse3.ModeT(attributes.mode)
@@ -73,7 +73,7 @@ def entry_of(attributes: Attributes, number: int) -> pyfuse3.EntryAttributes:
     entry.st_rdev = attributes.rdev
     entry.st_size = attributes.size
     entry.st_blksize = BLOCK_BYTES
-    entry.st_blocks = -(-attributes.size // BLOCK_BYTES) * (BLOCK_BYTES // _SECTOR_BYTES)
+    entry.st_blocks = -(-held_bytes // _SECTOR_BYTES)
     entry.st_atime_ns = attributes.atime_ns
     entry.st_mtime_ns = attributes.mtime_ns
     entry.st_ctime_ns = attributes.ctime_ns
@@ -93,6 +93,19 @@ def nothing_there(error: FileSystemError) -> pyfuse3.EntryAttributes:
     entry.st_ino = pyfuse3.InodeT(0)
     entry.entry_timeout = CACHE_S
     return entry
+
+
+def dot_of(ino: int) -> pyfuse3.EntryAttributes:
+    """Return attributes for "." and "..": the kernel takes only number and type from a listing's dots."""
+    return entry_of(Attributes(ino, 0o040755, 2, 0, 0, 0, 0, 0, 0, 0), ino)
+
+
+def file_info(handle: int, *, keeps_pages: bool = True) -> pyfuse3.FileInfo:
+    """Return the answer to who opens a file; the kernel lets go of its pages unless it `keeps_pages`.
+
+    A number is of one content, which changes through this mount or is made forgotten: pages stay true.
+    """
+    return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(handle), keep_cache=keeps_pages)
 
 
 def changes_of(asked: pyfuse3.EntryAttributes, fields: pyfuse3.SetattrFields) -> AttributeChanges:

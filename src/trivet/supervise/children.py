@@ -3,8 +3,8 @@
 Rule: a child that dies is started again after a pause that grows with each quick death; one that was stopped
 on purpose, or any with `supervise` off, is left alone until `start`.
 Rule: a port on which a server of this volume answers that we did not start counts as running (by hand).
-Rule: the HTTP door and the upstreams end before the keeper, the keeper before the banks, so that what they
-hold is written.
+Rule: the workers of the HTTP door and the upstreams end before the keeper, the keeper before the banks, so
+that what they hold is written.
 """
 
 import asyncio
@@ -16,104 +16,25 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO
 
-from trivet.errors import TrivetError
+from trivet.errors import ConfigError, TrivetError
 from trivet.io import runner
-from trivet.io.mount_table import place_guard, remove_guard, unmount
+from trivet.io.mount_guard import place_guard, remove_guard
+from trivet.io.mount_table import unmount
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
+from trivet.supervise.door_workers import DoorWorkers
 from trivet.supervise.probing import ask_server, keeper_is_hung
+from trivet.supervise.supervised_child import PARTING_S, SupervisedChild
 from trivet.wire import control_messages
-from trivet.wire.bank_messages import ServerStat
 
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 QUICK_DEATH_S = 10.0
-PARTING_S = 8.0
 BY_HAND_EVERY_S = 1.0
 KEEPER_WATCH_S = 2.0
 
 log = logging.getLogger(__name__)
-
-State = Literal["up", "down", "stopped"]
-Role = Literal["bank", "keeper", "gateway", "upstream"]
-
-
-class SupervisedChild:
-    """One process that ought to run: a server, the keeper (port None), or the HTTP door at `address`."""
-
-    def __init__(
-        self,
-        arguments: Sequence[str],
-        log_path: Path,
-        port: int | None,
-        *,
-        role: Role = "bank",
-        address: str | None = None,
-    ) -> None:
-        self.role = role
-        self.address = address
-        self.arguments = list(arguments)
-        self.log_path = log_path
-        self.port = port
-        self.stopped = False
-        self.left_alone = False
-        self.by_hand: ServerStat | None = None
-        self.restarts = 0
-        self.running: runner.Child | None = None
-        self.changed = asyncio.Event()
-        self.idle = asyncio.Event()
-        self.idle.set()
-
-    @property
-    def name(self) -> str:
-        """What log lines call it."""
-        return f"server {self.port}" if self.role == "bank" else f"the {self.role}"
-
-    @property
-    def state(self) -> State:
-        """Whether it runs; "stopped" only if somebody asked for that."""
-        if self.running is not None or self.by_hand is not None:
-            return "up"
-        return "stopped" if self.stopped else "down"
-
-    @property
-    def wanted(self) -> bool:
-        """Whether it is to run."""
-        return not (self.stopped or self.left_alone)
-
-    def set_stopped(self, stopped: bool) -> None:
-        """Say whether it is stopped on purpose; either way a death of before is forgotten."""
-        self.stopped = stopped
-        self.left_alone = False
-        self.changed.set()
-
-    def ask_by_hand_to_end(self) -> None:
-        """Ask the process that somebody else started to end, if there is one."""
-        if self.by_hand is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.kill(self.by_hand.pid, signal.SIGTERM)
-
-    async def wait_changed(self, timeout_s: float | None = None) -> None:
-        """Wait until somebody changed what is wanted of it, at most `timeout_s`."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                await self.changed.wait()
-        self.changed.clear()
-
-    def told(self) -> control_messages.Child:
-        """Return it as the control socket tells it."""
-        pid = self.running.pid if self.running else self.by_hand.pid if self.by_hand else None
-        return control_messages.Child(
-            role=self.role,
-            address=self.address,
-            port=self.port,
-            pid=pid,
-            state=self.state,
-            log=str(self.log_path),
-            by_hand=self.by_hand is not None,
-            restarts=self.restarts,
-        )
 
 
 class ChildKeeper:
@@ -127,7 +48,8 @@ class ChildKeeper:
         mount_point: Path | None,
         *,
         supervise: bool,
-        gateway: SupervisedChild | None = None,
+        workers: DoorWorkers | None = None,
+        publishes: bool = False,
     ) -> None:
         self._key = folder.read_key()
         self._folder = folder
@@ -147,10 +69,10 @@ class ChildKeeper:
         self.keeper = SupervisedChild(
             keeper_arguments, folder.keeper_path / "keeper.log", None, role="keeper"
         )
-        self.gateway = gateway
+        self.workers = workers
         words = ["serve", "upstream", "--state", state]
         self.upstream = SupervisedChild(words, folder.upstream_path / "upstream.log", None, role="upstream")
-        self.upstream.stopped = not any(folder.upstream_path.glob("*.json"))
+        self.upstream.stopped = not (publishes or any(folder.upstream_path.glob("*.json")))
         self.tasks: list[asyncio.Task[None]] = []
 
     def told(self) -> control_messages.Children:
@@ -162,21 +84,19 @@ class ChildKeeper:
     @property
     def all(self) -> list[SupervisedChild]:
         """Every process that ought to run."""
-        return [*self.servers, self.keeper, *self._doors]
-
-    @property
-    def _doors(self) -> list[SupervisedChild]:
-        return [*([self.gateway] if self.gateway else []), self.upstream]
+        return [*self.servers, self.keeper, *(self.workers.children if self.workers else []), self.upstream]
 
     async def run(self) -> None:
         """Start everything and keep it running until cancelled; then end all, the doors first."""
         if self.mount_point is not None:
-            place_guard(self.mount_point)
+            await asyncio.to_thread(place_guard, self.mount_point)
         async with asyncio.TaskGroup() as tasks:
             servers = [tasks.create_task(self._keep(server)) for server in self.servers]
             keeper = tasks.create_task(self._keep(self.keeper))
             watch = tasks.create_task(self._watch_keeper())
-            doors = [tasks.create_task(self._keep(door)) for door in self._doors]
+            doors = [tasks.create_task(self._keep(self.upstream))]
+            if self.workers is not None:
+                doors.append(tasks.create_task(self.workers.run(self._keep)))
             try:
                 await asyncio.Event().wait()
             finally:
@@ -214,15 +134,19 @@ class ChildKeeper:
         for server in self._at(ports):
             server.set_stopped(False)
 
+    def base_of(self, port: int) -> int:
+        """Return the base port of the bank that the server on `port` belongs to."""
+        return self._config.bases[self._config.bank_of(port)]
+
     def _at(self, ports: Sequence[int]) -> list[SupervisedChild]:
         for port in ports:
             self._config.bank_of(port)
         return [server for server in self.servers if server.port in ports]
 
     async def _keep(self, child: SupervisedChild) -> None:
-        """Run one child again and again as long as it is wanted."""
+        """Run one child again and again as long as it is wanted; return when it has left."""
         pause_s = FIRST_PAUSE_S
-        while True:
+        while not child.leaving:
             await self._look_for_one_by_hand(child)
             if not child.wanted or child.by_hand is not None:
                 await child.wait_changed(BY_HAND_EVERY_S)
@@ -233,7 +157,7 @@ class ChildKeeper:
                 await self._run_once(child)
             except TrivetError as error:
                 log.error("%s: %s", child.name, error)
-            if child.stopped:
+            if child.stopped or child.leaving:
                 continue
             child.left_alone = not self._supervise
             if child.left_alone:
@@ -251,11 +175,12 @@ class ChildKeeper:
 
     async def _run_once(self, child: SupervisedChild) -> None:
         """Start a child, and wait until it has ended or is not wanted any more."""
-        child.log_path.parent.mkdir(parents=True, exist_ok=True)
         words = [sys.executable, "-P", "-m", "trivet", *child.arguments]
-        with child.log_path.open("ab") as output:
+        with _opened(child.log_path) as output:
             out = output.fileno()
-            async with runner.start(words, stdout=out, stderr=out, parting_s=PARTING_S) as running:
+            async with runner.start(
+                words, stdout=out, stderr=out, parting_s=PARTING_S, pass_fds=child.pass_fds
+            ) as running:
                 log.info("%s runs as process %s", child.name, running.pid)
                 child.running = running
                 child.idle.clear()
@@ -277,6 +202,15 @@ class ChildKeeper:
                 log.error("the keeper (process %s) does not answer; killing it", running.pid)
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(running.pid, signal.SIGKILL)
+
+
+def _opened(log_path: Path) -> BinaryIO:
+    """Open a child's log; raises ConfigError: a bank's disk that died must not take the other banks along."""
+    try:
+        log_path.parent.mkdir(parents=True, exist_ok=True)
+        return log_path.open("ab")
+    except OSError as error:
+        raise ConfigError(f"{log_path} can't be written: {error.strerror}") from error
 
 
 async def _ended_or_unwanted(child: SupervisedChild, running: runner.Child) -> None:

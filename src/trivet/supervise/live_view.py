@@ -138,7 +138,7 @@ def render(status: Status | None, children: Children, rates: Rates, problem: str
         parts.append(Text(f"No status: {problem}", "red"))
         parts.extend(Text(f"  {child.role} {child.port or ''} {child.state}") for child in children.children)
     else:
-        door = next((child for child in children.children if child.role == "gateway"), None)
+        door = children.door()
         status = msgspec.structs.replace(status, gateway=door)
         parts.extend((bank_table(status), Text(""), *summary_lines(status)))
         parts.append(

@@ -7,24 +7,30 @@ to and recovered; only one whose processes end again and again is ended.
 """
 
 import asyncio
+import contextlib
 import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.control_socket import Handler, NotRunning, Remote, Report, ask, serve_control
 from trivet.io.mount_table import find_mount
+from trivet.io.shared_port import listening
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.door_plan import DoorPlan
+from trivet.supervise.door_scaling import DoorScaling
+from trivet.supervise.door_workers import DoorWorkers
 from trivet.supervise.probing import ask_server
 from trivet.supervise.volume_setup import check_ports, prepare_mount_point
+from trivet.supervise.watching import EVERY_S, DriveWatch
 from trivet.wire.control_messages import Status
 
 READY_DEADLINE_S = 60.0
@@ -42,7 +48,7 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class DrivePlan:
-    """What `trivet up` is to run; `mount_point` None runs the drive without a folder."""
+    """What `trivet up` is to run; `mount_point` None: no folder; `publishes`: changes go to a broker."""
 
     folder: VolumeFolder
     config: VolumeConfig
@@ -51,11 +57,14 @@ class DrivePlan:
     refresh_s: float
     supervise: bool
     door: DoorPlan | None = None
+    publishes: bool = False
+    read_only: bool = False
 
     def keeper_arguments(self) -> list[str]:
         """Return the command line of the keeper's process, behind `trivet`."""
         mount = ["--no-mount"] if self.mount_point is None else ["--mount", str(self.mount_point)]
         options = ["--durability", self.durability, "--refresh", str(self.refresh_s)]
+        options += ["--read-only"] if self.read_only else []
         return ["serve", "keeper", "--state", str(self.folder.path), *mount, *options]
 
 
@@ -78,29 +87,58 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
     await check_ports(plan.config, by_hand)
     if plan.mount_point is not None and (cleared := await prepare_mount_point(plan.mount_point)):
         note(cleared)
-    children = ChildKeeper(
-        plan.folder,
-        plan.config,
-        plan.keeper_arguments(),
-        plan.mount_point,
-        supervise=plan.supervise,
-        gateway=plan.door.child(plan.folder) if plan.door else None,
-    )
+    async with contextlib.AsyncExitStack() as stack:
+        workers = scaling = None
+        if plan.door is not None:
+            workers = await _door_workers(plan.folder, plan.door, stack)
+            scaling = DoorScaling(plan.door.scaling, workers, plan.folder.path, EVERY_S)
+            await stack.enter_async_context(scaling.running())
+        children = ChildKeeper(
+            plan.folder,
+            plan.config,
+            plan.keeper_arguments(),
+            plan.mount_point,
+            supervise=plan.supervise,
+            workers=workers,
+            publishes=plan.publishes,
+        )
+        await _live(plan, children, scaling, on_ready)
+
+
+async def _door_workers(
+    folder: VolumeFolder, door: DoorPlan, stack: contextlib.AsyncExitStack
+) -> DoorWorkers:
+    """Return the door's workers, who accept from a socket that lives as long as `stack`."""
+    sock = stack.enter_context(listening(door.host, door.port, folder.gateway_path))
+    for counted in folder.metrics_path.glob("*.db"):  # of workers before; what they counted begins anew
+        counted.unlink(missing_ok=True)
+    count = door.scaling.thresholds.min_workers
+    return DoorWorkers(partial(door.child, folder, sock), folder.worker_socket, count)
+
+
+async def _live(
+    plan: DrivePlan, children: ChildKeeper, scaling: DoorScaling | None, on_ready: OnReady
+) -> None:
+    """Run `children` until a signal or `down`; whatever ends before that ends all."""
     stop, ended = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with serve_control(plan.folder.supervisor_socket, _handlers(children, stop, ended)):
+    watch = DriveWatch(children, scaling)
+    handlers = _handlers(children, stop, ended) | _watch_handlers(watch, scaling)
+    async with serve_control(plan.folder.supervisor_socket, handlers):
         running = asyncio.create_task(children.run())
+        watching = asyncio.create_task(watch.run())
         showing = asyncio.create_task(_begin(plan, children, on_ready))
         stopping = asyncio.create_task(stop.wait())
+        lives = {running, watching, showing, stopping}
         try:
-            done, _ = await asyncio.wait({running, showing, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(lives, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:
                 task.result()
         finally:
-            for task in (showing, running, stopping):
+            for task in lives:
                 task.cancel()
-            await asyncio.wait({showing, running, stopping})
+            await asyncio.wait(lives)
             ended.set()
 
 
@@ -202,6 +240,35 @@ def _handlers(children: ChildKeeper, stop: asyncio.Event, ended: asyncio.Event) 
 
     verbs: dict[str, Handler] = {"children": tell, "stop": stop_servers, "start": start_servers}
     return verbs | {"upstream": upstream, "down": down}
+
+
+def _watch_handlers(watch: DriveWatch, scaling: DoorScaling | None) -> dict[str, Handler]:
+    """Return what the supervisor answers about processes and workers."""
+
+    async def processes(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        answer: Mapping[str, Any] = msgspec.to_builtins(await watch.told(_series_s(arguments)))
+        return answer
+
+    async def workers(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        if scaling is None:
+            raise InputError("the drive runs without an HTTP door (--no-gateway)")
+        count = arguments.get("count")
+        if not isinstance(count, int):
+            raise InputError("count: how many workers there are to be")
+        await scaling.set_count(count)
+        return await processes({}, report)
+
+    return {"processes": processes, "workers": workers}
+
+
+def _series_s(arguments: dict[str, Any]) -> float:
+    try:
+        series_s: float = msgspec.convert(
+            arguments.get("series_s", 0.0), Annotated[float, msgspec.Meta(ge=0)]
+        )
+    except msgspec.ValidationError as error:
+        raise InputError(f"series_s: {error}") from error
+    return series_s
 
 
 def _ports(arguments: dict[str, Any]) -> list[int]:

@@ -17,7 +17,8 @@ from typing import Literal
 import psutil
 
 from trivet.errors import ConfigError
-from trivet.io.mount_table import find_mount, probe_mount, remove_guard, unmount
+from trivet.io.mount_guard import remove_guard
+from trivet.io.mount_table import find_mount, probe_mount, unmount
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 
 DEFAULT_BASES = (7000, 8000, 9000)

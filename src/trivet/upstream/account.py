@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from trivet.drive.upstream.byte_budget import BudgetLimits
+from trivet.drive.upstream.removal_guard import RemovalLimits
 from trivet.drive.upstream.vendor_quota import QuotaLimits
 from trivet.errors import ConfigError
 from trivet.io.volume_folder import VolumeFolder, write_synced
@@ -20,7 +21,9 @@ class Account(msgspec.Struct, frozen=True):
     """One upstream: the folder `folder` of the vendor at `url` stands at the path `at`.
 
     `credentials` is the path of a file, None for a server without logins; `user` owns what comes from there.
-    A changed file is sent when it has been quiet for `quiet_s`; the vendor is asked every `poll_s`.
+    A changed file is sent when it has been quiet for `quiet_s`; the vendor is asked every `poll_s`. A call
+    that fails is made `attempts` times. `removals` says how much is removed there without asking people.
+    Of the bodies that are here at most about `cache_bytes` are kept.
     """
 
     name: str
@@ -34,6 +37,9 @@ class Account(msgspec.Struct, frozen=True):
     upload: BudgetLimits = BudgetLimits()
     poll_s: float = 15.0
     quiet_s: float = 2.0
+    cache_bytes: int | None = None
+    attempts: int = 5
+    removals: RemovalLimits = RemovalLimits()
 
 
 def account_path(folder: VolumeFolder, name: str) -> Path:
@@ -44,6 +50,11 @@ def account_path(folder: VolumeFolder, name: str) -> Path:
 def store_path(folder: VolumeFolder, name: str) -> Path:
     """Return where an upstream keeps its rows."""
     return folder.upstream_path / f"{name}.sqlite"
+
+
+def token_path(folder: VolumeFolder, name: str) -> Path:
+    """Return where the login of a person is kept that an upstream uses."""
+    return folder.upstream_path / f"{name}.token"
 
 
 def accounts(folder: VolumeFolder) -> list[Account]:

@@ -8,22 +8,27 @@ Rule: a body whose very content is in the volume already is copied from there.
 import asyncio
 from typing import Any
 
-from trivet.drive.upstream.byte_budget import Place
+from trivet.drive.upstream.byte_budget import ByteBudget, Place
 from trivet.errors import (
     Conflict,
     ContentAway,
+    Gone,
     NotFound,
+    Parked,
     QuotaExceeded,
     TrivetError,
     UpstreamError,
     VendorQuotaSpent,
 )
 from trivet.io.drive_api import VendorFile, VendorTrouble
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.outbox import Outbox
 from trivet.upstream.placing import describe, modified_ns
+from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.staged_body import StagedBody
-from trivet.upstream.standing import PIECE_BYTES, Row, Upstream
-from trivet.upstream.transfers import Transfer, Transfers
+from trivet.upstream.standing import Row, Upstream
+from trivet.upstream.transfer_news import tell_of
+from trivet.upstream.transfers import State, Transfer, Transfers
 from trivet.upstream.vendor import Unreachable
 from trivet.volume.interface import AttributeChanges
 
@@ -34,14 +39,37 @@ _TRIES = 3
 class Fetching:
     """Fetches bodies of `up`; `close` it: what is under way goes on after the next start."""
 
-    def __init__(self, up: Upstream, transfers: Transfers, outbox: Outbox) -> None:
+    def __init__(
+        self,
+        up: Upstream,
+        transfers: Transfers,
+        outbox: Outbox,
+        contents: SharedContents,
+        bodies: CachedBodies,
+    ) -> None:
         self._up = up
+        self._bodies = bodies
+        self._contents = contents
         self._transfers = transfers
         self._outbox = outbox
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Transfer] = {}
+        self._newer: set[str] = set()
         self._asking = asyncio.Lock()
         self._places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
+
+    @property
+    def budget(self) -> ByteBudget:
+        """The day's bytes that fetching may use."""
+        return self._transfers.budgets["download"]
+
+    def is_coming(self, file_id: str) -> bool:
+        """Tell whether a body is being fetched, or waits for that."""
+        return file_id in self._running
+
+    def outdated(self) -> list[int]:
+        """Return the inodes of bodies that are here while newer ones are on their way."""
+        return [one.ino for one in self._running.values() if one.id in self._newer]
 
     async def close(self) -> None:
         """End the work; rows and staged bytes stay."""
@@ -96,18 +124,33 @@ class Fetching:
             return _spent(up.now_s() + error.retry_after_s)
         return {"state": "here"}
 
+    async def cancel(self, transfer: Transfer, why: str) -> None:
+        """Give a transfer up; nothing of it stays, and whoever waits for it is told."""
+        task = self._tasks.get(transfer.id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
+            self._running.pop(transfer.id, None)
+            self._tasks.pop(transfer.id, None)
+        await StagedBody(self._up, self._transfers, transfer).remove()
+        await self._transfers.end(transfer, "rolled back", None, why, self._up.now_s())
+
     async def _wait(self, transfer: Transfer, wait_s: float) -> None:
         task = self._tasks[transfer.id]
         done, _ = await asyncio.wait({task}, timeout=wait_s)
         if not done:
             raise ContentAway(f"{transfer.name} ({transfer.size:,} bytes) is being fetched; ask again soon")
+        if task.cancelled():
+            raise Gone(f"somebody has cancelled the transfer of {transfer.name}")
         task.result()
 
     async def refresh(self, row: Row, file: VendorFile) -> None:
         """Begin to fetch the vendor's newest version of a body that is here."""
         async with self._asking:
             if row.id not in self._tasks and row.ino is not None:
-                self._start(await self._begin(row.id, row.ino, self._up.user, int(file.size)))
+                transfer = await self._begin(row.id, row.ino, self._up.user, int(file.size))
+                self._newer.add(row.id)
+                self._start(transfer)
 
     async def _begin(self, file_id: str, ino: int, user: str, size: int | None = None) -> Transfer:
         up = self._up
@@ -136,26 +179,36 @@ class Fetching:
             await transfers.granted(transfer)
             async with self._places:
                 await transfers.note(transfer, body.moved, up.now_s())
-                file = await self._verified(transfer, body)
-                await self._publish(transfer, file, body)
+                file = await self._asked(transfer.id)
+                async with self._contents.alone(file):
+                    file = await self._verified(transfer, file, body)
+                    await self._publish(transfer, file, body)
             await transfers.end(transfer, "done", body.moved, None, up.now_s())
+            await tell_of(self._up, transfer)
         except (Unreachable, VendorQuotaSpent) as error:
             await transfers.end(transfer, "parked", body.moved, str(error), up.now_s())
-            raise
+            await tell_of(self._up, transfer, error)
+            if isinstance(error, VendorQuotaSpent):
+                raise
+            raise Parked(
+                str(error), key=transfer.key, offset=body.held, retry_after_s=error.again_in_s
+            ) from error
         except TrivetError as error:
-            await transfers.end(transfer, "failed", body.moved, str(error), up.now_s())
+            state: State = "rolled back" if body.moved else "failed"
+            await transfers.end(transfer, state, body.moved, str(error), up.now_s())
+            await tell_of(self._up, transfer, error)
             await body.remove()
             raise
         finally:
             await body.close()
             self._running.pop(transfer.id, None)
+            self._newer.discard(transfer.id)
             self._tasks.pop(transfer.id, None)
 
-    async def _verified(self, transfer: Transfer, body: StagedBody) -> VendorFile:
+    async def _verified(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> VendorFile:
         """Return the vendor's file once the staged body is that file; a wrong one is fetched once more."""
-        file = await self._asked(transfer.id)
         for _ in range(2):
-            if file.md5_checksum and await self._copied(file, body):
+            if file.md5_checksum and await self._contents.copied(file, body):
                 return file
             if int(file.size) > transfer.size:
                 self._transfers.renew(transfer, int(file.size) - body.held, self._up.now_s())
@@ -178,26 +231,6 @@ class Fetching:
             if trouble.status == 404:
                 raise NotFound(f"the vendor does not have this file any more ({trouble})") from trouble
             raise
-
-    async def _copied(self, file: VendorFile, body: StagedBody) -> bool:
-        """Copy the body from a file that is here and has the same content; False if there is none."""
-        up = self._up
-        for twin in await up.mirror.twins(file.md5_checksum or "", int(file.size)):
-            assert twin.ino is not None
-            here = await up.here(twin.ino, twin)
-            if twin.id == file.id or here is None or here.is_away or here.side.md5 != file.md5_checksum:
-                continue
-            snapshot = await up.volume.open_snapshot(twin.ino)
-            try:
-                await body.begin_anew()
-                while body.held < snapshot.attributes.size:
-                    await body.write(await up.volume.read(snapshot.handle, body.held, PIECE_BYTES))
-            finally:
-                await up.volume.release(snapshot.handle)
-            await body.flush()
-            if body.is_right(file):
-                return True
-        return False
 
     async def _publish(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> None:
         up = self._up
@@ -224,6 +257,7 @@ class Fetching:
                     await up.mirror.put(changed)
             break
         await body.remove()
+        await self._bodies.look(transfer.ino, await up.look(transfer.ino))
         if await self._outbox.has(transfer.id):
             await self._outbox.add(transfer.id, up.now_s(), up.now_s())
             up.wake.set()

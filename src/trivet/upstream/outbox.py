@@ -10,6 +10,8 @@ import msgspec
 from trivet.io.upstream_store import UpstreamStore
 
 PAUSE_S, PAUSE_MAX_S = 2.0, 300.0
+#: Unix time that never comes.
+NEVER_S = 1e11
 
 
 class Due(msgspec.Struct, frozen=True):
@@ -79,6 +81,14 @@ class Outbox:
     async def hurry(self, now_s: float) -> None:
         """Let everything that waits after a failure be due now: the vendor answers again."""
         await self._store.write("UPDATE outbox SET due_s = ? WHERE due_s > ? AND attempts > 0", now_s, now_s)
+
+    async def keep_back(self, file_id: str) -> None:
+        """Do not settle a file before it is released, or something happens to it."""
+        await self._store.write("UPDATE outbox SET due_s = ?, attempts = 0 WHERE id = ?", NEVER_S, file_id)
+
+    async def release(self, file_id: str, now_s: float) -> None:
+        """Let a file be due now."""
+        await self._store.write("UPDATE outbox SET due_s = ? WHERE id = ?", now_s, file_id)
 
     async def count(self) -> int:
         """Return how many files are to be settled."""

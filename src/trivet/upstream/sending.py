@@ -66,6 +66,7 @@ class Sending:
         return sent
 
     async def _body(self, due: Due, row: Row, here: Here, transfer: Transfer, *, new: bool) -> VendorFile:
+        self._up.own_opens[here.attributes.ino] += 1
         snapshot = await self._up.volume.open_snapshot(here.attributes.ino)
         try:
             seen, wanted = snapshot.attributes, here.attributes

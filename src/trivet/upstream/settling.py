@@ -14,6 +14,7 @@ from trivet.upstream import placing
 from trivet.upstream.fetching import Fetching
 from trivet.upstream.new_ids import NewIds
 from trivet.upstream.outbox import Due, Outbox
+from trivet.upstream.removals import HELD_PAUSE_S, Removals
 from trivet.upstream.sending import Sending, SessionGone
 from trivet.upstream.standing import Here, Row, Upstream
 
@@ -26,13 +27,13 @@ class Settler:
     """Settles files of `up`."""
 
     def __init__(
-        self, up: Upstream, outbox: Outbox, fetching: Fetching, sending: Sending, ids: NewIds
+        self, up: Upstream, outbox: Outbox, work: tuple[Fetching, Sending], ids: NewIds, removals: Removals
     ) -> None:
         self._up = up
         self._outbox = outbox
-        self._fetching = fetching
-        self._sending = sending
+        self._fetching, self._sending = work
         self._ids = ids
+        self._removals = removals
 
     async def settle(self, due: Due) -> None:
         """Settle a file of the outbox; what the vendor or the volume refuses is raised."""
@@ -105,6 +106,9 @@ class Settler:
         elif decision.content == "agree" and row is not None and here is not None and file is not None:
             await self._agree(row, here, file, decision)
         elif decision.content == "trash" and row is not None:
+            if row.agreed and not await self._removals.may_go_on():
+                await self._outbox.later(due, "", self._up.now_s(), HELD_PAUSE_S)
+                return
             await self._trash(row)
         elif decision.content == "remove" and row is not None:
             await self._remove(row)

@@ -9,6 +9,7 @@ import asyncio
 import hashlib
 import random
 import stat
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -162,6 +163,8 @@ class Upstream:
     caller: Caller
     user: str
     wake: asyncio.Event = field(default_factory=asyncio.Event)
+    #: How often this process opened files itself, which is no use of theirs.
+    own_opens: Counter[int] = field(default_factory=Counter)
     _claims: dict[str, asyncio.Lock] = field(default_factory=dict)
 
     @asynccontextmanager
@@ -173,9 +176,11 @@ class Upstream:
         if not lock.locked() and self._claims.get(file_id) is lock:
             del self._claims[file_id]
 
-    async def tell(self, text: str) -> None:
-        """Keep a sentence for people."""
-        await self.store.write("INSERT INTO notices VALUES (?, ?)", self.now_s(), text)
+    async def tell(self, text: str, user: str = "") -> None:
+        """Keep a sentence for `user`, "" for everybody."""
+        await self.store.write(
+            "INSERT INTO notices (at_s, text, user) VALUES (?, ?, ?)", self.now_s(), text, user
+        )
 
     def is_claimed(self, file_id: str) -> bool:
         """Tell whether somebody works on the file `file_id`."""
@@ -225,6 +230,7 @@ class Upstream:
         return sums.md5 if sums is not None else await self._hashed(attributes.ino)
 
     async def _hashed(self, ino: int) -> str:
+        self.own_opens[ino] += 1
         snapshot = await self.volume.open_snapshot(ino)
         digest, at = hashlib.md5(usedforsecurity=False), 0
         try:

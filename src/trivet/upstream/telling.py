@@ -36,10 +36,12 @@ class QuotaTold(msgspec.Struct, frozen=True):
 
 
 class Notice(msgspec.Struct, frozen=True):
-    """Something that people should know."""
+    """Something that `user` ("" = everybody) should know; `seq` grows."""
 
     at_s: float
     text: str
+    user: str = ""
+    seq: int = 0
 
 
 class Unsettled(msgspec.Struct, frozen=True):
@@ -52,7 +54,10 @@ class Unsettled(msgspec.Struct, frozen=True):
 
 
 class UpstreamStatus(msgspec.Struct, frozen=True):
-    """One upstream at a glance; `trouble` says why it is not well, `left_out` counts bodiless documents."""
+    """One upstream at a glance; `trouble` says why it is not well, `left_out` counts bodiless documents.
+
+    `held_removals` wait until somebody allows them. `again_in_s` is when the vendor is asked again.
+    """
 
     name: str
     at: str
@@ -69,12 +74,34 @@ class UpstreamStatus(msgspec.Struct, frozen=True):
     budgets: list[BudgetTold]
     unsettled: list[Unsettled]
     notices: list[Notice]
+    held_removals: int = 0
+    again_in_s: float = 0.0
 
 
 class Statuses(msgspec.Struct, frozen=True):
     """Every upstream of a drive."""
 
     upstreams: list[UpstreamStatus]
+
+
+class UpstreamNews(msgspec.Struct, frozen=True):
+    """`mark` is another one whenever something has happened at an upstream; its newest notices first."""
+
+    name: str
+    mark: str
+    notices: list[Notice]
+
+
+class News(msgspec.Struct, frozen=True):
+    """What has happened lately."""
+
+    upstreams: list[UpstreamNews]
+
+
+class Removed(msgspec.Struct, frozen=True):
+    """How many removals were allowed, or brought back."""
+
+    removed: int
 
 
 class TransferTold(msgspec.Struct, frozen=True):
@@ -86,7 +113,7 @@ class TransferTold(msgspec.Struct, frozen=True):
 
 
 class TransfersTold(msgspec.Struct, frozen=True):
-    """Transfers, the newest change first."""
+    """Transfers: those that are open first, in their order; then the others, the newest first."""
 
     transfers: list[TransferTold]
 
@@ -96,9 +123,11 @@ async def status_of(work: UpstreamWork) -> UpstreamStatus:
     up, now_s = work.up, work.up.now_s()
     vendor, store = up.vendor, up.store
     spent_s = vendor.quota.spent_until_s(now_s)
+    held = await work.removals.held() or 0
     trouble = work.trouble or ("the vendor's quota of today is spent" if spent_s else "")
+    if held and not trouble:
+        trouble = f"the removal of {held:,} files and folders waits for somebody's yes"
     (files,) = await store.row("SELECT count(*) FROM mirror") or (0,)
-    notices = await store.rows("SELECT at_s, text FROM notices ORDER BY at_s DESC LIMIT ?", NOTICES_MAX)
     unsettled = await store.rows(
         "SELECT coalesce(mirror.name, outbox.id), attempts, due_s, error FROM outbox "
         "LEFT JOIN mirror USING (id) ORDER BY due_s LIMIT ?",
@@ -120,8 +149,19 @@ async def status_of(work: UpstreamWork) -> UpstreamStatus:
         quota=QuotaTold(count.requests, limits.requests_per_day, count.units, limits.units_per_day, spent_s),
         budgets=[_budget(work, direction, now_s) for direction in DIRECTIONS],
         unsettled=[Unsettled(*row) for row in unsettled],
-        notices=[Notice(*row) for row in notices],
+        notices=await notices_of(work, 0),
+        held_removals=held,
+        again_in_s=vendor.breaker.opens_in_s(now_s),
     )
+
+
+async def notices_of(work: UpstreamWork, after: int) -> list[Notice]:
+    """Return what people were told since the notice `after`, the newest first."""
+    rows = await work.up.store.rows(
+        "SELECT at_s, text, user, rowid FROM notices WHERE rowid > ? ORDER BY rowid DESC LIMIT ?",
+        *(after, NOTICES_MAX),
+    )
+    return [Notice(*row) for row in rows]
 
 
 def _budget(work: UpstreamWork, direction: Literal["download", "upload"], now_s: float) -> BudgetTold:
@@ -132,12 +172,23 @@ def _budget(work: UpstreamWork, direction: Literal["download", "upload"], now_s:
     )  # fmt: skip
 
 
+async def news_of(work: UpstreamWork) -> UpstreamNews:
+    """Return what has happened at an upstream; cheap, because it is asked for every second."""
+    circuit = work.up.vendor.breaker.state(work.up.now_s())
+    mark = f"{work.up.store.changes} {circuit} {work.trouble}"
+    return UpstreamNews(work.up.name, mark, await notices_of(work, 0))
+
+
 async def transfers_of(work: UpstreamWork, limit: int) -> list[TransferTold]:
     """Return the transfers of an upstream, those that wait or run first."""
-    rows = await work.transfers.listed("1 ORDER BY state IN ('done', 'failed'), touched_s DESC", limit)
-    told = []
-    for row in rows:
-        waiting = list(work.transfers.budgets[row.direction].waiting)
-        position = waiting.index(row.key) + 1 if row.key in waiting else None
-        told.append(TransferTold(work.up.name, row, position))
-    return told
+    over = "state IN ('done', 'failed', 'rolled back')"
+    rows = await work.transfers.listed(
+        f"1 ORDER BY {over}, CASE WHEN {over} THEN -touched_s ELSE seq END", limit
+    )
+    return [told_of(work, row) for row in rows]
+
+
+def told_of(work: UpstreamWork, row: Transfer) -> TransferTold:
+    """Return how a transfer stands."""
+    waiting = list(work.transfers.budgets[row.direction].waiting)
+    return TransferTold(work.up.name, row, waiting.index(row.key) + 1 if row.key in waiting else None)

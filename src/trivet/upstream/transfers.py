@@ -14,9 +14,11 @@ from trivet.drive.upstream.byte_budget import BudgetCount, BudgetLimits, ByteBud
 from trivet.io.upstream_store import UpstreamStore
 
 Direction = Literal["download", "upload"]
-State = Literal["waiting", "running", "parked", "done", "failed"]
+State = Literal["waiting", "running", "parked", "done", "failed", "rolled back"]
 DIRECTIONS: tuple[Direction, ...] = ("download", "upload")
 KEPT_S = 7 * 24 * 3600.0
+#: No key of the door's own transfers begins so.
+KEY_PREFIX = "v."
 _COLUMNS = "key, id, ino, user, direction, name, size, moved, state, error, since_s, touched_s"
 
 
@@ -70,13 +72,18 @@ class Transfers:
         self, file_id: str, ino: int, user: str, direction: Direction, name: str, size: int, now_s: float
     ) -> Transfer:
         """Write a new row down."""
-        key = secrets.token_urlsafe(12)
+        key = KEY_PREFIX + secrets.token_urlsafe(12)
         made = Transfer(key, file_id, ino, user, direction, name, size, 0, "waiting", None, now_s, now_s)
         await self._store.write(
             f"INSERT INTO transfers ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             *msgspec.structs.astuple(made),
         )
         return made
+
+    async def by_key(self, key: str) -> Transfer | None:
+        """Return the transfer `key`."""
+        row = await self._store.row(f"SELECT {_COLUMNS} FROM transfers WHERE key = ?", key)
+        return None if row is None else Transfer(*row)
 
     def ask(self, transfer: Transfer, now_s: float) -> Place:
         """Ask for the bytes that are still to be moved; QuotaExceeded for more than any day has."""

@@ -6,6 +6,7 @@ Rule: while the circuit is open or the day's quota is spent nobody calls; they a
 
 import asyncio
 import random
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
@@ -27,7 +28,10 @@ class Unreachable(UpstreamError):
 
 
 class Vendor:
-    """`api` behind quota, circuit breaker and retries; `now_s` is Unix time, `calls` counts what was made."""
+    """`api` behind quota, circuit breaker and retries; `now_s` is Unix time.
+
+    `calls` counts what was made, `made` what was to be made, by kind.
+    """
 
     def __init__(
         self,
@@ -42,6 +46,7 @@ class Vendor:
         self.quota = quota
         self.breaker = CircuitBreaker()
         self.calls = 0
+        self.made: Counter[Call] = Counter()
         self.last_error = ""
         self._now_s = now_s
         self._rng = rng
@@ -58,6 +63,7 @@ class Vendor:
         while True:
             await self._admit(kind, size_bytes)
             try:
+                self.made[kind] += 1
                 result = await self._made(work)
             except VendorTrouble as trouble:
                 failures += 1

@@ -5,8 +5,10 @@ Rule: a file that is being written waits until it has been quiet for a while.
 """
 
 from trivet.errors import ChangesExpired
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.new_ids import NewIds
 from trivet.upstream.outbox import Outbox
+from trivet.upstream.removals import Removals
 from trivet.upstream.standing import Look, Row, Upstream
 from trivet.volume.interface import Change
 
@@ -18,10 +20,20 @@ _WAIT_S = 20.0
 class Watcher:
     """Watches the tree of `up`; a changed file is settled `quiet_s` after its last change."""
 
-    def __init__(self, up: Upstream, outbox: Outbox, ids: NewIds, quiet_s: float) -> None:
+    def __init__(
+        self,
+        up: Upstream,
+        outbox: Outbox,
+        ids: NewIds,
+        bodies: CachedBodies,
+        removals: Removals,
+        quiet_s: float,
+    ) -> None:
         self._up = up
+        self._bodies = bodies
         self._outbox = outbox
         self._ids = ids
+        self._removals = removals
         self._quiet_s = quiet_s
 
     async def run(self) -> None:
@@ -40,6 +52,7 @@ class Watcher:
         except ChangesExpired:
             next_slot = await up.volume.newest_slot()
             await self._look_at_all()
+            await self._bodies.list_anew()
             found = []
         for change in found:
             await self._look(change)
@@ -59,8 +72,17 @@ class Watcher:
         if row is None:
             if found is not None:
                 await self._new(change.ino, found)
-        elif found is None or not self._stands(row, found):
-            await self._note(row.id)
+        else:
+            await self._differs(row, found)
+        await self._bodies.look(change.ino, found)
+
+    async def _differs(self, row: Row, found: Look | None) -> None:
+        """Note a file that is not as it was agreed, or gone."""
+        if found is not None and self._stands(row, found):
+            return
+        if found is None and row.agreed:
+            await self._removals.note(row)
+        await self._note(row.id)
 
     def _stands(self, row: Row, found: Look) -> bool:
         """Tell whether a file is as it was agreed."""
@@ -108,8 +130,8 @@ class Watcher:
         rows = await up.store.rows("SELECT id, ino FROM mirror WHERE ino IS NOT NULL")
         for file_id, ino in rows:
             row, found = await up.mirror.by_id(file_id), await up.look(ino)
-            if row is not None and (found is None or not self._stands(row, found)):
-                await self._note(file_id)
+            if row is not None:
+                await self._differs(row, found)
         await self._look_below(up.mirror.at)
 
     async def _note(self, file_id: str) -> None:

@@ -10,17 +10,22 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from errno import ENOENT
 
+from trivet.drive.upstream.retry import RetryPolicy
 from trivet.drive.upstream.vendor_quota import QuotaCount, VendorQuota
 from trivet.errors import FileSystemError, TrivetError, VendorQuotaSpent
 from trivet.io.drive_api import DriveApi
 from trivet.io.upstream_store import UpstreamStore
 from trivet.upstream.account import Account
+from trivet.upstream.cache import Cache
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.fetching import Fetching
 from trivet.upstream.new_ids import NewIds
 from trivet.upstream.outbox import Due, Outbox
 from trivet.upstream.polling import Poller
+from trivet.upstream.removals import Removals
 from trivet.upstream.sending import Sending
 from trivet.upstream.settling import Settler
+from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.standing import Mirror, Upstream
 from trivet.upstream.transfers import Transfers
 from trivet.upstream.vendor import Unreachable, Vendor
@@ -41,16 +46,19 @@ log = logging.getLogger(__name__)
 class UpstreamWork:
     """Everything that goes on for one upstream; `run` is its life."""
 
-    def __init__(self, account: Account, up: Upstream) -> None:
+    def __init__(self, account: Account, up: Upstream, contents: SharedContents) -> None:
         self.account = account
         self.up = up
         self.outbox = Outbox(up.store)
         self.transfers = Transfers(up.store, {"download": account.download, "upload": account.upload})
-        self.fetching = Fetching(up, self.transfers, self.outbox)
+        bodies = CachedBodies(up)
+        self.fetching = Fetching(up, self.transfers, self.outbox, contents, bodies)
         self.ids = NewIds(up)
         sending = Sending(up, self.transfers, self.outbox)
-        self.settler = Settler(up, self.outbox, self.fetching, sending, self.ids)
-        self.watcher = Watcher(up, self.outbox, self.ids, account.quiet_s)
+        self.removals = Removals(up, self.outbox, account.removals)
+        self.settler = Settler(up, self.outbox, (self.fetching, sending), self.ids, self.removals)
+        self.cache = Cache(up, bodies, self.fetching, self.outbox, account.cache_bytes)
+        self.watcher = Watcher(up, self.outbox, self.ids, bodies, self.removals, account.quiet_s)
         self.poller = Poller(up, self.settler)
         self.polled_s: float | None = None
         self.trouble = ""
@@ -59,6 +67,7 @@ class UpstreamWork:
     async def run(self) -> None:
         """Work until cancelled."""
         now_s = self.up.now_s()
+        await self.cache.begin()
         for transfer in await self.transfers.begin(now_s):
             if transfer.direction == "download":
                 self.fetching.take_up(transfer)
@@ -67,6 +76,8 @@ class UpstreamWork:
                 tasks.create_task(self._again_and_again("watching", self._watch))
                 tasks.create_task(self._again_and_again("polling", self._poll))
                 tasks.create_task(self._again_and_again("settling", self._settle))
+                tasks.create_task(self._again_and_again("keeping the cache", self.cache.run))
+                tasks.create_task(self._again_and_again("warming up", self.cache.warm_ups.run))
                 tasks.create_task(self._tick())
         finally:
             active = list(self._active.values())
@@ -75,6 +86,7 @@ class UpstreamWork:
             await asyncio.gather(*active, return_exceptions=True)
             await self.fetching.close()
             await self._keep_quota()
+            await self.cache.counts.save()
 
     async def _again_and_again(self, what: str, work: Callable[[], Awaitable[None]]) -> None:
         pause_s, now_s = AGAIN_S, self.up.now_s
@@ -104,7 +116,7 @@ class UpstreamWork:
                 log.warning("%s: %s", self.account.name, error)
                 await asyncio.sleep(min(error.again_in_s, self.account.poll_s))
                 continue
-            self.polled_s = self.up.now_s()
+            self.polled_s = self.cache.counts.counts.polled_s = self.up.now_s()
             if self.trouble:
                 self.trouble = ""
                 await self.outbox.hurry(self.polled_s)
@@ -138,6 +150,14 @@ class UpstreamWork:
         finally:
             self._active.pop(due.id, None)
             self.up.wake.set()
+
+    async def keep_back(self, file_id: str) -> None:
+        """Stop sending a file; it is settled again when it is released."""
+        await self.outbox.keep_back(file_id)
+        task = self._active.get(file_id)
+        if task is not None:
+            task.cancel()
+            await asyncio.wait({task})
 
     async def _tick(self) -> None:
         while True:
@@ -174,9 +194,11 @@ async def open_upstream(
     caller: Caller,
     now_s: Callable[[], float],
     rng: random.Random,
+    contents: SharedContents,
 ) -> UpstreamWork:
     """Return the work of an upstream; its folder is made if need be, its root's id asked for once."""
-    vendor = Vendor(api, await _quota(account, store), now_s=now_s, rng=rng)
+    policy = RetryPolicy(account.attempts)
+    vendor = Vendor(api, await _quota(account, store), now_s=now_s, rng=rng, policy=policy)
     root = await store.setting("root")
     if root is None:
         root = (await vendor.call("get", lambda: api.get(account.folder))).id
@@ -185,7 +207,8 @@ async def open_upstream(
     staging = await folder_at(volume, PRIVATE_INO, STAGING, caller)
     mirror = Mirror(store, root, at)
     up = Upstream(account.name, volume, store, mirror, vendor, staging, now_s, rng, caller, account.user)
-    return UpstreamWork(account, up)
+    contents.upstreams.append(up)
+    return UpstreamWork(account, up, contents)
 
 
 async def folder_at(volume: VersionedVolume, ino: int, path: str, caller: Caller) -> int:

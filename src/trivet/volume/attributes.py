@@ -1,8 +1,9 @@
 """Inodes: their attributes unpacked while in use, packed as the value of an `i/` record otherwise.
 
 An `i/` value is 56 bytes, little endian: mode u16, nlink u32, uid u32, gid u32, rdev u32, size u64,
-atime, mtime, ctime (ns, i64 each), page mask u16 (which of pages 0..15 have a `b/` record), count u32 of
-`b/` records of later pages; behind them the target of a symbolic link.
+atime, mtime, ctime (ns modulo 2**64, 8 bytes each: FIRST_TIME_NS begins the turn), page mask u16 (which of
+pages 0..15 have a `b/` record), count u32 of `b/` records of later pages; behind them the target of a
+symbolic link.
 
 Rule: sizes are the file's; whether bytes lie in pages, extents or holes is said by the layout alone.
 """
@@ -21,8 +22,13 @@ MASKED_PAGES = 16
 SMALL_FILE_BYTES = MASKED_PAGES * PAGE_BYTES
 MAX_FILE_BYTES = 1 << 44
 DIRECTORY_SIZE_BYTES = PAGE_BYTES
-_PACKED = struct.Struct("<HIIIIQqqqHI")
-_TIME_LIMIT_NS = (1 << 63) - 1
+#: From December 1901 to May 2446, which is what ext4 can tell.
+FIRST_TIME_NS = -(1 << 31) * 10**9
+LAST_TIME_NS = ((1 << 34) - (1 << 31) - 1) * 10**9
+#: A time of access is renewed when it is this old, or not newer than the last change ("relatime").
+ACCESS_OLD_NS = 86_400 * 10**9
+_PACKED = struct.Struct("<HIIIIQQQQHI")
+_TURN = 1 << 64
 
 
 class Inode:
@@ -84,9 +90,9 @@ class Inode:
                 self.gid,
                 self.rdev,
                 size,
-                self.atime_ns,
-                self.mtime_ns,
-                self.ctime_ns,
+                self.atime_ns % _TURN,
+                self.mtime_ns % _TURN,
+                self.ctime_ns % _TURN,
                 self.page_mask,
                 self.later_pages,
             )
@@ -108,6 +114,11 @@ class Inode:
         """Whether it has a target."""
         return S_IFMT(self.mode) == S_IFLNK
 
+    def is_access_due(self, now_ns: int) -> bool:
+        """Tell whether reading it now changes its time of access."""
+        atime_ns = self.atime_ns
+        return atime_ns <= self.mtime_ns or atime_ns <= self.ctime_ns or now_ns - atime_ns >= ACCESS_OLD_NS
+
     def attributes(self) -> Attributes:
         """Return what a door is told."""
         return Attributes(
@@ -128,13 +139,17 @@ def unpack_inode(ino: int, value: bytes) -> Inode:
     """Return the inode an `i/` value describes, or raise CorruptReplica."""
     if len(value) < _PACKED.size:
         raise CorruptReplica(f"the attributes of inode {ino} are cut short")
-    fields = (*_PACKED.unpack_from(value), value[_PACKED.size :])
-    return Inode(ino, *fields)
+    mode, nlink, uid, gid, rdev, size, *times, mask, later = _PACKED.unpack_from(value)
+    atime, mtime, ctime = (time if time <= LAST_TIME_NS else time - _TURN for time in times)
+    target = value[_PACKED.size :]
+    return Inode(ino, mode, nlink, uid, gid, rdev, size, atime, mtime, ctime, mask, later, target)
 
 
 def bounded_time_ns(time_ns: int) -> int:
-    """Return the time nearest to `time_ns` that a record can hold, as kernels do."""
-    return max(-_TIME_LIMIT_NS, min(_TIME_LIMIT_NS, time_ns))
+    """Return the time nearest to `time_ns` that a file can have; the second of a limit has no parts."""
+    if time_ns < FIRST_TIME_NS + 10**9:
+        return FIRST_TIME_NS
+    return min(LAST_TIME_NS, time_ns)
 
 
 class InodeTable:

@@ -142,3 +142,4 @@ class Publish(ChangingCall, frozen=True):
     staged: Number
     target: Number
     expected_version: Number | None
+    unwritten: bool = False

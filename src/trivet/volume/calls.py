@@ -30,6 +30,7 @@ AnyCall = (
     | name.Version
     | name.Describe
     | name.DescribedListing
+    | name.TakeUses
     | name.NewestSlot
     | name.Changes
     | name.WaitChanged

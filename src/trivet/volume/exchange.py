@@ -21,7 +21,8 @@ Bodies = Mapping[int, bytes]
 
 def check_exchangeable(space: Namespace, ino: int, other: int) -> None:
     """Raise the errno of two inodes whose content can't be exchanged."""
-    for inode in (space.inode(ino), space.inode(other)):
+    one, two = space.inode(ino), space.inode(other)
+    for inode in (one, two):
         if inode.is_directory:
             raise FileSystemError(EISDIR)
         if not inode.is_regular:
@@ -30,6 +31,8 @@ def check_exchangeable(space: Namespace, ino: int, other: int) -> None:
             raise FileSystemError(ENOENT)
     if ino == other:
         raise FileSystemError(EINVAL)
+    for inode, more in ((one, two.size - one.size), (two, one.size - two.size)):
+        space.quotas.check_growth(inode.ino, more)
     if len(space.layout.all_extents(ino)) + len(space.layout.all_extents(other)) > RECORDS_MAX:
         raise FileSystemError(EFBIG, "files this large can't be exchanged in one step")
 
@@ -53,6 +56,9 @@ def exchange_content(
     layout.exchange(one, two, now_ns)
     space.open_files.exchange(ino, other)
     _exchange_marks(space, ino, other)
+    if space.quotas:
+        space.quotas.grown(ino, two.size - one.size)
+        space.quotas.grown(other, one.size - two.size)
     one.size, two.size = two.size, one.size
     one.mtime_ns, two.mtime_ns = two.mtime_ns, one.mtime_ns
     for inode in (one, two):

@@ -40,7 +40,10 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class AttributeChanges:
-    """What setattr is to change; None leaves a field as it is."""
+    """What setattr is to change; None leaves a field as it is.
+
+    `drops_privileges` takes the set-user-id and set-group-id bits from a file that somebody else changes.
+    """
 
     mode: int | None = None
     uid: int | None = None
@@ -48,6 +51,7 @@ class AttributeChanges:
     size: int | None = None
     atime_ns: int | None = None
     mtime_ns: int | None = None
+    drops_privileges: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +177,18 @@ class MountableVolume(Volume, Protocol):
 
     numbers: FileNumbers
 
+    def held_bytes(self, ino: int) -> int:
+        """Return about how much of a body is not a hole: at most its size in whole pages."""
+
+    def is_access_due(self, ino: int) -> bool:
+        """Tell whether reading it now would change its time of access."""
+
+    def note_access(self, ino: int) -> None:
+        """A program has read of an inode: renew its time of access if that is due."""
+
+    def note_read(self, handle: int) -> None:
+        """The same for the file of a handle."""
+
 
 class VersionedVolume(Volume, Protocol):
     """What a door may ask that tells versions apart: both the keeper's volume and RemoteVolume are one."""
@@ -204,12 +220,18 @@ class VersionedVolume(Volume, Protocol):
     async def exchange_content(self, ino: int, other: int) -> None:
         """Let two regular files change their bytes, sizes and mtimes, in one step; names and xattrs stay."""
 
-    async def publish(self, staged: int, target: int, expected_version: int | None) -> int:
+    async def publish(
+        self, staged: int, target: int, expected_version: int | None, *, unwritten: bool = False
+    ) -> int:
         """Exchange the content of `staged` and `target`; return the new version of `target`.
 
-        Raises Conflict, and changes nothing, if `target` is not at `expected_version` (None: any will do).
+        Raises Conflict, and changes nothing, if `target` is not at `expected_version` (None: any will do), or
+        if it is to be `unwritten` and somebody has it open for writing or changes its size just now.
         The old content then stands in `staged`.
         """
+
+    async def take_uses(self) -> Sequence[tuple[int, int]]:
+        """Return (inode, how often it was opened) of the files opened since this was asked last."""
 
     async def newest_slot(self) -> int:
         """Return the slot of the last durable change: where a listing of changes begins."""

@@ -171,6 +171,12 @@ class Layout:
                     self._replace(ino, mib, left, changes)
                     changes.freed += sorted(_names(pieces) - _names(left))
 
+    def held_bytes(self, inode: Inode) -> int:
+        """Return about how much is stored, told by whole pages and, in extents, whole MiBs."""
+        held = self._extents.get(inode.ino)
+        mibs = len(held) if isinstance(held, dict) else held is not None
+        return (inode.page_mask.bit_count() + inode.later_pages) * PAGE_BYTES + mibs * MIB_BYTES
+
     def is_large(self, inode: Inode) -> bool:
         """Tell whether a body has more records than one change set should hold."""
         held = self._extents.get(inode.ino)

@@ -7,12 +7,13 @@ Rule: inodes that were open but unlinked when the last keeper ended are purged.
 from collections import Counter
 from dataclasses import dataclass, field
 
-from trivet.errors import CorruptReplica
+from trivet.errors import CorruptReplica, FileSystemError
 from trivet.volume import tombstones
 from trivet.volume.attributes import MASKED_PAGES, Inode
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.namespace import Namespace
+from trivet.volume.quotas import QUOTA
 from trivet.wire.records import ino_of, name_of, part_of
 
 #: Directories that nothing names.
@@ -29,6 +30,7 @@ class Loading:
     _masks: Counter[int] = field(default_factory=Counter)
     _orphans: set[int] = field(default_factory=set)
     _problems: list[str] = field(default_factory=list)
+    _quotas: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.space = Namespace(self.names)
@@ -58,6 +60,8 @@ class Loading:
             self.space.layout.set_extents(ino, part_of(key), value)
         elif kind == b"x/":
             self.space.xattrs.put(ino, name_of(key), value)
+            if name_of(key) == QUOTA:
+                self._quotas[ino] = value
         elif kind == b"o/":
             self._orphans.add(ino)
         else:
@@ -82,6 +86,11 @@ class Loading:
             inode = space.inode(ino)
             self._judge(inode, links[ino])
             space.inodes.cool()
+        for ino, value in self._quotas.items():
+            try:
+                space.quotas.set(ino, value if ino in space.directories else None)
+            except FileSystemError:
+                self._problems.append(f"the quota of directory {ino} can't be read: {value!r}")
         for ino in sorted(self._orphans):
             orphan = space.inodes.get(ino)
             if orphan is not None and not links[ino]:

@@ -181,6 +181,10 @@ class DescribedListing(Call, frozen=True):
     with_versions: bool
 
 
+class TakeUses(Call, frozen=True):
+    """See VersionedVolume.take_uses."""
+
+
 class NewestSlot(Call, frozen=True):
     """See VersionedVolume.newest_slot."""
 

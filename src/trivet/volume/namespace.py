@@ -5,17 +5,7 @@ Rule: what was noted goes into one change set, in order, by `take_changes`: a cr
 Rule: permissions, sticky bits and `.`/`..` are the kernel's; inheriting a set-group-id directory is ours.
 """
 
-from errno import (
-    EEXIST,
-    EINVAL,
-    EISDIR,
-    EMLINK,
-    ENAMETOOLONG,
-    ENOENT,
-    ENOTDIR,
-    ENOTEMPTY,
-    EPERM,
-)
+from errno import EEXIST, EINVAL, EISDIR, EMLINK, ENAMETOOLONG, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
 from stat import S_IFDIR, S_IFLNK, S_IFMT, S_ISGID
 
 from trivet.errors import FileSystemError
@@ -30,6 +20,7 @@ from trivet.volume.layout import Layout
 from trivet.volume.listing import Listings
 from trivet.volume.open_files import OpenFiles
 from trivet.volume.pins import Pins
+from trivet.volume.quotas import Amount, Quotas
 from trivet.volume.tombstones import Tombstones
 from trivet.volume.xattrs import Xattrs
 from trivet.wire.records import entry_key, inode_key, orphan_key, xattr_key
@@ -49,6 +40,7 @@ class Namespace:
         self.directories: dict[int, dict[bytes, int]] = {}
         self.parents: dict[int, int] = {}
         self.holders = Holders()
+        self.quotas = Quotas(self.inodes, self.directories, self.parents, self.holders)
         self.layout = Layout()
         self.dirty = DirtyPages()
         self.xattrs = Xattrs()
@@ -145,6 +137,8 @@ class Namespace:
         check_name(name)
         if not 0 <= rdev <= _DEVICE_MAX:
             raise FileSystemError(EINVAL)
+        if self.quotas:
+            self.quotas.check(parent, Amount(0, 1))
         holder = self.inode(parent)
         is_directory = S_IFMT(mode) == S_IFDIR
         if holder.mode & S_ISGID:
@@ -249,6 +243,8 @@ class Namespace:
         holder.nlink -= 1
         del self.directories[inode.ino]
         del self.parents[inode.ino]
+        if self.quotas:
+            self.quotas.set(inode.ino, None)
         self.listings.changed(inode.ino)
         self.purge(inode)
 

@@ -78,6 +78,10 @@ class OpenFiles:
         held = {new: counts.pop(old) for old, new in places.items() if old in counts}
         counts.update(held)
 
+    def is_written(self, ino: int) -> bool:
+        """Tell whether any handle may write to the inode."""
+        return self.is_open(ino) and any(file.writing and file.ino == ino for file in self._files.values())
+
     def is_open(self, ino: int) -> bool:
         """Tell whether any handle names the inode."""
         return ino in self._counts

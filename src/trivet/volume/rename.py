@@ -39,13 +39,15 @@ def rename(
         _check_replaceable(space, inode, old)
     holder = space.inode(parent)
     new_holder = space.inode(new_parent)
+    space.quotas.begin_move(inode, parent, new_parent, old)
     space.take_name(holder, space.directories[parent], name, now_ns)
+    space.put_name(new_holder, new_names, new_name, inode.ino, now_ns)
     if old is not None and old.is_directory:
         space.drop_directory(new_holder, old)
     elif old is not None:
         space.drop_link(old, now_ns)
-    space.put_name(new_holder, new_names, new_name, inode.ino, now_ns)
     _settle(space, inode, holder, new_holder, now_ns)
+    space.quotas.end_move()
 
 
 def exchange(
@@ -62,10 +64,15 @@ def exchange(
         return
     holder = space.inode(parent)
     new_holder = space.inode(new_parent)
+    space.quotas.begin_move(inode, parent, new_parent, other)
+    space.quotas.begin_move(other, new_parent, parent, inode)
     space.put_name(holder, space.directories[parent], name, other.ino, now_ns)
     space.put_name(new_holder, space.directories[new_parent], new_name, inode.ino, now_ns)
     _settle(space, inode, holder, new_holder, now_ns)
     _settle(space, other, new_holder, holder, now_ns)
+    space.quotas.end_move()
+    if inode.is_directory != other.is_directory and max(inode.nlink, other.nlink) > 1:
+        space.quotas.recount()  # the file's other names may lie below the directory
 
 
 def _settle(space: Namespace, inode: Inode, holder: Inode, new_holder: Inode, now_ns: int) -> None:

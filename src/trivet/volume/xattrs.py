@@ -4,7 +4,7 @@ Rule: what we would not act on is refused: `system.` names (POSIX ACLs) are ENOT
 """
 
 from collections.abc import Sequence
-from errno import E2BIG, EEXIST, ENODATA, ENOSPC, EOPNOTSUPP, ERANGE
+from errno import E2BIG, EEXIST, EINVAL, ENODATA, ENOSPC, EOPNOTSUPP, ERANGE
 
 from trivet.errors import FileSystemError
 from trivet.volume.interface import NAME_MAX_BYTES
@@ -38,6 +38,7 @@ class Xattrs:
         """Return a value, None if only its record holds it; raise ENODATA if there is none."""
         held = self._of.get(ino)
         if held is None or name not in held:
+            _check_name(name)
             raise FileSystemError(ENODATA)
         return held[name]
 
@@ -63,6 +64,7 @@ class Xattrs:
         """Take an attribute away, or raise ENODATA."""
         held = self._of.get(ino)
         if held is None or name not in held:
+            _check_name(name)
             raise FileSystemError(ENODATA)
         del held[name]
         if not held:
@@ -76,5 +78,7 @@ class Xattrs:
 def _check_name(name: bytes) -> None:
     if len(name) > NAME_MAX_BYTES:
         raise FileSystemError(ERANGE)
-    if not name.startswith(_NAMESPACES) or name.endswith(b"."):
+    if not name.startswith(_NAMESPACES):
         raise FileSystemError(EOPNOTSUPP)
+    if name in _NAMESPACES:
+        raise FileSystemError(EINVAL)

@@ -9,9 +9,10 @@ Keeper verbs (DIR/keeper/keeper.sock), arguments -> result:
     status                            -> Status
     verify   {path, deep}             -> CheckReport      progress: Progress
     repair   {apply}                  -> CheckReport      progress: Progress
-    repairs  {since_s}                -> RepairHistory    since_s: seconds back from now, null = all
+    repairs  {since_s, limit}         -> RepairHistory    since_s: seconds back from now, null = all
     scrub    {action, limit_bytes_s}  -> ScrubState       action: now | pause | resume | limit
     recover  {what, apply}            -> RecoverReport    what: accept_rollback | accept_cut
+    quota    {action, path, limits}   -> QuotaTable       action: set | remove | list; limits: see QuotaUse
     shutdown                          -> {}               flushes, unmounts; the process then ends
 
 Supervisor verbs (DIR/up.sock):
@@ -20,7 +21,14 @@ Supervisor verbs (DIR/up.sock):
     stop     {ports}                  -> Children         stopped on purpose: not started again
     start    {ports}                  -> Children
     upstream                          -> Children         the upstreams begin anew: there is one more
+    processes {series_s}              -> DriveFigures     see health_messages.py
+    workers  {count}                  -> DriveFigures     so many workers of the door, by hand
     down                              -> {}               answered when everything has ended
+
+Verbs of a door's worker (DIR/gateway/worker-N.sock):
+
+    spread                            -> {}               its clients are asked to connect anew
+    leave                             -> {}               it accepts no more, finishes, and ends
 """
 
 import re
@@ -29,6 +37,8 @@ from typing import Literal
 import msgspec
 
 FINDINGS_MAX = 10_000
+#: How long a leaving worker gives its clients to finish what they have begun.
+LEAVING_S = 600.0
 #: The note of a keeper that does not serve its door yet.
 NOT_MOUNTED = "the folder is not mounted yet"
 
@@ -71,7 +81,11 @@ class KeeperStatus(msgspec.Struct, frozen=True):
 
 
 class ScrubState(msgspec.Struct, frozen=True):
-    """Where the scrub stands; `done_bytes` of `total_bytes` read in this round, on all banks together."""
+    """Where the scrub stands; `done_bytes` of `total_bytes` read in this round, on all banks together.
+
+    No byte was verified longer ago than `oldest_age_s`; before the first round has ended that counts from the
+    keeper's start, and is the least it can be.
+    """
 
     state: Literal["idle", "running", "paused"] = "idle"
     done_bytes: int = 0
@@ -79,6 +93,7 @@ class ScrubState(msgspec.Struct, frozen=True):
     limit_bytes_s: int = 0
     bytes_s: float = 0.0
     finished_age_s: float | None = None
+    oldest_age_s: float | None = None
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -93,7 +108,8 @@ class Checks(msgspec.Struct, frozen=True):
     """What this keeper's word rests on, counted since it started.
 
     `votes` are the banks that elected it; of the copies of records and blobs that it read for people and for
-    repairs, `copies_verified` were right. The others count what was compared, unasked and on request.
+    repairs, `copies_verified` were right. The others count what was compared, unasked and on request;
+    `degraded_commits` were acknowledged while not all three banks kept up.
     """
 
     votes: int = 0
@@ -102,6 +118,7 @@ class Checks(msgspec.Struct, frozen=True):
     records_compared: int = 0
     blobs_compared: int = 0
     scrubbed_bytes: int = 0
+    degraded_commits: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):
@@ -134,6 +151,7 @@ class Finding(msgspec.Struct, frozen=True):
     `ranges` are (first byte, byte after the last) of the file; empty for what has no place in a file.
     `server` is the port that holds the bad copy, `source` the one the good copy came from.
     `at_s` is seconds since the epoch; `why` one clause for people ("checksum differs", "missing").
+    `found_s` is when the keeper began to know of what is "fixed" at `at_s`, None where nobody noted it.
     """
 
     verdict: Verdict
@@ -144,6 +162,7 @@ class Finding(msgspec.Struct, frozen=True):
     at_s: float
     source: int | None = None
     ranges: list[tuple[int, int]] = []
+    found_s: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -191,7 +210,10 @@ class RecoverReport(msgspec.Struct, frozen=True):
 
 
 class Child(msgspec.Struct, frozen=True):
-    """One process of the drive; `by_hand` when somebody else started what answers on the port."""
+    """One process of the drive; `by_hand` when somebody else started what answers on the port.
+
+    A worker that is `leaving` finishes what it has begun and ends.
+    """
 
     role: Literal["bank", "keeper", "gateway", "upstream"]
     port: int | None
@@ -201,6 +223,7 @@ class Child(msgspec.Struct, frozen=True):
     by_hand: bool = False
     restarts: int = 0
     address: str | None = None
+    leaving: bool = False
 
 
 class Children(msgspec.Struct, frozen=True):
@@ -208,6 +231,28 @@ class Children(msgspec.Struct, frozen=True):
 
     children: list[Child]
     mount: str | None = None
+
+    def door(self) -> Child | None:
+        """Return the HTTP door's first worker, one that answers if there is any; None without a door."""
+        workers = [child for child in self.children if child.role == "gateway"]
+        up = (child for child in workers if child.state == "up" and not child.leaving)
+        return next(up, workers[0] if workers else None)
+
+
+class QuotaUse(msgspec.Struct, frozen=True):
+    """What is used below a folder, and how much may be; a limit of None: as much as there is room for."""
+
+    path: str
+    size_bytes: int
+    files: int
+    size_limit_bytes: int | None
+    files_limit: int | None
+
+
+class QuotaTable(msgspec.Struct, frozen=True):
+    """Every quota, by path."""
+
+    quotas: list[QuotaUse]
 
 
 class Nothing(msgspec.Struct, frozen=True):

@@ -92,7 +92,8 @@ async def test_a_list_of_transfers_without_downloads_gets_them(tmp_path: Path) -
     DoorFile(path).close()
     with contextlib.closing(sqlite3.connect(path)) as old:
         old.executescript(
-            "DROP TABLE downloads; PRAGMA user_version = 1; INSERT INTO settings VALUES ('x', x'00')"
+            "DROP TABLE downloads; DROP TABLE usage; DROP TABLE served; "
+            "PRAGMA user_version = 1; INSERT INTO settings VALUES ('x', x'00')"
         )
     door = DoorFile(path)
     assert await door.rows("SELECT count(*) FROM downloads") == [(0,)]

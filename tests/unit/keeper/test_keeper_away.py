@@ -3,8 +3,9 @@
 import pytest
 
 from memory_ports import MemoryBanks
-from trivet.errors import ContentAway, FileSystemError
+from trivet.errors import Conflict, ContentAway, FileSystemError
 from trivet.keeper.local_volume import LocalVolume
+from trivet.keeper.use_tally import KEPT_FILES, UseTally
 from trivet.volume.interface import AWAY, PRIVATE_INO, ROOT_INO, AttributeChanges, Caller
 from trivet.volume.private import make_private
 
@@ -72,3 +73,45 @@ async def test_the_mark_goes_with_the_body_also_over_a_restart() -> None:
     with pytest.raises(ContentAway):
         await again.open(staged, writing=False, truncate=False, sync=False)
     await again.close()
+
+
+async def test_what_somebody_writes_to_is_not_exchanged_where_it_must_be_unwritten() -> None:
+    banks = MemoryBanks()
+    volume = banks.fresh()
+    make_private(volume.space, 0, 0, 1)
+    await volume.start()
+    target = await _file(volume, ROOT_INO, b"here", b"body")
+    staged = await _away(volume, b"far", 4)
+    writer = await volume.open(target, writing=True, truncate=False, sync=False)
+    version = await volume.version(target)
+    with pytest.raises(Conflict):
+        await volume.publish(staged, target, version, unwritten=True)
+    await volume.write(writer, 0, b"ours")
+    await volume.release(writer)
+    with pytest.raises(Conflict):
+        await volume.publish(staged, target, version, unwritten=True)
+    reader = await volume.open(target, writing=False, truncate=False, sync=False)
+    await volume.publish(staged, target, await volume.version(target), unwritten=True)
+    assert await volume.read(reader, 0, 100) == b"ours", "who has it open goes on with what it opened"
+    with pytest.raises(ContentAway):
+        await volume.open_snapshot(target)
+    await volume.release(reader)
+    await volume.close()
+
+
+async def test_uses_are_opens_of_either_kind_and_are_told_once() -> None:
+    volume = MemoryBanks().fresh()
+    make_private(volume.space, 0, 0, 1)
+    await volume.start()
+    ino = await _file(volume, ROOT_INO, b"here", b"body")
+    handle = await volume.open(ino, writing=False, truncate=False, sync=False)
+    await volume.release(handle)
+    snapshot = await volume.open_snapshot(ino)
+    await volume.release(snapshot.handle)
+    assert await volume.take_uses() == [(ino, 2)]
+    assert await volume.take_uses() == []
+    tally = UseTally()
+    for number in range(KEPT_FILES + 5):
+        tally.note(number)
+    assert (len(tally.take()), tally.take()) == (KEPT_FILES, [])
+    await volume.close()

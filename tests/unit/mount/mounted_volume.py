@@ -5,6 +5,7 @@ the interpreter against the thread that serves it.
 """
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ class RecordedVolume:
 
     def __getattr__(self, name: str) -> Callable[..., Awaitable[object]]:
         operation = getattr(self._volume, name)
+        if not inspect.iscoroutinefunction(operation):  # a word between the kernel's door and the volume
+            return operation
 
         async def recorded(*arguments: object, **named: object) -> object:
             answer = await operation(*arguments, **named)
@@ -49,8 +52,9 @@ class RecordedVolume:
 class Served:
     """A volume behind a real mount; `failure` is what ended the serving, None if it ended well."""
 
-    def __init__(self, banks: MemoryBanks, folder: Path) -> None:
+    def __init__(self, banks: MemoryBanks, folder: Path, read_only: bool = False) -> None:
         self.banks = banks
+        self.read_only = read_only
         self.folder = folder
         self.failure: BaseException | None = None
         self.ended = threading.Event()
@@ -76,7 +80,7 @@ class Served:
         await local.start()
         self.volume = RecordedVolume(local)
         try:
-            async with mounted(self.volume, self.folder, "trivet:test") as session:
+            async with mounted(self.volume, self.folder, "trivet:test", read_only=self.read_only) as session:
                 self._up.set()
                 waits = [asyncio.ensure_future(w()) for w in (self._stop.wait, session.unmounted.wait)]
                 await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -99,9 +103,9 @@ class Served:
 
 
 @contextmanager
-def served(banks: MemoryBanks, folder: Path) -> Iterator[Served]:
+def served(banks: MemoryBanks, folder: Path, *, read_only: bool = False) -> Iterator[Served]:
     """Mount the volume that `banks` hold on `folder` for the time of the block."""
-    running = Served(banks, folder)
+    running = Served(banks, folder, read_only)
     running.start()
     try:
         yield running

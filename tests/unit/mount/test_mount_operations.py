@@ -123,7 +123,7 @@ def test_attributes_change_and_show(folder: Path, volume: RecordedVolume) -> Non
         handles = [c[3] for c in volume.calls if c[0] == "setattr" and c[2] == AttributeChanges(size=10_000)]
     assert len(handles) == 1
     assert isinstance(handles[0], int)
-    assert (file.stat().st_size, file.stat().st_blocks) == (10_000, 24)
+    assert (file.stat().st_size, file.stat().st_blocks) == (10_000, 0), "a hole"
     if os.geteuid() == 0:
         os.chown(file, 12, 34)
         assert (file.stat().st_uid, file.stat().st_gid) == (12, 34)

@@ -32,6 +32,19 @@ def test_mount_goes_with_its_block(tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == []
 
 
+def test_mounted_read_only_it_is_read_and_not_changed(tmp_path: Path) -> None:
+    banks = MemoryBanks()
+    with served(banks, tmp_path):
+        (tmp_path / "file").write_bytes(b"as it was")
+    with served(banks, tmp_path, read_only=True) as running:
+        assert (tmp_path / "file").read_bytes() == b"as it was"
+        for change in ((tmp_path / "new").touch, (tmp_path / "file").unlink, (tmp_path / "file").touch):
+            with pytest.raises(OSError, match="Read-only") as refused:
+                change()
+            assert refused.value.errno == errno.EROFS
+    assert running.failure is None
+
+
 def test_mapped_changes_are_written_before_the_end(tmp_path: Path) -> None:
     banks = MemoryBanks()
     with served(banks, tmp_path):

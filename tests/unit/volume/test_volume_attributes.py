@@ -7,10 +7,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trivet.errors import CorruptReplica
-from trivet.volume.attributes import Inode, InodeTable, bounded_time_ns, unpack_inode
+from trivet.volume.attributes import (
+    ACCESS_OLD_NS,
+    FIRST_TIME_NS,
+    LAST_TIME_NS,
+    Inode,
+    InodeTable,
+    bounded_time_ns,
+    unpack_inode,
+)
 
 U32 = st.integers(0, (1 << 32) - 1)
-TIME = st.integers(-(1 << 63) + 1, (1 << 63) - 1)
+TIME = st.integers(FIRST_TIME_NS, LAST_TIME_NS)
 
 
 def fields(inode: Inode) -> list[object]:
@@ -47,8 +55,26 @@ def test_a_short_value_is_refused() -> None:
 
 
 def test_times_outside_of_what_fits_are_bounded() -> None:
-    limit = (1 << 63) - 1
-    assert [bounded_time_ns(t) for t in (1 << 70, -(1 << 70), 5)] == [limit, -limit, 5]
+    asked = (1 << 70, -(1 << 70), FIRST_TIME_NS + 7, LAST_TIME_NS + 7, LAST_TIME_NS - 7, 5)
+    limited = [LAST_TIME_NS, FIRST_TIME_NS, FIRST_TIME_NS, LAST_TIME_NS, LAST_TIME_NS - 7, 5]
+    assert [bounded_time_ns(time_ns) for time_ns in asked] == limited
+
+
+def test_times_from_1901_to_2446_are_kept() -> None:
+    times = (FIRST_TIME_NS, -1, 0, (1 << 63) + 1, LAST_TIME_NS)
+    for time_ns in times:
+        inode = Inode(9, stat.S_IFREG, 1, 0, 0, 0, 0, time_ns, time_ns, time_ns)
+        assert unpack_inode(9, inode.pack(0)).attributes() == inode.attributes()
+
+
+def test_an_access_is_told_once_a_change_and_once_a_day() -> None:
+    inode = Inode(9, stat.S_IFREG, 1, 0, 0, 0, 0, 100, 100, 100)
+    assert inode.is_access_due(101)
+    inode.atime_ns = 101
+    assert not inode.is_access_due(102)
+    assert inode.is_access_due(101 + ACCESS_OLD_NS)
+    inode.ctime_ns = 101
+    assert inode.is_access_due(102)
 
 
 def test_changes_survive_cooling() -> None:

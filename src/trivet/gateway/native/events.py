@@ -21,6 +21,7 @@ from trivet.gateway.files.live_downloads import LiveDownload
 from trivet.gateway.files.transfers import Transfer
 from trivet.gateway.native.shapes import file_of, transfer_told
 from trivet.gateway.sessions import principal_of
+from trivet.gateway.vendor_news import Listener
 
 STEP = 100
 TICK_S = 1.0
@@ -28,7 +29,7 @@ SEND_S = 30.0
 
 
 async def events(socket: WebSocket) -> None:
-    """Tell changes and transfers until the client goes away; `after` is the last seq it has seen."""
+    """Tell changes, transfers and news of vendors until the client goes away, from the seq `after` on."""
     await socket.accept()
     try:
         who = principal_of(socket.scope)
@@ -70,7 +71,7 @@ async def _listen(socket: WebSocket) -> None:
 
 async def _tell(socket: WebSocket, drive: Drive, who: Principal, seq: int) -> None:
     await _send(socket, {"type": "hello", "seq": seq})
-    since = time.time()
+    since, news = time.time(), Listener(drive.news, who.user)
     while True:
         found, next_seq = await drive.volume.changes(seq, STEP)
         for change in found:
@@ -85,6 +86,8 @@ async def _tell(socket: WebSocket, drive: Drive, who: Principal, seq: int) -> No
         for one in sorted(moved, key=lambda one: one.touched_at)[:STEP]:
             since = one.touched_at
             await _send(socket, {"type": "transfer", "seq": seq, "transfer": transfer_told(one)})
+        for event in await news.events():
+            await _send(socket, {**event, "seq": seq})
         if not found:
             await drive.feed.wait_behind(seq, TICK_S)
 

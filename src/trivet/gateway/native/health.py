@@ -1,22 +1,22 @@
-"""/healthz, /api/v1/health, /api/v1/upstreams: whether this worker serves, how banks and vendors are.
+"""/healthz, /api/v1/health, processes, repairs: whether this worker serves, how banks and processes are.
 
-Rule: /healthz is the one address that asks nobody who they are; it tells no more than yes or no.
+Rule: /healthz asks nobody who they are (like /readyz, in metrics_routes); it tells no more than yes or no.
 """
 
 import asyncio
-from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trivet.errors import NoMajority, TrivetError, UpstreamError
+from trivet.errors import NoMajority, OutcomeUnknown, TrivetError, Unsupported
 from trivet.gateway.native.operations import Operation, Parameter, answer, asker, drive_of, number
 from trivet.io.control_socket import NotRunning, Remote, ask
 from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.interface import ROOT_INO
 from trivet.wire.control_messages import RepairHistory, Status
+from trivet.wire.health_messages import SERIES_MAX_S, DriveFigures
 
 ANSWER_S = 2.0
 MAX_BACK_S = 366 * 24 * 3600
@@ -46,28 +46,17 @@ async def repairs(request: Request) -> Response:
     return await _asked_keeper(request, "repairs", {"since_s": float(since_s)})
 
 
-async def upstreams(request: Request) -> Response:
-    """Tell what `trivet upstream status --json` tells: quota, budgets, what is not settled."""
-    return answer(await _asked_upstream(request, "status", {"upstreams": []}))
-
-
-async def upstream_transfers(request: Request) -> Response:
-    """Tell what goes to and comes from vendors; of others only an administrator hears."""
-    told = await _asked_upstream(request, "transfers", {"transfers": []})
-    who = asker(request)
-    mine = [one for one in told["transfers"] if who.admin or one["transfer"]["user"] == who.user]
-    return answer({"transfers": mine})
-
-
-async def _asked_upstream(request: Request, verb: str, nothing: dict[str, Any]) -> dict[str, Any]:
+async def processes(request: Request) -> Response:
+    """Tell what each process of the drive uses, how many workers the door has and why."""
     asker(request)
-    socket = VolumeFolder(drive_of(request).folder.parent).upstream_socket
+    series_s = number(request, "series_s", 0, 0, SERIES_MAX_S)
+    socket = VolumeFolder(drive_of(request).folder.parent).supervisor_socket
     try:
-        return await ask(socket, verb)
-    except NotRunning:
-        return nothing
+        return answer(await ask(socket, "processes", {"series_s": float(series_s)}))
+    except NotRunning as error:
+        raise Unsupported("`trivet up` looks at the processes, and these were started by hand") from error
     except Remote as error:
-        raise UpstreamError(f"the upstream's process does not answer: {error}") from error
+        raise OutcomeUnknown(f"`trivet up` does not answer; it looks at the processes: {error}") from error
 
 
 async def _asked_keeper(request: Request, verb: str, arguments: dict[str, float]) -> Response:
@@ -82,10 +71,20 @@ async def _asked_keeper(request: Request, verb: str, arguments: dict[str, float]
 _SINCE = Parameter(
     "since_s", "query", "How many seconds back.", {"type": "integer", "minimum": 1, "maximum": MAX_BACK_S}
 )
+_SERIES = Parameter(
+    "series_s", "query", "How many seconds of series to add.",
+    {"type": "integer", "minimum": 0, "maximum": SERIES_MAX_S},
+)  # fmt: skip
 OPERATIONS = [
     Operation("GET", "/health", health, "Tell how the banks are.", Status),
+    Operation(
+        "GET",
+        "/processes",
+        processes,
+        "Tell what each process uses, and about the door's workers.",
+        DriveFigures,
+        parameters=(_SERIES,),
+    ),
     Operation("GET", "/repairs", repairs, "Tell what was repaired.", RepairHistory, parameters=(_SINCE,)),
-    Operation("GET", "/upstreams", upstreams, "Tell how vendors are: quota, budgets, what is not settled."),
-    Operation("GET", "/upstreams/transfers", upstream_transfers, "Tell what goes to and comes from vendors."),
 ]
 ROUTES = [Route("/healthz", healthz, methods=["GET"])]

@@ -14,6 +14,7 @@ _ALWAYS = (400, 401, 403, 429, 503)
 _WORDS = {
     308: "Not whole yet; Range says what is held.", 400: "It can't be understood.", 401: "Log in first.",
     403: "You may not.", 404: "It is not there.", 408: "The body did not come in time.",
+    409: "It is over already.",
     410: "Its time is over.", 412: "It was changed meanwhile.", 413: "Too large.",
     415: "The content is not what it is called.", 416: "No such bytes.", 422: "The content is damaged.",
     423: "Somebody holds a lock.", 429: "Too often.", 501: "Not done here.", 503: "Not now; try again.",

@@ -18,6 +18,7 @@ from trivet.gateway.files import changing, downloads, nodes, transfers, uploadin
 from trivet.gateway.files.live_downloads import LiveDownload
 from trivet.gateway.files.paths import find_path
 from trivet.gateway.files.transfers import Transfer, UploadPlan
+from trivet.gateway.native import vendors
 from trivet.gateway.native.downloads import (
     begin_download,
     cancel_download,
@@ -106,6 +107,8 @@ async def tell(request: Request) -> Response:
     """Tell how a transfer stands."""
     if is_download(request):
         return await tell_download(request)
+    if vendors.is_vendors(request):
+        return await vendors.steer(request, "tell")
     return _told(await _asked(request))
 
 
@@ -118,6 +121,8 @@ async def resume(request: Request) -> Response:
     """Make ready to go on with a parked transfer; the offset is what is verified to be held."""
     if is_download(request):
         return await resume_download(request)
+    if vendors.is_vendors(request):
+        return await vendors.steer(request, "resume")
     found = await _asked(request)
     drive = drive_of(request)
     if found.state not in {"committed", "rolled back"}:
@@ -142,6 +147,8 @@ async def cancel(request: Request) -> Response:
     """Cancel a transfer; nothing of it stays."""
     if is_download(request):
         return await cancel_download(request)
+    if vendors.is_vendors(request):
+        return await vendors.steer(request, "cancel")
     found = await _asked(request)
     await uploading.cancel(drive_of(request), found)
     return Response(status_code=204)
@@ -167,8 +174,9 @@ OPERATIONS = [
     Operation("PUT", "/transfers/{key}", send, "Send a chunk (308 until it is whole).", File, body_kind=_ANY,
               parameters=(_RANGE,), errors=(308, 404, 410, 412, 415, 422, 423)),
     Operation("POST", "/transfers/{key}/resume", resume, "Make ready to go on.", TransferTold,
-              body=Held, body_required=False, errors=(404, 410)),
-    Operation("DELETE", "/transfers/{key}", cancel, "Cancel a transfer.", status=204, errors=(404, 410)),
+              body=Held, body_required=False, errors=(404, 409, 410)),
+    Operation("DELETE", "/transfers/{key}", cancel, "Cancel a transfer.", status=204,
+              errors=(404, 409, 410)),
     Operation("GET", "/transfers/{key}/content", send_download, "Get a download's bytes.",
               answer_kind=_ANY, parameters=(IF_NONE_MATCH, RANGE), errors=(404, 410, 415, 416, 422)),
 ]  # fmt: skip

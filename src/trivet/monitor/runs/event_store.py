@@ -64,9 +64,12 @@ class EventStore:
                 self._tail.replace_segments([], [self._write(new)])
         return len(new)
 
-    def scan(self, memory_limit_bytes: int = 0, *, identities: bool = True) -> "EventTable":
+    def scan(
+        self, memory_limit_bytes: int = 0, *, identities: bool = True, also: Sequence[Event] = ()
+    ) -> "EventTable":
         """All events, each once, as they are at one moment; raises InputError beyond `memory_limit_bytes`.
 
+        `also` are events from elsewhere, behind those of the store.
         Without `identities` the table takes less memory, and events can't be told by their numbers.
         """
         from trivet.monitor.runs.sealing import read_all, tail_chunks
@@ -74,6 +77,7 @@ class EventStore:
         for _ in range(_SCAN_TRIES):
             with self._lock, self._tail.reading():
                 segments, tail = self._tail.segments(), list(tail_chunks(self._tail.events()))
+            tail += tail_chunks(also)
             try:
                 return read_all(self._folder, segments, tail, memory_limit_bytes, identities=identities)
             except FileNotFoundError:

@@ -37,6 +37,14 @@ export const logout = () => told("/api/v1/logout", { method: "POST" });
 export const health = () => told("/api/v1/health");
 export const repairs = (since) => told(`/api/v1/repairs?${query({ since_s: since })}`);
 
+export const vendors = async () => (await told("/api/v1/upstreams")).upstreams;
+export const vendorTransfers = async () => (await told("/api/v1/upstreams/transfers")).transfers;
+export const history = () => told("/api/v1/history");
+/** Return how often each cache had what was asked for, null where the drive does not tell. */
+export const cacheRates = () => told("/api/v1/cache").catch(() => null);
+export const decideRemoval = (name, wanted) => told(`/api/v1/upstreams/${encodeURIComponent(name)}/removals`, {
+  method: "POST", json: { do: wanted } });
+
 /** Return one page of the files that `q` selects: {files, nextPageToken}. */
 export const search = (q, pageToken, orderBy = "folder,name_natural") => told(`/drive/v3/files?${query({
   q, orderBy, pageSize: 200, fields: `files(${FIELDS}),nextPageToken`, ...(pageToken ? { pageToken } : {}),
@@ -81,6 +89,7 @@ export const versions = async (id) => (await told(
 )).revisions;
 export const transfers = async () => (await told("/api/v1/transfers?limit=50")).transfers;
 export const cancelTransfer = (key) => told(`/api/v1/transfers/${encodeURIComponent(key)}`, { method: "DELETE" });
+export const resumeTransfer = (key) => told(`/api/v1/transfers/${encodeURIComponent(key)}/resume`, { method: "POST" });
 export const restoreVersion = (id, version) => told(
   `/api/v1/files/${encodeURIComponent(id)}/revisions/${encodeURIComponent(version)}/restore`, { method: "POST" });
 
@@ -90,19 +99,24 @@ export async function beginning(id, bytes) {
   return response.text();
 }
 
-/** Return why the drive does not send the file `id`, null if it does. */
+/** Return why the drive does not send the file `id` (now), null if it does. */
 export async function refusal(id) {
   try {
-    await ask(`/api/v1/files/${encodeURIComponent(id)}/content`, { headers: { range: "bytes=0-0" } });
-    return null;
+    const answer = await ask(`/api/v1/files/${encodeURIComponent(id)}/content`, { headers: { range: "bytes=0-0" } });
+    return answer.status === 202 ? new Refused(202, await answer.json(), "It waits in the queue.") : null;
   } catch (error) {
     return error.status === 416 ? null : error; // an empty file has no first byte
   }
 }
 
-/** Return a WebSocket that tells what happens in the drive, from the sequence number `after` on if given. */
-export function eventSocket(after) {
-  const url = new URL(`/api/v1/events${after === null ? "" : `?after=${after}`}`, location.href);
+const socketAt = (path) => {
+  const url = new URL(path, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   return new WebSocket(url);
-}
+};
+
+/** Return a WebSocket that tells what happens in the drive, from the sequence number `after` on if given. */
+export const eventSocket = (after) => socketAt(`/api/v1/events${after === null ? "" : `?after=${after}`}`);
+
+/** Return a WebSocket that sends a frame of the board for each word it is sent, and one before. */
+export const boardSocket = () => socketAt("/api/v1/board");

@@ -1,5 +1,6 @@
 // Starts the page: who is here, which view the address names, what changes meanwhile.
 import * as api from "./api.js";
+import { showBoard } from "./board.js";
 import { showFiles } from "./files.js";
 import { showHealth } from "./health.js";
 import { el, toast } from "./dom.js";
@@ -7,9 +8,13 @@ import { showLogin } from "./login.js";
 import { countInto, showTransfers, tellOf } from "./transfers.js";
 import { showTrash } from "./trash.js";
 import { uploads } from "./uploads.js";
+import { showVendors } from "./vendors.js";
 
 const RETRY_MS = 2000;
+const LOOK_MS = 100;
 const HEALTH_MS = 5000;
+const VENDORS_MS = 500;
+const seeVendors = { label: "See vendors", run: () => { location.hash = "#/vendors"; } };
 const pause = (ms) => new Promise((resolve) => { setTimeout(resolve, ms); });
 const byId = (id) => document.getElementById(id);
 const main = byId("main");
@@ -30,7 +35,8 @@ async function route() {
   }
   const place = el("div"); // seen only once it is ready, and only if nobody has gone elsewhere meanwhile
   const views = { files: () => showFiles(place, id), trash: () => showTrash(place),
-    transfers: () => showTransfers(place), health: () => showHealth(place) };
+    transfers: () => showTransfers(place), health: () => showHealth(place),
+    vendors: () => showVendors(place), board: () => showBoard(place) };
   let end = null;
   try {
     end = await (views[view] ?? views.files)();
@@ -49,7 +55,9 @@ async function enter(note) {
     inside = true;
     byId("user").textContent = me.user;
     byId("logout").hidden = !me.logins;
+    if (me.admin) byId("nav").prepend(byId("board-link"));
     byId("nav").hidden = byId("who").hidden = false;
+    lookAtVendors();
     if (new URLSearchParams(location.search).has("login")) history.replaceState(null, "", "/");
     await route();
   } catch (error) {
@@ -71,12 +79,15 @@ function out(note = "") {
 /** Tell the views when something in the drive changed, whoever did it; goes on where it was cut. */
 async function watch() {
   let seen = null;
-  for (;; await pause(RETRY_MS)) {
+  for (;; await pause(inside ? RETRY_MS : LOOK_MS)) {
     if (!inside) continue;
     const socket = api.eventSocket(seen);
     watching = socket;
-    let soon = 0;
-    const tell = (name) => { soon ||= setTimeout(() => { soon = 0; document.dispatchEvent(new Event(name)); }, 150); };
+    const soon = {};
+    const tellLater = (name, ms) => {
+      soon[name] ||= setTimeout(() => { soon[name] = 0; document.dispatchEvent(new Event(name)); }, ms);
+    };
+    const tell = (name) => tellLater(name, 150);
     socket.onmessage = (message) => {
       const event = JSON.parse(message.data);
       if (event.type === "hello" && seen === null) tell("drive-changed");
@@ -85,6 +96,8 @@ async function watch() {
         tellOf(event.transfer);
         document.dispatchEvent(new Event("transfers-changed"));
       }
+      if (event.type === "upstream") tellLater("vendors-changed", VENDORS_MS);
+      if (event.type === "notice") toast(event.text, { action: seeVendors });
       seen = event.seq;
     };
     const closed = await new Promise((resolve) => { socket.onclose = resolve; });
@@ -97,7 +110,15 @@ async function watchHealth() {
     if (!inside || document.hidden) continue;
     const told = await api.health().catch(() => ({ healthy: false }));
     byId("health-dot").hidden = told.healthy;
+    await lookAtVendors();
   }
+}
+
+/** Show the way to the vendors if there are any, and whether one is not well. */
+async function lookAtVendors() {
+  const vendors = await api.vendors().catch(() => []);
+  byId("vendors").hidden = !vendors.length;
+  byId("vendors-dot").hidden = vendors.every((one) => one.healthy);
 }
 
 byId("logout").addEventListener("click", async () => { await api.logout().catch(() => null); out(); });

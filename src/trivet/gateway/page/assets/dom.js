@@ -18,21 +18,22 @@ const PATHS = {
   image: "M4 4h16v16H4zM4 16l5-5 4 4 3-3 4 4M9 8.5a1 1 0 1 1-2 0 1 1 0 0 1 2 0z",
 };
 
+/** Return the nodes of `text`, in which commands stand between backticks. */
+export const coded = (text) => text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));
+
+/** Return an element `tag` of a drawing with `attributes` and `children`. */
+export function svg(tag, attributes = {}, ...children) {
+  const element = document.createElementNS("http://www.w3.org/2000/svg", tag);
+  for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value);
+  element.append(...children);
+  return element;
+}
+
 /** Return the small picture called `name`: folder, image or file. */
 export function icon(name) {
-  const space = "http://www.w3.org/2000/svg";
-  const svg = document.createElementNS(space, "svg");
-  const path = document.createElementNS(space, "path");
-  path.setAttribute("d", PATHS[name]);
-  path.setAttribute("fill", name === "folder" ? "currentColor" : "none");
-  path.setAttribute("stroke", "currentColor");
-  path.setAttribute("stroke-width", "1.5");
-  path.setAttribute("stroke-linejoin", "round");
-  svg.setAttribute("viewBox", "0 0 24 24");
-  svg.setAttribute("class", `icon ${name}`);
-  svg.setAttribute("aria-hidden", "true");
-  svg.append(path);
-  return svg;
+  return svg("svg", { viewBox: "0 0 24 24", class: `icon ${name}`, "aria-hidden": "true" },
+    svg("path", { d: PATHS[name], fill: name === "folder" ? "currentColor" : "none", stroke: "currentColor",
+      "stroke-width": "1.5", "stroke-linejoin": "round" }));
 }
 
 /** Show `text` for some seconds; `action` = {label, run} adds a button, `bad` marks a failure. */

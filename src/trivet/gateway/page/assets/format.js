@@ -18,9 +18,23 @@ export function when(text) {
   return `${at.toLocaleDateString([], { year: "numeric", month: "short", day: "numeric" })} ${clock}`;
 }
 
+/** Return the clock time of `atS` (Unix time) like "02:00", with its day when that is not today. */
+export function clock(atS) {
+  const at = new Date(atS * 1000);
+  const time = at.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
+  const days = Math.round((new Date(at).setHours(0, 0, 0, 0) - new Date().setHours(0, 0, 0, 0)) / 864e5);
+  return days === 0 ? time : days === 1 ? `${time} tomorrow` : when(at);
+}
+
 /** Return how long `seconds` is, roughly, like "3 min". */
 export function span(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;
   if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
   return `${Math.round(seconds / 3600)} h`;
+}
+
+/** Return how long `seconds` is, exactly enough to compare: "12 ms", "3.4 s", "2 min". */
+export function duration(seconds) {
+  if (seconds < 1) return `${seconds < 0.01 ? (1000 * seconds).toFixed(1) : Math.round(1000 * seconds)} ms`;
+  return seconds < 60 ? `${seconds.toFixed(1)} s` : span(seconds);
 }

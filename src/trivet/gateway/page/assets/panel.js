@@ -1,7 +1,7 @@
 // The panel beside the list: preview, facts, deeds and versions of one file.
 import * as api from "./api.js";
 import { el, toast } from "./dom.js";
-import { size, when } from "./format.js";
+import { clock, size, when } from "./format.js";
 
 const TEXT = /^(text\/|application\/(json|xml|x-sh|x-yaml|javascript|toml))/;
 const IMAGE = /^image\/(png|jpeg|gif|webp|svg\+xml|bmp|avif)$/;
@@ -33,6 +33,11 @@ function download(file, reload) {
     event.preventDefault();
     const error = await api.refusal(file.id);
     if (error) {
+      if (error.facts?.key) {
+        toast(waiting(file, error.facts), {
+          action: { label: "See vendors", run: () => { location.hash = "#/vendors"; } } });
+        return;
+      }
       const better = error.facts?.suggested_name;
       const right = { name: better, mimeType: error.facts?.detected };
       const rename = () => api.change(file.id, right).then(reload, (late) => toast(late.message, { bad: true }));
@@ -44,6 +49,12 @@ function download(file, reload) {
     allowed = false;
   });
   return link;
+}
+
+/** Say where a file of a vendor is that comes later: in the queue, or parked. */
+function waiting(file, facts) {
+  if (facts.code !== "queued") return `${file.name} comes when the vendor answers again: ${facts.detail}`;
+  return `${file.name} waits at place ${facts.position} in the queue, and comes by itself at ${clock(facts.resets_at_s)}`;
 }
 
 function damage(file) {

@@ -1,0 +1,1 @@
+"""What the live board says of a drive in words."""

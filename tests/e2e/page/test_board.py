@@ -1,0 +1,186 @@
+"""The live board in real Chromium over a real drive: what is broken shows on the page, in words.
+
+Rule: one drive for the whole module; each test leaves it whole.
+"""
+
+import json
+import os
+import statistics
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, CDPSession, Page, WebSocket, expect
+
+from door_under_test import Door, open_door
+from terminal import terminal
+
+WELL = "All is well: 3 of 3 banks, everything has three copies, last check"
+#: Minutes of frames, drawn as fast as they can be.
+WARM_UP, FRAMES = 100, int(os.environ.get("TRIVET_BOARD_FRAMES", "500"))
+_DRAW = """async ([frame, count]) => {
+  const { boardIn } = await import("/page/board.js");
+  const place = window.drawn ??= document.body.appendChild(document.createElement("div"));
+  const board = window.board ??= boardIn(place);
+  for (let n = 0; n < count; n += 1) {
+    const told = structuredClone(frame);
+    told.traffic.per_second.push(n % 50);
+    told.traffic.hits = n;
+    told.floods.pairs[0].client = `10.0.0.${n % 250}`;
+    told.verdict.sentence = `All is well: last check ${n} s ago.`;
+    told.figures.processes.forEach((one) => { one.cpu_percent = n % 100; one.elapsed_s = n; });
+    told.bars.forEach((one) => { one.run = `${n}`; one.total_s = n % 7; });
+    told.look = n % 3 ? [`line ${n}`] : [];
+    if (n % 5 === 0) delete told.upstreams;
+    board.draw(told);
+  }
+}"""
+
+
+@pytest.fixture(scope="module")
+def drive_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
+    with open_door(tmp_path_factory.mktemp("board"), "--refresh", "1") as door:
+        door.put("plan.txt", b"words" * 20_000)
+        yield door
+
+
+class Board:
+    """The board as one person sees it; `frames` are what the door sent."""
+
+    def __init__(self, browser: Browser, door: Door, **looks: object) -> None:
+        self.context = browser.new_context(**looks)  # type: ignore[arg-type]
+        self.page: Page = self.context.new_page()
+        self.frames: list[dict[str, object]] = []
+        self.failures: list[str] = []
+        self.asked: list[str] = []
+        self.page.on("pageerror", lambda error: self.failures.append(str(error)))
+        self.page.on("request", lambda request: self.asked.append(request.url))
+        self.page.on("websocket", self._listen)
+        self.door = door
+        self.page.goto(f"{door.address}/#/board")
+
+    def _listen(self, socket: WebSocket) -> None:
+        if socket.url.endswith("/board"):
+            socket.on("framereceived", lambda text: self.frames.append(json.loads(text)))
+
+    def tools(self) -> CDPSession:
+        return self.context.new_cdp_session(self.page)
+
+    def close(self) -> None:
+        self.context.close()
+        assert self.failures == []
+        assert [url for url in self.asked if not url.startswith(self.door.address)] == []
+
+
+@pytest.fixture
+def board(browser: Browser, drive_door: Door) -> Iterator[Board]:
+    shown = Board(browser, drive_door)
+    expect(shown.page.locator("#sentence")).to_contain_text(WELL)
+    yield shown
+    shown.close()
+
+
+def test_all_is_well_within_a_second_and_stays_live(board: Board) -> None:
+    page = board.page
+    expect(page.get_by_role("link").nth(2)).to_have_text("Board")  # after the skip link and the name
+    expect(page.get_by_role("status").first).to_contain_text("All is well: 3 of 3 banks")
+    for title in ("Banks and repairs", "Traffic", "Who asks most", "Transfers and repairs", "Processes"):
+        expect(page.get_by_role("region", name=title)).to_be_visible()
+    expect(page.get_by_role("region", name="Processes")).to_contain_text("keeper")
+    expect(page.get_by_role("region", name="Transfers")).to_contain_text("Upload /plan.txt by")
+    while len(board.frames) < 8:
+        page.wait_for_timeout(100)
+    gaps = [after["at_s"] - before["at_s"]  # type: ignore[operator]
+            for before, after in zip(board.frames[-6:-1], board.frames[-5:], strict=True)]  # fmt: skip
+    assert statistics.median(gaps) <= 0.5
+    painted = []
+    for _ in range(3):
+        page.reload()
+        page.wait_for_selector("#sentence")
+        painted.append(page.evaluate("performance.now()"))
+    assert min(painted) < 1000
+
+
+def test_a_bank_dies_and_comes_back(board: Board, drive_door: Door) -> None:
+    base, sentence = drive_door.drive.bases[2], board.page.locator("#sentence")
+    drive_door.drive.trivet("stop", str(base))
+    expect(sentence).to_contain_text(f"The drive works; 1 of 3 banks is away ({base})")
+    expect(board.page.locator("#verdict")).to_contain_text(f"trivet start {base} starts it again")
+    tile = board.page.get_by_role("region", name="Banks and repairs")
+    expect(tile.locator(".banks > li", has_text=f"Bank {base}")).to_contain_text("away")
+    drive_door.put("while-away.txt", b"x" * 100_000)
+    drive_door.drive.trivet("start", str(base))
+    expect(sentence).to_contain_text(WELL)
+
+
+def test_a_damaged_copy_is_told_with_its_repair(board: Board, drive_door: Door) -> None:
+    port = drive_door.drive.bases[0]
+    drive_door.drive.put(port, b"/plan.txt", b"rubbish")
+    repaired = board.page.locator(".feed li", has_text=f"on server {port}")
+    expect(repaired.first).to_contain_text("/plan.txt")
+    expect(repaired.first).to_contain_text("repaired")
+    expect(board.page.locator(".motion li", has_text="Repair").first).to_contain_text(f"/plan.txt on {port}")
+    expect(board.page.locator("#sentence")).to_contain_text(WELL)
+
+
+def test_a_client_in_a_loop_is_named(board: Board, drive_door: Door) -> None:
+    with httpx.Client(base_url=drive_door.address) as client:
+        for _ in range(140):
+            client.get("/drive/v3/files/not-there")
+    expect(board.page.locator(".look")).to_contain_text("127.0.0.1 asks for /drive/v3/files/not-there")
+    expect(board.page.locator("#sentence")).to_contain_text("All is well")
+    expect(board.page.get_by_role("region", name="Traffic")).to_contain_text("/drive")
+
+
+def test_a_page_that_sleeps_wakes_up_to_one_frame_and_another_board_goes_on(
+    board: Board, browser: Browser, drive_door: Door
+) -> None:
+    other = Board(browser, drive_door, viewport={"width": 360, "height": 640}, color_scheme="dark")
+    expect(other.page.get_by_role("region", name="Processes")).to_be_visible()
+    counting = [p for p in drive_door.drive.processes() if "board" in p.cmdline()]
+    assert len(counting) == 1
+    tools = board.tools()
+    tools.send("Debugger.enable")
+    tools.send("Debugger.pause")  # as in a lid that is closed: not one line of the page runs
+    other.page.wait_for_timeout(500)  # what was on its way has come
+    slept, awake = len(board.frames), len(other.frames)
+    while len(other.frames) < awake + 8:
+        other.page.wait_for_timeout(100)
+    assert len(board.frames) <= slept + 1
+    tools.send("Debugger.resume")
+    while len(board.frames) <= slept + 1:
+        board.page.wait_for_timeout(20)
+    assert len(board.frames) <= slept + 3
+    assert board.frames[-1]["at_s"] >= other.frames[awake + 6]["at_s"]  # type: ignore[operator]
+    assert other.page.evaluate("document.documentElement.scrollWidth") <= 360
+    other.close()
+
+
+def test_the_memory_of_the_page_stays_flat(board: Board) -> None:
+    page, tools = board.page, board.tools()
+    expect(page.get_by_role("region", name="Who asks most").locator("td").first).to_be_visible()
+    frame = next(one for one in reversed(board.frames) if one["kind"] == "full" and one["floods"]["pairs"])  # type: ignore[index]
+
+    def drawn(count: int) -> tuple[float, int, int]:
+        page.evaluate(_DRAW, [frame, count])
+        tools.send("HeapProfiler.collectGarbage")
+        counters = tools.send("Memory.getDOMCounters")
+        used: float = tools.send("Runtime.getHeapUsage")["usedSize"]
+        return used / 2**20, counters["nodes"], counters["jsEventListeners"]
+
+    before_mib, nodes, listeners = drawn(WARM_UP)
+    after_mib, more_nodes, more_listeners = drawn(FRAMES)
+    assert after_mib < before_mib + 1
+    assert more_nodes <= nodes + 300
+    assert more_listeners <= listeners + 5
+
+
+def test_the_board_in_the_terminal(drive_door: Door, board: Board) -> None:
+    drive = drive_door.drive
+    assert "newest first" in drive.trivet("runs", "--drive").stdout
+    with terminal("top", "--state", str(drive.state)) as screen:
+        screen.wait_for("All is well: 3 of 3 banks")
+        screen.type("s")
+        screen.wait_for("ordered by CPU")
+        screen.type("q")
+        assert screen.ended() == 0

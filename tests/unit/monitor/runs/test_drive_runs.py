@@ -1,0 +1,75 @@
+"""The runs of a stopped drive: what its door and its keeper left behind."""
+
+import json
+import time
+from pathlib import Path
+
+import pytest
+
+from trivet.cli.main import run
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
+from trivet.keeper.repair_history import RepairLog
+from trivet.monitor.runs.waypoint_store import WaypointStore
+from trivet.wire.control_messages import Finding
+
+NOW = time.time()
+
+
+@pytest.fixture
+async def folder(tmp_path: Path) -> VolumeFolder:
+    made = VolumeFolder(tmp_path / "state")
+    made.create(VolumeConfig("00" * 8, [7000, 8000, 9000], 1))
+    made.keeper_path.mkdir()
+    history = RepairLog(made.keeper_path / "repairs.sqlite")
+    await history.open()
+    why = "checksum differs"
+    await history.add([Finding("fixed", "/a", "page", 7000, why, NOW - 5, 8000, [], NOW - 8),
+                       Finding("fixed", "/b", "page", 7000, why, NOW - 4)])  # fmt: skip
+    await history.close()
+    return made
+
+
+def stats(
+    folder: VolumeFolder, capsys: pytest.CaptureFixture[str], *more: str
+) -> dict[str, dict[str, object]]:
+    capsys.readouterr()
+    code = run(["runs", "stats", "--drive", "--state", str(folder.path), "--json", *more])
+    assert code == 0
+    told: dict[str, dict[str, object]] = json.loads(capsys.readouterr().out)
+    return told
+
+
+async def test_repairs_alone(folder: VolumeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    repair = stats(folder, capsys)["phases"]["repair"]
+    assert isinstance(repair, dict)
+    assert (repair["count"], round(repair["max"], 3), repair["min"]) == (2, 3.0, 0.0)
+
+
+async def test_transfers_and_repairs(folder: VolumeFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    store = WaypointStore(folder.gateway_path / "runs")
+    names = ("request", "queue_start", "queue_end", "transfer_start", "transfer_end")
+    tags = json.dumps({"queue": "upload", "requestor": "ann"})
+    store.append([("r", name, round((NOW - 60 + place) * 1e9), "door", place, tags)
+                  for place, name in enumerate(names)])  # fmt: skip
+    store.close()
+    told = stats(folder, capsys)
+    assert told["runs"] == 3
+    assert set(told["phases"]) == {"initialisation", "queue", "transfer", "repair"}
+    assert stats(folder, capsys, "--where", "queue=repair")["runs"] == 2
+    assert run(["runs", "--drive", "--state", str(folder.path)]) == 0
+    shown = capsys.readouterr().out
+    assert "repair /a on 7000" in shown
+    assert "3 runs, newest first" in shown
+
+
+async def test_wrong_use(folder: VolumeFolder, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(["runs", "chart", "x.csv", "--drive", "--state", str(folder.path)]) == 2
+    assert "leave the files out" in capsys.readouterr().err
+    assert run(["runs", "--drive", "--state", str(tmp_path / "none")]) == 2
+    assert "holds no volume" in capsys.readouterr().err
+    (folder.keeper_path / "repairs.sqlite").write_bytes(b"no history" * 99)
+    assert run(["runs", "--drive", "--state", str(folder.path)]) == 2
+    assert "can't be read" in capsys.readouterr().err
+    (folder.keeper_path / "repairs.sqlite").unlink()
+    assert run(["runs", "--drive", "--state", str(folder.path)]) == 2
+    assert "nothing was transferred or repaired yet" in capsys.readouterr().err
