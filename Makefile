@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check sim bench conformance clean
+.PHONY: install up test check sim mutants bench bench-peers conformance clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -30,6 +30,10 @@ bench: install
 	bash scripts/setup.sh --for-tests
 	$(PY) bench/fs_compare.py $(ARGS)
 
+bench-peers: install
+	bash scripts/setup.sh --for-peers
+	$(PY) bench/peers.py $(ARGS)
+
 # Hours: TRIVET_SEQUENCES=500 TRIVET_BIG_DIRECTORY=20000 make conformance takes less.
 conformance: export TRIVET_SEQUENCES ?= 10000
 conformance: export TRIVET_BIG_DIRECTORY ?= 200000
@@ -41,3 +45,7 @@ conformance: install
 
 sim: install
 	$(PY) tests/sim/run_seed.py $(SEED)
+	$(PY) -W ignore tests/whole/run_whole.py $(SEED)
+
+mutants: install
+	$(PY) tests/sim/run_mutants.py

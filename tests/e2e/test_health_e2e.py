@@ -179,7 +179,7 @@ def test_real_load_crosses_the_real_threshold_and_calm_takes_the_worker_away(own
 
 
 def test_a_worker_that_leaves_cuts_no_download_and_sends_websockets_elsewhere(own_door: Door) -> None:
-    data = os.urandom(1 << 20) * 24
+    data = os.urandom(1 << 20) * 16
     own_door.told("PUT", "/api/v1/content/long.bin", content=data)
     set_workers(own_door, 2)
     with contextlib.ExitStack() as stack:
@@ -188,7 +188,7 @@ def test_a_worker_that_leaves_cuts_no_download_and_sends_websockets_elsewhere(ow
         for one in sockets:
             assert json.loads(one.recv(10))["type"] == "hello"
         downloads = [
-            stack.enter_context(own_door.http.stream("GET", "/api/v1/content/long.bin")) for _ in range(10)
+            stack.enter_context(own_door.http.stream("GET", "/api/v1/content/long.bin")) for _ in range(6)
         ]
         set_workers(own_door, 1)
         codes = [close_code(one) for one in sockets]

@@ -18,6 +18,7 @@ from trivet.io.process_figures import Looked, MachineReader, ProcessReader
 from trivet.io.runner import REAPER
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.door_scaling import DoorScaling
+from trivet.supervise.growth import LeakWatch
 from trivet.supervise.supervised_child import SupervisedChild
 from trivet.wire.health_messages import (
     DriveFigures,
@@ -60,6 +61,7 @@ class DriveWatch:
         self._scaling = scaling
         self._every_s = every_s
         self._processes, self._machine = ProcessReader(), MachineReader()
+        self._leaks = LeakWatch()
         self._helpers: dict[int, Part] = {}
         self._helpers_at_s = float("-inf")
         self._looks: deque[Look] = deque(maxlen=KEPT_LOOKS)
@@ -84,8 +86,8 @@ class DriveWatch:
         if now_s - self._helpers_at_s >= HELPERS_EVERY_S:
             self._helpers, self._helpers_at_s = _helpers_of(known), now_s
         parts = {**self._helpers, **known}
-        looked = self._processes.look(parts)
-        return Look(wall_s(), self._machine.look(), [_figures(one, parts[one.pid]) for one in looked])
+        looked = [_figures(one, parts[one.pid]) for one in self._processes.look(parts)]
+        return Look(wall_s(), self._machine.look(), self._leaks.mark(now_s, looked))
 
     async def told(self, series_s: float) -> DriveFigures:
         """Return the newest figures, and the series of the last `series_s` seconds (0 = none)."""
@@ -150,6 +152,9 @@ def _figures(one: Looked, part: Part) -> ProcessFigures:
         read_bytes_s=one.read_bytes_s,
         write_bytes_s=one.write_bytes_s,
         elapsed_s=one.elapsed_s,
+        collections=None if one.collections is None else list(one.collections.counts),
+        collecting_s=None if one.collections is None else one.collections.seconds,
+        traced_bytes=None if one.collections is None else one.collections.traced_bytes,
     )
 
 

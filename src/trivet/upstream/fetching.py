@@ -6,14 +6,12 @@ Rule: a body whose very content is in the volume already is copied from there.
 """
 
 import asyncio
-import hashlib
 from typing import Any
 
 from trivet.drive.upstream.byte_budget import ByteBudget, Place
 from trivet.errors import (
     Conflict,
     ContentAway,
-    FileSystemError,
     Gone,
     NotFound,
     Parked,
@@ -23,11 +21,12 @@ from trivet.errors import (
     VendorQuotaSpent,
 )
 from trivet.io.drive_api import VendorFile, VendorTrouble
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.outbox import Outbox
 from trivet.upstream.placing import describe, modified_ns
 from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.staged_body import StagedBody
-from trivet.upstream.standing import PIECE_BYTES, Row, Upstream
+from trivet.upstream.standing import Row, Upstream
 from trivet.upstream.transfer_news import tell_of
 from trivet.upstream.transfers import State, Transfer, Transfers
 from trivet.upstream.vendor import Unreachable
@@ -40,13 +39,22 @@ _TRIES = 3
 class Fetching:
     """Fetches bodies of `up`; `close` it: what is under way goes on after the next start."""
 
-    def __init__(self, up: Upstream, transfers: Transfers, outbox: Outbox, contents: SharedContents) -> None:
+    def __init__(
+        self,
+        up: Upstream,
+        transfers: Transfers,
+        outbox: Outbox,
+        contents: SharedContents,
+        bodies: CachedBodies,
+    ) -> None:
         self._up = up
+        self._bodies = bodies
         self._contents = contents
         self._transfers = transfers
         self._outbox = outbox
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Transfer] = {}
+        self._newer: set[str] = set()
         self._asking = asyncio.Lock()
         self._places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
 
@@ -59,9 +67,9 @@ class Fetching:
         """Tell whether a body is being fetched, or waits for that."""
         return file_id in self._running
 
-    def coming(self) -> list[int]:
-        """Return the inodes whose bodies are being fetched, or wait for that."""
-        return [one.ino for one in self._running.values()]
+    def outdated(self) -> list[int]:
+        """Return the inodes of bodies that are here while newer ones are on their way."""
+        return [one.ino for one in self._running.values() if one.id in self._newer]
 
     async def close(self) -> None:
         """End the work; rows and staged bytes stay."""
@@ -140,7 +148,9 @@ class Fetching:
         """Begin to fetch the vendor's newest version of a body that is here."""
         async with self._asking:
             if row.id not in self._tasks and row.ino is not None:
-                self._start(await self._begin(row.id, row.ino, self._up.user, int(file.size)))
+                transfer = await self._begin(row.id, row.ino, self._up.user, int(file.size))
+                self._newer.add(row.id)
+                self._start(transfer)
 
     async def _begin(self, file_id: str, ino: int, user: str, size: int | None = None) -> Transfer:
         up = self._up
@@ -192,12 +202,13 @@ class Fetching:
         finally:
             await body.close()
             self._running.pop(transfer.id, None)
+            self._newer.discard(transfer.id)
             self._tasks.pop(transfer.id, None)
 
     async def _verified(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> VendorFile:
         """Return the vendor's file once the staged body is that file; a wrong one is fetched once more."""
         for _ in range(2):
-            if file.md5_checksum and await self._copied(file, body):
+            if file.md5_checksum and await self._contents.copied(file, body):
                 return file
             if int(file.size) > transfer.size:
                 self._transfers.renew(transfer, int(file.size) - body.held, self._up.now_s())
@@ -220,30 +231,6 @@ class Fetching:
             if trouble.status == 404:
                 raise NotFound(f"the vendor does not have this file any more ({trouble})") from trouble
             raise
-
-    async def _copied(self, file: VendorFile, body: StagedBody) -> bool:
-        """Copy the body from a file that is here and has the same content; False if there is none."""
-        for owner, twin in await self._contents.twins(file):
-            assert twin.ino is not None
-            owner.own_opens[twin.ino] += 1
-            digest = hashlib.sha256()
-            try:
-                snapshot = await owner.volume.open_snapshot(twin.ino)
-            except (ContentAway, FileSystemError):
-                continue  # it has just been given up, or removed
-            try:
-                await body.begin_anew()
-                while body.held < min(snapshot.attributes.size, int(file.size)):
-                    piece = await owner.volume.read(snapshot.handle, body.held, PIECE_BYTES)
-                    digest.update(piece)
-                    await body.write(piece)
-            finally:
-                await owner.volume.release(snapshot.handle)
-            await body.flush()
-            if body.is_right(file) and file.sha256_checksum in (None, digest.hexdigest()):
-                return True
-            await body.begin_anew()
-        return False
 
     async def _publish(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> None:
         up = self._up
@@ -270,6 +257,7 @@ class Fetching:
                     await up.mirror.put(changed)
             break
         await body.remove()
+        await self._bodies.look(transfer.ino, await up.look(transfer.ino))
         if await self._outbox.has(transfer.id):
             await self._outbox.add(transfer.id, up.now_s(), up.now_s())
             up.wake.set()

@@ -17,6 +17,7 @@ from trivet.io.drive_api import DriveApi
 from trivet.io.upstream_store import UpstreamStore
 from trivet.upstream.account import Account
 from trivet.upstream.cache import Cache
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.fetching import Fetching
 from trivet.upstream.new_ids import NewIds
 from trivet.upstream.outbox import Due, Outbox
@@ -50,13 +51,14 @@ class UpstreamWork:
         self.up = up
         self.outbox = Outbox(up.store)
         self.transfers = Transfers(up.store, {"download": account.download, "upload": account.upload})
-        self.fetching = Fetching(up, self.transfers, self.outbox, contents)
+        bodies = CachedBodies(up)
+        self.fetching = Fetching(up, self.transfers, self.outbox, contents, bodies)
         self.ids = NewIds(up)
         sending = Sending(up, self.transfers, self.outbox)
         self.removals = Removals(up, self.outbox, account.removals)
         self.settler = Settler(up, self.outbox, (self.fetching, sending), self.ids, self.removals)
-        self.cache = Cache(up, self.fetching, self.outbox, account.cache_bytes)
-        self.watcher = Watcher(up, self.outbox, self.ids, self.cache.bodies, self.removals, account.quiet_s)
+        self.cache = Cache(up, bodies, self.fetching, self.outbox, account.cache_bytes)
+        self.watcher = Watcher(up, self.outbox, self.ids, bodies, self.removals, account.quiet_s)
         self.poller = Poller(up, self.settler)
         self.polled_s: float | None = None
         self.trouble = ""
@@ -114,7 +116,7 @@ class UpstreamWork:
                 log.warning("%s: %s", self.account.name, error)
                 await asyncio.sleep(min(error.again_in_s, self.account.poll_s))
                 continue
-            self.polled_s = self.up.now_s()
+            self.polled_s = self.cache.counts.counts.polled_s = self.up.now_s()
             if self.trouble:
                 self.trouble = ""
                 await self.outbox.hurry(self.polled_s)

@@ -67,15 +67,30 @@ class ByteBudget:
 
         Raises QuotaExceeded for what no day's budget holds.
         """
+        self.check(user, size_bytes)
+        if key not in self._running and key not in self._waiting:
+            self._waiting[key] = _Wish(user, size_bytes)
+            self._grant(now_s)
+        return self.place(key, now_s)
+
+    def check(self, user: str, size_bytes: int) -> None:
+        """Raise QuotaExceeded for what no day's budget holds."""
         for limit, whose in ((self.limits.pool_bytes, "all together"), (self.limits.user_bytes, user)):
             if limit is not None and size_bytes > limit:
                 raise QuotaExceeded(
                     f"{size_bytes:,} bytes are more than the {limit:,} that {whose} may move in a day"
                 )
-        if key not in self._running and key not in self._waiting:
-            self._waiting[key] = _Wish(user, size_bytes)
-            self._grant(now_s)
-        return self.place(key, now_s)
+
+    def foreseen(self, user: str, size_bytes: int, now_s: float) -> Place:
+        """Return the place that a transfer which asked now would have."""
+        self._roll(now_s)
+        pool, own = self.limits.pool_bytes, self.limits.user_bytes
+        over = pool is not None and self._taken() + size_bytes > pool
+        over |= own is not None and self._taken(user) + size_bytes > own
+        for wish in self._waiting.values():
+            over |= wish.user == user or (pool is not None and self._taken() + wish.size_bytes > pool)
+        position = len(self._waiting) + 1 if over else 0
+        return Place(position, self.bytes_left(now_s), self.resets_at_s(now_s))
 
     def granted(self, now_s: float) -> list[str]:
         """Let those begin for whom there is room now; return their keys, the first first."""
