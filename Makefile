@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check sim mutants faults bench bench-peers conformance clean
+.PHONY: install up test check sim mutants faults soak bench bench-peers conformance clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -53,3 +53,12 @@ sim: install
 
 mutants: install
 	$(PY) tests/sim/run_mutants.py
+
+# The same simulations with many more seeds; each count is a variable.
+faults: install
+	TRIVET_SIM_SEEDS=$${TRIVET_SIM_SEEDS:-10000} TRIVET_WHOLE_SEEDS=$${TRIVET_WHOLE_SEEDS:-500} \
+	TRIVET_MUTANT_SEEDS=$${TRIVET_MUTANT_SEEDS:-1000} $(PY) -m pytest --timeout 900 tests/sim tests/whole $(ARGS)
+
+soak: install
+	TRIVET_SIM_SEEDS=$${TRIVET_SIM_SEEDS:-100000} TRIVET_WHOLE_SEEDS=$${TRIVET_WHOLE_SEEDS:-5000} \
+	TRIVET_MUTANT_SEEDS=$${TRIVET_MUTANT_SEEDS:-1000} $(PY) -m pytest --timeout 900 tests/sim tests/whole $(ARGS)
