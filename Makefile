@@ -54,11 +54,7 @@ sim: install
 mutants: install
 	$(PY) tests/sim/run_mutants.py
 
-# The same simulations with many more seeds; each count is a variable.
-faults: install
-	TRIVET_SIM_SEEDS=$${TRIVET_SIM_SEEDS:-10000} TRIVET_WHOLE_SEEDS=$${TRIVET_WHOLE_SEEDS:-500} \
-	TRIVET_MUTANT_SEEDS=$${TRIVET_MUTANT_SEEDS:-1000} $(PY) -m pytest --timeout 900 tests/sim tests/whole $(ARGS)
-
+# Hours: the simulations with many more seeds; each count is a variable.
 soak: install
 	TRIVET_SIM_SEEDS=$${TRIVET_SIM_SEEDS:-100000} TRIVET_WHOLE_SEEDS=$${TRIVET_WHOLE_SEEDS:-5000} \
 	TRIVET_MUTANT_SEEDS=$${TRIVET_MUTANT_SEEDS:-1000} $(PY) -m pytest --timeout 900 tests/sim tests/whole $(ARGS)
