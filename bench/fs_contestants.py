@@ -42,12 +42,14 @@ def bindfs_mount(work: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def trivet_mount(work: Path) -> Iterator[Path]:
+def trivet_mount(work: Path, *, gateway: bool = True) -> Iterator[Path]:
     """A trivet drive with three banks of one server, in default durability."""
     mount, state = work / "drive", work / "state"
     command = [sys.executable, "-m", "trivet"]
     ports = ",".join(map(str, free_bases(3)))
     options = ["--state", str(state), "--mount", str(mount), "--servers", "1", "--ports", ports]
+    if not gateway:
+        options.append("--no-gateway")
     subprocess.run([*command, "up", "--detach", *options], check=True)
     try:
         yield mount

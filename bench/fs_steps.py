@@ -6,6 +6,7 @@ Rule: "cold" means sync and drop_caches first; what a server keeps in its own me
 
 import contextlib
 import hashlib
+import json
 import multiprocessing
 import os
 import random
@@ -24,6 +25,7 @@ APPENDS = 200
 RANDOM_OPS = 4000
 RANDOM_LIMIT_S = 8.0
 WORKERS = 4
+FIO_S = 8
 clock = time.perf_counter
 Figures = dict[str, float]
 
@@ -248,6 +250,23 @@ def parallel_creators(folder: Path, sizes: Sizes) -> Figures:
     return {"par4_create_ps": rate}
 
 
+def mixed_random(folder: Path, sizes: Sizes) -> Figures:
+    """Let fio read (70 %) and write (30 %) 4 KiB at random, synced at the end."""
+    job = [
+        "fio", "--name=mixed", f"--directory={folder}", "--rw=randrw", "--rwmixread=70", "--bs=4k",
+        "--ioengine=psync", f"--size={min(sizes.sequential_mib, 64)}m", f"--runtime={FIO_S}", "--time_based",
+        "--end_fsync=1", "--output-format=json",
+    ]  # fmt: skip
+    subprocess.run([*job, "--create_only=1"], check=True, capture_output=True, timeout=300)
+    start = clock()
+    done = subprocess.run(job, check=True, capture_output=True, text=True, timeout=300)
+    took_s = clock() - start  # with the closing fsync, which fio's own rate leaves out
+    told = json.loads(done.stdout)["jobs"][0]
+    for path in folder.glob("mixed.*"):
+        path.unlink()
+    return {f"fio_{way}_iops": told[way]["total_ios"] / took_s for way in ("read", "write")}
+
+
 STEPS: dict[str, Callable[[Path, Sizes], Figures]] = {
     "seq": sequential,
     "rand": at_random,
@@ -255,4 +274,5 @@ STEPS: dict[str, Callable[[Path, Sizes], Figures]] = {
     "append": durable_appends,
     "tree": real_tree,
     "par": parallel_creators,
+    "fio": mixed_random,
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up .venv in the checkout and the system packages trivet needs.
-# With --for-tests: also the programs that only the tests drive. Never enables or starts a service.
+# With --for-tests (or --for-peers): also the programs that only the tests (or `make bench-peers`) drive.
+# Never enables or starts a service.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -48,8 +49,8 @@ install_system_packages() {
   [ -z "$placed" ] || { "${root[@]}" rm -f $policy; trap - EXIT; }
 }
 
-if [ "${1:-}" = --for-tests ]; then
-  mapfile -t packages < <(grep -v '^#' scripts/test-packages.txt)
+if [ "${1:-}" = --for-tests ] || [ "${1:-}" = --for-peers ]; then
+  mapfile -t packages < <(grep -hv '^#' scripts/test-packages.txt $([ "$1" = --for-tests ] || echo scripts/peer-packages.txt))
   install_system_packages "${packages[@]}"
   exit 0
 fi

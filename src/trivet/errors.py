@@ -138,13 +138,15 @@ class RateLimited(RequestError):
         self.retry_after_s = retry_after_s
 
 
-class UsageLimit(RateLimited):
+class UsageLimit(RequestError):
     """A user has asked for as much as one may in a day; `resets_at_s` (Unix time) is when there is more."""
 
+    http_status = 429
     errno = _errno.EDQUOT
 
     def __init__(self, message: str, *, retry_after_s: float, resets_at_s: float) -> None:
-        super().__init__(message, retry_after_s=retry_after_s)
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
         self.resets_at_s = resets_at_s
 
 

@@ -54,6 +54,7 @@ def test_bodies_packed_by_gzip(door: Door) -> None:
         (b"no gzip", 400),
         (gzip.compress(b"{}") + b"more", 400),
     ],
+    ids=["burst", "cut", "other", "followed"],
 )
 def test_packed_bodies_that_burst_or_break(door: Door, body: bytes, status: int) -> None:
     assert door.refused("POST", "/drive/v3/files", content=body, headers=PACKED)[0] == status

@@ -36,6 +36,8 @@ class Blobs:
         self.named: dict[int, list[Ref]] = {}
         self._next = keeper.epoch.number << 32
         self.heard: set[int] = set()
+        self.unsure: dict[int, list[int]] = {}
+        self.is_busy = False
         self._freed: list[tuple[int, list[int]]] = []
 
     def put(self, data: bytes, then: Callable[[Ref, set[int]], int]) -> None:
@@ -113,21 +115,53 @@ class Blobs:
             if not keeper.is_alive:
                 return
             lacking, lost = {}, []
-            self.heard = set(held)
+            self.heard, self.unsure = set(held), {}
             for name, ref in sorted(refs.items()):
-                plan = plan_blob(
-                    {bank: self._state(ref, held.get(bank)) for bank in keeper.banks}, len(keeper.banks)
-                )
+                states = {bank: self._state(ref, held.get(bank)) for bank in keeper.banks}
+                self.unsure[name] = [bank for bank, state in states.items() if state != "good"]
+                plan = plan_blob(states, len(keeper.banks))
                 if plan.targets and plan.source is not None:
                     self._copy(ref, plan.source, plan.targets)
                     lacking[name] = plan.targets
                 if plan.source is None:
                     lost.append(name)
                     if plan.lost:
+                        keeper.lost_blobs.add(name)
                         keeper.world.trace(f"{keeper.name} finds no copy of blob {name}")
             then(lacking, lost)
 
         keeper.world.after(0.3, judge)
+
+    def fill_holes(self) -> None:
+        """Give banks the blobs of adopted entries that the takeover could not give them."""
+        leader = self.keeper.leader
+        slots = {slot for bank in self.keeper.banks for slot in leader.missing_blobs(bank)}
+        new = [
+            ref for entry in leader.reign.log.entries if entry.slot in slots for ref in entry.body.new_blobs
+        ]
+        if slots and not self.is_busy:
+            self.repair({ref[0]: ref for ref in new}, lambda bank: None)
+
+    def repair(self, refs: dict[int, Ref], found_whole: Callable[[int], None]) -> None:
+        """Compare blobs on all banks; a bank that has them all fills its holes, and is told of."""
+        keeper = self.keeper
+        seats = keeper.links.seats
+        holes = {bank: keeper.leader.missing_blobs(bank) for bank in keeper.banks}
+        stores = {bank: seats[bank].blob_link for bank in keeper.banks}
+        self.is_busy = True
+
+        def checked(lacking: dict[int, list[int]], lost: list[int]) -> None:
+            self.is_busy = False
+            for bank, store in stores.items():
+                faulty = bool(lost) or any(bank in targets for targets in lacking.values())
+                faulty = faulty or bank not in self.heard
+                if faulty or store is None or seats[bank].blob_link is not store:
+                    continue
+                for slot in holes[bank]:
+                    keeper.do(keeper.leader.on_blobs_stored(bank, slot, keeper.now()))
+                found_whole(bank)
+
+        self.compare(refs, checked)
 
     @staticmethod
     def _state(ref: Ref, held: dict[int, tuple[int, bytes]] | None) -> CopyState:

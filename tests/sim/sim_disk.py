@@ -20,6 +20,7 @@ class Disk:
         self.applied = 0
         self.blobs: dict[int, bytes] = {}
         self.unsynced_blobs: dict[int, None] = {}
+        self.is_torn = False
 
     def chain(self) -> HashChain:
         """Return the chain of the journal above the floor that meta names."""
@@ -46,6 +47,19 @@ class Disk:
         if at >= len(self.journal) or (synced and slot > self.synced):
             return False
         return self.journal[at].hash == entry_hash
+
+    def image(self) -> "Disk":
+        """Return a copy of what is written now, all of it synced."""
+        copy = Disk()
+        copy.meta, copy.journal, copy.synced = self.meta, list(self.journal), self.head()
+        copy.rows, copy.applied, copy.blobs = dict(self.rows), self.applied, dict(self.blobs)
+        return copy
+
+    def tear(self, rng: random.Random) -> None:
+        """Make the last entries unreadable: whoever opens the journal sees that something stood there."""
+        self.drop_above(self.head() - rng.randint(1, 6))
+        self.staged = []
+        self.is_torn = True
 
     def drop_above(self, slot: int) -> None:
         """Remove the entries above `slot`."""

@@ -8,8 +8,7 @@ Rule: processes die, hang and are cut off at any time; in the end everything com
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sim_disk import Disk
-from trivet.wire.records import Row
+from sim_losses import LOSSES, Losses
 
 if TYPE_CHECKING:
     from sim_run import Simulation
@@ -19,16 +18,15 @@ FAULTS = (
     ("clean", 2), ("power", 4), ("power_die", 2), ("wipe", 3), ("damage_rows", 3), ("damage_blobs", 2),
     ("sync_fails", 2), ("blackout", 1), ("away", 2), ("isolate", 4), ("duel", 4),
     ("amnesia", 4), ("hide", 4), ("slow_disk", 2), ("brownout", 3), ("relapse", 5), ("full", 2),
-    ("damage_spread", 1),
+    ("damage_spread", 1), ("rollback", 3), ("torn", 3),
 )  # fmt: skip
 
 
-class Atlas:
+class Atlas(Losses):
     """Draws faults for `simulation`."""
 
     def __init__(self, simulation: "Simulation") -> None:
-        self.simulation = simulation
-        self.impaired: dict[int, float] = {}
+        super().__init__(simulation)
         self.counts: dict[str, int] = {}
 
     def on_clean(self, bank: int, since: float) -> None:
@@ -42,31 +40,13 @@ class Atlas:
         names, weights = zip(*FAULTS, strict=True)
         (name,) = rng.choices(names, weights)
         bank = rng.choice(list(self.simulation.banks))
-        if name in (
-            "power",
-            "power_die",
-            "wipe",
-            "damage_rows",
-            "damage_blobs",
-            "sync_fails",
-            "away",
-            "amnesia",
-            "hide",
-        ):
+        if name in LOSSES:
             if any(other != bank for other in self.impaired):
                 return
             self.impaired[bank] = float("inf")
         self.counts[name] = self.counts.get(name, 0) + 1
         self.simulation.world.trace(f"fault: {name} {bank}")
         getattr(self, f"_{name}")(bank)
-
-    def _over(self, bank: int) -> None:
-        """The fault at `bank` is done; from now on a compare may find it clean."""
-        self.impaired[bank] = self.simulation.world.now
-
-    def _later(self, delay: float, act: Callable[..., None], *args: object) -> None:
-        """Let a part of a fault happen later, unless it is calm by then."""
-        self.simulation.world.after(delay, lambda: None if self.simulation.is_calm else act(*args))
 
     def _server(self, bank: int) -> int:
         return self.simulation.world.rng.choice((0, 0, 0, 1))
@@ -150,27 +130,6 @@ class Atlas:
 
     def _hide(self, bank: int) -> None:
         """A keeper can't see an acceptor and moves its role; the next keeper sees the old one only."""
-        simulation, world = self.simulation, self.simulation.world
-        network = simulation.network
-        hidden, taken = simulation.banks[bank]
-        old = simulation.leading
-        for direction in ("to", "from"):
-            network.block(hidden.port, direction, 9.0, old)
-
-        def second() -> None:
-            third, other = world.rng.sample([base for base in simulation.banks if base != bank], 2)
-            new = simulation.next_name
-            for direction in ("to", "from"):
-                network.block(taken.port, direction, 4.0, new)
-            network.block(other, "to", world.rng.uniform(0.0, 1.5), new)
-            network.slow(third, world.rng.uniform(0.0, 0.3), 4.0, old)
-            simulation.start_keeper()
-
-        self._later(world.rng.uniform(6.3, 8.0), second)
-        world.after(9.0, self._over, bank)
-
-    def _hide(self, bank: int) -> None:
-        """A keeper can't see an acceptor and moves its role; the next keeper sees the old one only."""
         world, network = self.simulation.world, self.simulation.network
         old, new = self.simulation.banks[bank]
         name = self.simulation.leading
@@ -201,97 +160,4 @@ class Atlas:
     def _away(self, bank: int) -> None:
         """The acceptor's server stays away so long that its role moves."""
         self.simulation.stay_away(bank, 0, self.simulation.world.rng.uniform(6.0, 12.0))
-        self._over(bank)
-
-    def _power(self, bank: int) -> None:
-        for server in self.simulation.banks[bank]:
-            server.cut_power()
-        self._over(bank)
-
-    def _power_die(self, bank: int) -> None:
-        server = self.simulation.banks[bank][0]
-        server.crash_in = "power"
-        self._over(bank)
-
-    def _wipe(self, bank: int) -> None:
-        servers = self.simulation.banks[bank]
-        for server in self.simulation.world.rng.choice((servers, servers[:1])):
-            server.wipe()
-        self._over(bank)
-
-    def _brownout(self, bank: int) -> None:
-        """A bank loses its power while another one lags; then the third and the keeper die for a while."""
-        simulation, world = self.simulation, self.simulation.world
-        lagging, dying = world.rng.sample([base for base in simulation.banks if base != bank], 2)
-        simulation.network.block(lagging, "to", 1.0)
-
-        def strike() -> None:
-            for server in simulation.banks[bank]:
-                server.cut_power()
-            self._over(bank)
-            simulation.stay_away(dying, 0, world.rng.uniform(0.5, 4.0))
-            simulation.kill_keeper(every=True)
-
-        self._later(world.rng.uniform(0.1, 0.8), strike)
-        world.after(0.9, self._over, bank)
-
-    def _sync_fails(self, bank: int) -> None:
-        self.simulation.banks[bank][0].fail_sync = True
-        self._over(bank)
-
-    def _blackout(self, _bank: int) -> None:
-        """All banks lose their power at once, and the keeper with them."""
-        if self.impaired:
-            return
-        for bank, servers in self.simulation.banks.items():
-            for server in servers:
-                server.cut_power()
-            self._over(bank)
-        self.simulation.kill_keeper(every=True)
-
-    def _damage_rows(self, bank: int) -> None:
-        for server in self.simulation.banks[bank]:
-            for key in sorted(server.disk.rows):
-                if self.simulation.world.rng.random() < 0.4:
-                    self._damage_row(server.disk, key)
-        self._over(bank)
-
-    def _damage_row(self, disk: Disk, key: bytes) -> None:
-        row, fate = disk.rows[key], self.simulation.world.rng.randrange(4)
-        if fate == 0:
-            del disk.rows[key]
-        else:
-            slot, value = row.slot + 3 * (fate == 1), row.value + b"!" * (fate != 1)
-            disk.rows[key] = Row(key, slot, value, row.mac)
-
-    def _damage_spread(self, _bank: int) -> None:
-        """Rows are damaged on every bank, but one newest copy of each stays right."""
-        if self.impaired:
-            return
-        rng = self.simulation.world.rng
-        disks = [server.disk for row in self.simulation.banks.values() for server in row]
-        for key in sorted(set().union(*(disk.rows for disk in disks))):
-            newest = max(disk.rows[key].slot for disk in disks if key in disk.rows)
-            holders = [disk for disk in disks if key in disk.rows and disk.rows[key].slot == newest]
-            for disk in rng.sample(holders, rng.randrange(len(holders))):
-                self._damage_row(disk, key)
-        for bank in self.simulation.banks:
-            self._over(bank)
-        if rng.random() < 0.7:
-            self.simulation.kill_keeper(every=True)
-
-    def _full(self, bank: int) -> None:
-        """A disk has no room for a while."""
-        world = self.simulation.world
-        self.simulation.banks[bank][0].full_until = world.now + world.rng.uniform(0.5, 4.0)
-
-    def _damage_blobs(self, bank: int) -> None:
-        rng = self.simulation.world.rng
-        disk = self.simulation.banks[bank][0].disk
-        for name in sorted(disk.blobs):
-            fate = rng.random()
-            if fate < 0.2:
-                del disk.blobs[name]
-            elif fate < 0.5:
-                disk.blobs[name] = disk.blobs[name][:-1] + b"!"
         self._over(bank)

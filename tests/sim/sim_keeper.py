@@ -52,6 +52,7 @@ class SimKeeper:
         self.epoch = Epoch(0, 0)
         self.leader: Leader = None  # type: ignore[assignment]
         self.stuck = ""
+        self.lost_blobs: set[int] = set()
         self._rate = rate
         self._predecessor_is_dead = predecessor_is_dead
         self._on_clean = on_clean
@@ -59,7 +60,6 @@ class SimKeeper:
         self._told_acked = self._told_durable = 0
         self._last_refresh = 0.0
         self._last_anchor = 0.0
-        self._comparing = False
         self.world.trace(f"{name} starts")
         self.links.watch()
         self.world.after(0.1, self._begin)
@@ -167,8 +167,10 @@ class SimKeeper:
                 self.world.trace(f"{self.name} copies blobs before it serves")
                 self.world.after(0.2, self._check_blobs, blobs)
             else:
+                all_asked = len(self.blobs.heard) == 3
+                missing = [(bank, slot) for slot, name, _, _ in blobs for bank in self.blobs.unsure[name]]
                 self.do(
-                    self.leader.on_blobs_checked(lost_at, self.now(), all_asked=len(self.blobs.heard) == 3)
+                    self.leader.on_blobs_checked(lost_at, self.now(), all_asked=all_asked, lacking=missing)
                 )
 
         if self.is_alive and self.leader.election.phase == "check":
@@ -253,14 +255,16 @@ class SimKeeper:
             return
         self.do(self.leader.sync(self.now()))
         self.links.watch()
+        if self.leader.reign.phase == "install":
+            self.blobs.fill_holes()
         if self.is_loaded and self.leader.is_serving:
             self._background()
         self.world.after(TICK_S, self._tick)
 
     def _background(self) -> None:
         log = self.leader.reign.log
-        if self.world.now - self._last_refresh > REFRESH_S and not self._comparing:
-            self._last_refresh, self._comparing = self.world.now, True
+        if self.world.now - self._last_refresh > REFRESH_S and not self.blobs.is_busy:
+            self._last_refresh, self.blobs.is_busy = self.world.now, True
             started = self.world.now
             self.rows.compare(lambda clean: self._compared(clean, started))
             self.do(self.leader.trim(self.now()))
@@ -275,19 +279,9 @@ class SimKeeper:
     def _compared(self, clean: set[int], started: float) -> None:
         for bank in clean:
             self.leader.on_compared(bank)
-        holes = {bank: self.leader.missing_blobs(bank) for bank in self.banks}
-        stores = {bank: self.links.seats[bank].blob_link for bank in self.banks}
 
-        def checked(lacking: dict[int, list[int]], lost: list[int]) -> None:
-            self._comparing = False
-            for bank, store in stores.items():
-                faulty = bool(lost) or any(bank in targets for targets in lacking.values())
-                faulty = faulty or bank not in self.blobs.heard
-                if faulty or store is None or self.links.seats[bank].blob_link is not store:
-                    continue
-                for slot in holes[bank]:
-                    self.do(self.leader.on_blobs_stored(bank, slot, self.now()))
-                if bank in clean and self.is_alive and self.leader.reign.followers[bank].counted:
-                    self._on_clean(bank, started)
+        def found_whole(bank: int) -> None:
+            if bank in clean and self.is_alive and self.leader.reign.followers[bank].counted:
+                self._on_clean(bank, started)
 
-        self.blobs.compare(self.blobs.wanted(), checked)
+        self.blobs.repair(self.blobs.wanted(), found_whole)

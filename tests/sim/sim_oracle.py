@@ -49,7 +49,7 @@ class Oracle:
             entry_hash = log.hash_at(at)
             known = self.acked.setdefault(at, entry_hash)
             demand(known == entry_hash, f"two different entries were acknowledged in slot {at}")
-
+            demand(entry_hash in self._entries, f"slot {at} was acknowledged, but nobody authored that entry")
             demand(
                 self._holders(at, entry_hash, synced=False) >= 2, f"slot {at} was acknowledged with one copy"
             )

@@ -63,7 +63,8 @@ class SimServer:
         disk = self.disk
         if disk.meta is None:
             disk.meta = fresh("v", self.port, self._mint(), self._boot_id(), acceptor=self._seat)
-        acceptor, commands = start(disk.meta, disk.chain(), disk.applied, self._boot_id())
+        torn, disk.is_torn = disk.is_torn, False
+        acceptor, commands = start(disk.meta, disk.chain(), disk.applied, self._boot_id(), damaged=torn)
         self.acceptor = acceptor
         self.process += 1
         disk.synced = disk.head()

@@ -63,6 +63,8 @@ class VendorFace:
     def __init__(self, drive: VendorDrive, quota: Quota | None = None) -> None:
         self.drive = drive
         self.quota = quota or Quota()
+        #: The tokens that are good now; None where no login is needed.
+        self.bearers: set[str] | None = None
         self.seen: dict[str, int] = {}
         self.used = {"requests": 0, "units": 0, "download_bytes": 0, "upload_bytes": 0}
         self._day = -1
@@ -70,6 +72,9 @@ class VendorFace:
     def answer(self, asked: Asked) -> Answer:
         """Do what is asked."""
         try:
+            token = asked.headers.get("authorization", "").removeprefix("Bearer ")
+            if self.bearers is not None and token not in self.bearers:
+                raise Refused(401, "authError", "Invalid Credentials")
             for method, pattern, kind, handler in _ROUTES:
                 found = re.fullmatch(pattern, asked.plain)
                 if found and asked.method in method:

@@ -54,7 +54,7 @@ from trivet.wire.journal_messages import (
     Trim,
 )
 
-_AT_ONCE = (WriteEntries, SyncJournal, ApplyThrough, StageBegin, StageEntries)
+_AT_ONCE = frozenset((WriteEntries, SyncJournal, ApplyThrough, StageBegin, StageEntries))
 UNAPPLIED_BYTES = 256 << 20
 _READ_BYTES = 16 << 20
 _T = TypeVar("_T")
@@ -145,7 +145,7 @@ class JournalRequests:
         return Refusal(reason, message, acceptor.meta.promised, chain.head, chain.head_hash)  # type: ignore[arg-type]
 
     def _carry_out(self, decision: Decision) -> Result:
-        if self._slow or not all(isinstance(command, _AT_ONCE) for command in decision.commands):
+        if self._slow or not _AT_ONCE.issuperset(map(type, decision.commands)):
             return self._in_turn(lambda: self._carry_out_slowly(decision))
         syncing = self._carry_out_now(decision.commands)
         return decision.reply if syncing is None else self._reply_synced(syncing, decision)
@@ -182,16 +182,18 @@ class JournalRequests:
             self._on_failure(error)
             raise
 
-    async def _reply_synced(self, syncing: asyncio.Future[None], decision: Decision) -> HandlerResult:
-        await syncing
-        for command in decision.commands:
-            if isinstance(command, SyncJournal):
-                self.note_synced(command)
-        return decision.reply
+    def _reply_synced(self, syncing: asyncio.Future[None], decision: Decision) -> Result:
+        answer: asyncio.Future[HandlerResult] = syncing.get_loop().create_future()
 
-    def note_synced(self, done: SyncJournal) -> None:
-        """Take in that the journal was synced as `done` asked."""
-        self._carry_out_now(self.acceptor.on_synced(done))
+        def finish(_: asyncio.Future[None]) -> None:
+            done = decision.commands[-1]
+            assert isinstance(done, SyncJournal), "a sync stands last"
+            self._carry_out_now(self.acceptor.on_synced(done))
+            if not answer.done():  # its peer may have gone away
+                answer.set_result(decision.reply)
+
+        syncing.add_done_callback(finish)
+        return answer
 
     def _in_turn(self, work: Callable[[], Awaitable[HandlerResult]]) -> Awaitable[HandlerResult]:
         """Begin `work` once everything slow before it is done; it ends even if the peer goes away."""
@@ -238,7 +240,7 @@ class JournalRequests:
             elif isinstance(command, InstallLog):
                 await self._records.replace_tail()
             elif isinstance(command, SyncJournal):
-                self.note_synced(command)
+                self._carry_out_now(self.acceptor.on_synced(command))
         return decision.reply
 
     def _change_list(self, commands: tuple[AcceptorCommand, ...]) -> bool:

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
 from concurrent.futures import Executor
 from pathlib import Path
+from types import CoroutineType
 from typing import Any
 
 from trivet.bank.data_requests import DataRequests, Result
@@ -72,7 +73,7 @@ class Requests:
                 return self._place.acceptor.identity()
             what = f"{type(message).__name__} is not a request"
             return Refusal("request", what, NO_EPOCH, 0, GENESIS_HASH)
-        return self._see_through(answer) if isinstance(answer, Coroutine) else answer
+        return self._see_through(answer) if isinstance(answer, CoroutineType) else answer
 
     def _see_through(self, answer: Coroutine[Any, Any, HandlerResult]) -> Awaitable[HandlerResult]:
         task = asyncio.create_task(answer)

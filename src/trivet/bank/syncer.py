@@ -2,17 +2,55 @@
 
 Rule: blobs are synced before the journal that names them.
 Rule: after a failed sync nothing this process remembers can be believed: `on_failure` ends it.
+Rule: between an fsync and its answer stand one switch to the thread and one back, no task.
 """
 
 import asyncio
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
+from pathlib import Path
 
 from trivet.bank.blob_store import BlobStore
 from trivet.bank.journal_file import Journal
+from trivet.bank.segment import Segment
 from trivet.errors import CorruptReplica
 from trivet.io.disk import sync_folder
+
+
+class _Run:
+    """What one run syncs, and who waits for it."""
+
+    __slots__ = ("folder", "journal_fds", "safe_bytes", "segments", "waiting")
+
+    def __init__(
+        self,
+        waiting: list[asyncio.Future[None]],
+        segments: list[Segment],
+        journal_fds: list[int],
+        folder: Path | None,
+    ) -> None:
+        self.waiting = waiting
+        self.segments = segments
+        self.safe_bytes = [s.safe_bytes if s.writing else s.written_bytes for s in segments]
+        self.journal_fds = journal_fds
+        self.folder = folder
+
+    def sync(self) -> None:
+        """Sync all of it; blocks."""
+        for segment in self.segments:
+            os.fdatasync(segment.fd)
+        for fd in self.journal_fds:
+            os.fdatasync(fd)
+        if self.folder is not None:
+            sync_folder(self.folder)
+
+    def let_go(self) -> None:
+        """Let go of the files."""
+        for fd in self.journal_fds:
+            os.close(fd)
+        for segment in self.segments:
+            segment.unpin()
 
 
 class Syncer:
@@ -25,8 +63,10 @@ class Syncer:
         self._journal = journal
         self._pool = pool
         self._on_failure = on_failure
-        self._waiting: list[tuple[asyncio.Future[None], bool]] = []
-        self._running: asyncio.Task[None] | None = None
+        self._loop = asyncio.get_running_loop()
+        self._waiting: list[asyncio.Future[None]] = []
+        self._journal_too = False
+        self._is_running = False
 
     def sync_blobs(self) -> asyncio.Future[None]:
         """Return the future of a sync of every blob written so far."""
@@ -37,44 +77,43 @@ class Syncer:
         return self._ask(True)
 
     def _ask(self, with_journal: bool) -> asyncio.Future[None]:
-        future = asyncio.get_running_loop().create_future()
-        self._waiting.append((future, with_journal))
-        if self._running is None:
-            self._running = asyncio.create_task(self._run())
+        future: asyncio.Future[None] = self._loop.create_future()
+        self._waiting.append(future)
+        self._journal_too |= with_journal
+        if not self._is_running:
+            self._begin()
         return future
 
-    async def _run(self) -> None:
+    def _begin(self) -> None:
+        """Hand all that is written to the thread, for those who wait now."""
+        waiting, self._waiting = self._waiting, []
+        journal_too, self._journal_too = self._journal_too, False
+        self._is_running = True
         try:
-            while self._waiting:
-                waiting, self._waiting = self._waiting, []
-                await self._sync(any(with_journal for _, with_journal in waiting))
-                for future, _ in waiting:
-                    if not future.done():
-                        future.set_result(None)
+            journal_fds, folder = self._journal.take_dirty() if journal_too else ([], None)
         except (OSError, CorruptReplica) as error:
             self._on_failure(error)
-        finally:
-            self._running = None
+            return
+        self._pool.submit(self._in_thread, _Run(waiting, self._blobs.take_dirty(), journal_fds, folder))
 
-    async def _sync(self, with_journal: bool) -> None:
-        segments = self._blobs.take_dirty()
-        safe = [s.safe_bytes if s.writing else s.written_bytes for s in segments]
-        journal_fds, folder = self._journal.take_dirty() if with_journal else ([], None)
-
-        def in_thread() -> None:
-            for segment in segments:
-                os.fdatasync(segment.fd)
-            for fd in journal_fds:
-                os.fdatasync(fd)
-            if folder is not None:
-                sync_folder(folder)
-
+    def _in_thread(self, run: _Run) -> None:
+        failure = None
         try:
-            await asyncio.get_running_loop().run_in_executor(self._pool, in_thread)
-        finally:
-            for fd in journal_fds:
-                os.close(fd)
-            for segment in segments:
-                segment.unpin()
-        for segment, safe_bytes in zip(segments, safe, strict=True):
+            run.sync()
+        except OSError as error:
+            failure = error
+        self._loop.call_soon_threadsafe(self._ended, run, failure)
+
+    def _ended(self, run: _Run, failure: OSError | None) -> None:
+        run.let_go()
+        self._is_running = False
+        if failure is not None:
+            self._on_failure(failure)
+            return
+        for segment, safe_bytes in zip(run.segments, run.safe_bytes, strict=True):
             segment.safe_bytes = safe_bytes
+        for future in run.waiting:
+            if not future.done():
+                future.set_result(None)
+        if self._waiting:
+            self._begin()

@@ -12,6 +12,7 @@ from cyclopts.exceptions import CycloptsError
 from trivet import __version__
 from trivet.cli.wrong_use import explained
 from trivet.errors import TrivetError
+from trivet.io.gc_counters import publish
 
 app = App(name="trivet", help="A self-healing drive that watches itself.", version=__version__)
 
@@ -19,6 +20,7 @@ app = App(name="trivet", help="A self-healing drive that watches itself.", versi
 VERBS: dict[str, tuple[str, str]] = {
     "up": ("trivet.cli.up:up", "Bring the drive up: banks, keeper, folder."),
     "down": ("trivet.cli.down:down", "Unmount and stop everything; nothing is lost."),
+    "health": ("trivet.cli.health:health", "Say whether all is well; log any processes of this machine."),
     "top": ("trivet.cli.top:top", "Show the drive live in the terminal."),
     "start": ("trivet.cli.start_stop:start", "Start a bank or a server again."),
     "stop": ("trivet.cli.start_stop:stop", "Stop a bank or a server on purpose."),
@@ -36,6 +38,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "token": ("trivet.cli.token:app", "Keys for programs: below one path, reading or changing."),
     "upstream": ("trivet.cli.upstream:app", "A vendor's drive behind a folder of this one."),
     "transfers": ("trivet.cli.transfers:app", "What goes to and comes from vendors, and who waits."),
+    "cache": ("trivet.cli.cache:app", "What is kept of vendors: hit rates, limits, what is fetched ahead."),
     "cgi": ("trivet.cli.cgi:cgi", "Run a CGI program for a test; leave no process behind."),
     "runs": ("trivet.cli.runs:app", "Where the time of test runs goes: chart, statistics, what changed."),
     "logs": ("trivet.cli.logs:app", "Access logs: live monitor with alerts, report, generator."),
@@ -68,4 +71,5 @@ def run(arguments: Sequence[str]) -> int:
 
 def main() -> None:
     """Entry point of the command `trivet`."""
+    publish()
     sys.exit(run(sys.argv[1:]))

@@ -5,8 +5,6 @@ import time
 from typing import Annotated
 
 from cyclopts import App, Parameter
-from rich.console import Console
-from rich.table import Table
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, print_json, volume_folder
 from trivet.cli.upstream import ask_upstream
@@ -26,14 +24,14 @@ def show(*, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
     if json:
         print_json(told)
         return 0
-    console = Console(highlight=False, soft_wrap=True)
-    if not told.transfers:
-        console.print("Nothing goes to or comes from a vendor.", markup=False)
-        return 0
-    table = Table("key", "what", "for", "moved", "state", "since", box=None, pad_edge=False)
     for one in told.transfers:
-        table.add_row(*_cells(one))
-    console.print(table)
+        print("\n".join(_lines(one)))
+    if not told.transfers:
+        print("Nothing goes to or comes from a vendor.")
+    elif any(one.transfer.state == "parked" for one in told.transfers):
+        print(
+            "Parked ones go on by themselves; `trivet transfers resume KEY` tries now, `cancel KEY` gives up."
+        )
     return 0
 
 
@@ -59,12 +57,14 @@ def _steer(key: str, wanted: str, state: State, json: bool) -> int:
     return 0
 
 
-def _cells(one: TransferTold) -> list[str]:
+def _lines(one: TransferTold) -> list[str]:
+    """Return a transfer as people read it."""
     row = one.transfer
-    arrow = "from" if row.direction == "download" else "to"
+    way = "from" if row.direction == "download" else "to"
     moved = size_text(row.size) if row.state == "done" else f"{size_text(row.moved)} of {size_text(row.size)}"
     since = time.strftime("%d %b %H:%M", time.localtime(row.since_s))
-    return [row.key, f"{row.name} {arrow} {one.upstream}", row.user, moved, ": ".join(_state(one)), since]
+    head = f"{row.key}  {row.name} {way} {one.upstream} for {row.user}, {moved}, asked for {since}"
+    return [head, f"    {': '.join(_state(one))}"]
 
 
 def _state(one: TransferTold) -> list[str]:

@@ -2,9 +2,12 @@
 
 import asyncio
 import getpass
+import os
 import re
 import time
+import webbrowser
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,6 +17,7 @@ from rich.console import Console
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, not_running, print_json, volume_folder
 from trivet.cli.sizes import parse_size
+from trivet.cli.upstream_text import status_lines
 from trivet.client.remote_volume import connected
 from trivet.drive.names import check_path
 from trivet.drive.upstream.byte_budget import BudgetLimits
@@ -22,11 +26,11 @@ from trivet.drive.upstream.vendor_quota import QuotaLimits
 from trivet.errors import ConfigError, FileSystemError, InputError, TrivetError
 from trivet.io.control_socket import NotRunning, Remote, ask
 from trivet.io.drive_api import DriveApi
+from trivet.io.google_consent import ask_consent, installed_client, kept_client
 from trivet.io.volume_folder import VolumeFolder
-from trivet.supervise.live_view import size_text
-from trivet.upstream.account import GOOGLE_URL, Account, accounts, keep_account
+from trivet.upstream.account import GOOGLE_URL, Account, accounts, keep_account, token_path
 from trivet.upstream.service import authorize
-from trivet.upstream.telling import Removed, Statuses, UpstreamStatus
+from trivet.upstream.telling import Removed, Statuses
 from trivet.volume.interface import ROOT_INO
 
 Told = TypeVar("Told", bound=msgspec.Struct)
@@ -37,6 +41,7 @@ _POLL_S = 0.2
 app = App(name="upstream", help="A vendor's drive behind a folder of this one.")
 
 Bytes = Annotated[str | None, Parameter(help="Bytes a day for all together, such as 200MB.")]
+NoBrowser = Annotated[bool, Parameter(negative="", help="Only print the address; open no browser.")]
 Name = Annotated[str | None, Parameter(help="Which upstream; all, if it is not said.")]
 UserBytes = Annotated[str | None, Parameter(help="Bytes a day for each user.")]
 
@@ -48,8 +53,10 @@ def add(
     *,
     at: Annotated[str, Parameter(help="The folder of this drive where it appears, such as /google.")],
     credentials: Annotated[
-        Path | None, Parameter(help="A service account's or a user's credentials, as JSON.")
+        Path | None,
+        Parameter(help="Credentials as JSON: of a service account, of a user, or of a client (Desktop app)."),
     ] = None,
+    no_browser: NoBrowser = False,
     folder: Annotated[str, Parameter(help="The vendor's folder (its id) that appears there.")] = "root",
     upstream_url: Annotated[str, Parameter(help="Another server that speaks Drive v3.")] = GOOGLE_URL,
     name: Annotated[str, Parameter(help="What it is called here.")] = "google",
@@ -65,15 +72,13 @@ def add(
     attempts: Annotated[int, Parameter(help="Try a call so many times before it counts as failed.")] = 5,
     poll: Annotated[float, Parameter(help="Ask for the vendor's changes every so many seconds.")] = 15.0,
     quiet: Annotated[float, Parameter(help="Send a file so many seconds after its last change.")] = 2.0,
+    cache_limit: Annotated[str | None, Parameter(help="Keep about so many bytes here, such as 50GB.")] = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Let the drive of a vendor appear at a folder; its files are fetched when they are first read."""
     drive = volume_folder(state)
     drive.read_config()
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
-        raise InputError(f"--name {name}: small letters, digits and -")
-    if any(one.name == name for one in accounts(drive)):
-        raise ConfigError(f"there is an upstream {name!r} already; `trivet upstream status` shows it")
+    _check_name(drive, name)
     if upstream_url == GOOGLE_URL and credentials is None:
         raise ConfigError("Google wants a login: give --credentials FILE (see docs/guide/upstream.md)")
     if poll <= 0 or quiet < 0 or attempts < 1 or removals_max < 0:
@@ -81,40 +86,94 @@ def add(
     path = "/" + "/".join(check_path(at))
     if path == "/":
         raise InputError("--at: a folder below the top, such as /google")
+    client = None if credentials is None else installed_client(credentials)
+    kept = token_path(drive, name) if client else credentials
     account = Account(
-        name, path, getpass.getuser(), upstream_url, folder,
-        None if credentials is None else str(credentials.absolute()),
+        name, path, getpass.getuser(), upstream_url, folder, None if kept is None else str(kept.absolute()),
         QuotaLimits(requests_per_day, units_per_day),
         BudgetLimits(parse_size(download_per_day), parse_size(user_download_per_day)),
         BudgetLimits(parse_size(upload_per_day), parse_size(user_upload_per_day)),
         poll, quiet, attempts=attempts, removals=RemovalLimits(removals_max),
+        cache_bytes=parse_size(cache_limit),
     )  # fmt: skip
-    print(asyncio.run(_add(drive, account)))
+    asyncio.run(_check_free(drive, account.at))
+    if client and kept:
+        asyncio.run(ask_consent(client, kept, partial(_tell_address, no_browser=no_browser)))
+    try:
+        print(asyncio.run(_add(drive, account)))
+    except TrivetError:
+        if client and kept and not any(one.name == name for one in accounts(drive)):
+            kept.unlink()
+        raise
     return 0
 
 
-async def _add(drive: VolumeFolder, account: Account) -> str:
-    """Check that the vendor answers and the folder is free, then begin; return what people are told."""
+def _check_name(drive: VolumeFolder, name: str) -> None:
+    """Raise unless a new upstream may be called `name`."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
+        raise InputError(f"--name {name}: small letters, digits and -")
+    if any(one.name == name for one in accounts(drive)):
+        raise ConfigError(f"there is an upstream {name!r} already; `trivet upstream status` shows it")
+
+
+@app.command
+def login(
+    name: Annotated[str, Parameter(help="Which upstream.")] = "google",
+    /,
+    *,
+    no_browser: NoBrowser = False,
+    state: State = DEFAULT_STATE,
+) -> int:
+    """Log a person in anew at a vendor that does not accept the old login any more."""
+    drive = volume_folder(state)
+    place = token_path(drive, name)
+    asyncio.run(ask_consent(kept_client(place), place, partial(_tell_address, no_browser=no_browser)))
+    try:
+        asyncio.run(ask(drive.supervisor_socket, "upstream"))
+    except NotRunning:
+        print("Logged in; it counts from the next start on.")
+    else:
+        print(f"Logged in; {name} goes on.")
+    return 0
+
+
+def _tell_address(address: str, port: int, *, no_browser: bool) -> None:
+    """Say which address a person must open, and open it where there are windows."""
+    print(f"Allow trivet to use your drive, in a browser on this machine:\n\n  {address}\n", flush=True)
+    print(
+        f"(Elsewhere: `ssh -L {port}:127.0.0.1:{port} THIS-MACHINE` first. Waiting; Ctrl-C gives up.)",
+        flush=True,
+    )
+    if not no_browser and (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        webbrowser.open(address)
+
+
+async def _check_free(drive: VolumeFolder, at: str) -> None:
+    """Raise ConfigError if the drive does not run, or the folder `at` holds something."""
     try:
         await ask(drive.keeper_socket, "status")
     except NotRunning as error:
         raise not_running(drive) from error
+    async with connected(drive) as volume:
+        ino = ROOT_INO
+        try:
+            for name in at.strip("/").split("/"):
+                ino = (await volume.lookup(ino, name.encode())).ino
+            entries = await volume.listing(ino, 0, 3)
+        except FileSystemError:
+            return
+        if any(one.name not in (b".", b"..") for one in entries):
+            raise ConfigError(f"{at} holds something already; choose an empty or a new folder")
+
+
+async def _add(drive: VolumeFolder, account: Account) -> str:
+    """Check that the vendor answers, then begin; return what people are told."""
     api = DriveApi(account.url, authorize(account))
     try:
         about = await api.about()
         await api.get(account.folder)
     finally:
         await api.close()
-    async with connected(drive) as volume:
-        ino = ROOT_INO
-        try:
-            for name in account.at.strip("/").split("/"):
-                ino = (await volume.lookup(ino, name.encode())).ino
-            entries = await volume.listing(ino, 0, 3)
-        except FileSystemError:
-            entries = []
-        if any(one.name not in (b".", b"..") for one in entries):
-            raise ConfigError(f"{account.at} holds something already; choose an empty or a new folder")
     keep_account(drive, account)
     try:
         await ask(drive.supervisor_socket, "upstream")
@@ -152,7 +211,7 @@ def status(*, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
     else:
         console = Console(highlight=False, soft_wrap=True)
         for one in told.upstreams:
-            console.print("\n".join(_lines(one)), markup=False)
+            console.print("\n".join(status_lines(one, time.time())), markup=False)
         if not told.upstreams:
             console.print("There are no upstreams; `trivet upstream add` makes one.", markup=False)
     return 0 if all(one.healthy for one in told.upstreams) else 1
@@ -197,29 +256,3 @@ def ask_upstream(
         return msgspec.convert(asyncio.run(ask(drive.upstream_socket, verb, arguments)), kind)
     except NotRunning as error:
         raise NotRunning(f"the upstreams of {drive.path} do not run; `trivet up` starts them") from error
-
-
-def _lines(one: UpstreamStatus) -> list[str]:
-    """Return an upstream as people read it."""
-    lines = [f"{one.name} at {one.at}: {'well' if one.healthy else one.trouble or 'listing its files'}"]
-    quota = one.quota
-    lines.append(f"  {one.files:,} files and folders, {one.outbox:,} to be settled; circuit {one.circuit}")
-    of = "" if quota.requests_per_day is None else f" of {quota.requests_per_day:,}"
-    lines.append(f"  today {quota.requests:,} requests{of}, {quota.units:,} units")
-    if one.queue is not None and one.queue.queue + one.queue.parking != 2 * "embedded":
-        trouble = one.queue.trouble or "well"
-        lines.append(f"  queue: {one.queue.queue}, what is parked: {one.queue.parking}; {trouble}")
-    for budget in one.budgets:
-        if budget.limit_bytes is not None:
-            resets = time.strftime("%H:%M", time.localtime(budget.resets_at_s))
-            lines.append(
-                f"  {budget.direction}: {size_text(budget.used_bytes)} of {size_text(budget.limit_bytes)} "
-                f"used or reserved, {budget.waiting} waiting, new bytes at {resets}"
-            )
-    if one.left_out:
-        lines.append(f"  {one.left_out:,} of the vendor's own documents are not shown: they have no bytes")
-    lines += [f"  {row.name}: tried {row.attempts} times, {row.error}" for row in one.unsettled if row.error]
-    for notice in one.notices:
-        at = time.strftime("%d %b %H:%M", time.localtime(notice.at_s))
-        lines.append(f"  {at} {notice.text}")
-    return lines

@@ -7,6 +7,7 @@ Rule: what comes from outside is escaped, so that a line stays a line.
 import os
 import secrets
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from trivet.drive.rights import Principal
@@ -15,6 +16,8 @@ from trivet.wire.access_log import MONTHS
 
 ROTATE_BYTES = 256 << 20
 _LOOK_EVERY = 1000
+
+Answered = Callable[[Scope, int, int, float], None]
 
 
 class AccessLog:
@@ -88,11 +91,15 @@ def _escaped(text: bytes) -> bytes:
 
 
 class AccessLogMiddleware:
-    """Gives each request of `app` an id, which begins with our pid, and writes it down in `log`."""
+    """Gives each request of `app` an id, which begins with our pid, and writes it down in `log`.
 
-    def __init__(self, app: App, log: AccessLog) -> None:
+    `answered` is told of each, too: its scope, status, bytes sent and seconds.
+    """
+
+    def __init__(self, app: App, log: AccessLog, answered: Answered | None = None) -> None:
         self.app = app
         self._log = log
+        self._answered = answered
         self._pid = os.getpid()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -121,4 +128,7 @@ class AccessLogMiddleware:
             status = status if sent else 500
             raise
         finally:
-            self._log.write(log_line(scope, began_s, status, sent, time.perf_counter() - began))
+            duration_s = time.perf_counter() - began
+            self._log.write(log_line(scope, began_s, status, sent, duration_s))
+            if self._answered is not None:
+                self._answered(scope, status, sent, duration_s)

@@ -19,6 +19,7 @@ from trivet.errors import (
     TooSlow,
     TrivetError,
     Unauthorized,
+    UsageLimit,
     VendorQuotaSpent,
 )
 from trivet.gateway.page.error_page import error_page, wants_page
@@ -80,6 +81,6 @@ def _headers(error: TrivetError) -> dict[str, str]:
         return {"Connection": "close"}
     if isinstance(error, BudgetSpent):
         return {"Retry-After": str(max(1, round(error.resets_at_s - wall_s())))}
-    if isinstance(error, RateLimited | VendorQuotaSpent | Parked):
+    if isinstance(error, RateLimited | UsageLimit | VendorQuotaSpent | Parked):
         return {"Retry-After": str(max(1, round(error.retry_after_s)))}
     return {"Retry-After": str(RETRY_AFTER_S)} if faces_of(error).status == 503 else {}

@@ -23,7 +23,7 @@ from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.hot_files import HotFile
 from trivet.gateway.files.leaving import LeavingCheck, Outgoing, Proof, feed_from, judged, whole_proof
 from trivet.gateway.files.live_downloads import LiveDownload
-from trivet.gateway.files.reading import hold
+from trivet.gateway.files.reading import hold_or_fetch
 from trivet.gateway.files.streaming import stream
 from trivet.gateway.sessions import principal_of
 from trivet.gateway.waypoints import failed, moving, reach
@@ -52,7 +52,11 @@ async def send_hot(drive: Drive, request: Request, file_id: str, who: Principal)
     drive.usage.served(who.user, file_id, hot.path, len(hot.data), stop - start)
     moving("cached", small=True)
     reach(*_AT_ONCE)
-    return Response(hot.data[start:stop], status, told)
+    vendor = drive.vendors.of(hot.path)
+    drive.vendors.served_hot(vendor, hot.ino, stop - start)
+    return Response(
+        hot.data[start:stop], status, told | drive.vendors.headers(vendor, hot.ino, fetched=False)
+    )
 
 
 async def send_file(
@@ -68,18 +72,18 @@ async def send_file(
     A small file that is sent whole is kept by this worker under the id `keep_as`. With `download` the request
     is part of that one. Raises UnsupportedType or CorruptContent when the folder's rule is to refuse it.
     """
-    moving("download")
+    moving("download", file=out.view.path)
     reach("queue_start")
-    queue = "wait=0" not in request.headers.get("prefer", "")
-    who = principal_of(request.scope).user
-    snapshot = await hold(drive, out.ino, who, queue=queue)
+    who, queue = principal_of(request.scope).user, "wait=0" not in request.headers.get("prefer", "")
+    snapshot, fetched = await hold_or_fetch(drive, out.ino, who, queue=queue)
     passed_on = False
     try:
         proof = await judged(drive, out, snapshot)
         told = answer_headers(snapshot, out, proof)
         if _is_known(request, told["ETag"]):
             return Response(status_code=304, headers={"ETag": told["ETag"]})
-        own = dict(told)
+        own, vendor = dict(told), drive.vendors.of(out.view.path)
+        told |= drive.vendors.headers(vendor, out.ino, fetched=fetched)
         size = snapshot.attributes.size
         status, start, stop = _asked_part(request, told, size)
         if request.method == "HEAD":
@@ -89,6 +93,7 @@ async def send_file(
         if is_part and proof.rule == "refuse" and not proof.is_known:
             proof = await whole_proof(drive, out, snapshot, proof)
         reach("queue_end")
+        drive.vendors.served(vendor, stop - start, small=size <= SMALL_BYTES)
         drive.usage.served(who, out.view.file_id, out.view.path, size, stop - start)
         if stop - start <= SMALL_BYTES and download is None:
             data, now = await _read_small(drive, out, snapshot, proof, start, stop)

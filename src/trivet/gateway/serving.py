@@ -8,6 +8,7 @@ connect anew (1012), lets every connection end by itself, and has LEAVING_S for 
 import asyncio
 import contextlib
 import logging
+import os
 import signal
 import socket
 import sys
@@ -29,6 +30,7 @@ from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.drive import NO_LIMITS, Drive, open_drive
 from trivet.gateway.guarded_protocol import DoorState, GuardedProtocol
 from trivet.gateway.people import People
+from trivet.gateway.request_metrics import RequestMetrics
 from trivet.gateway.teardown import App
 from trivet.gateway.upkeep import keep_up
 from trivet.gateway.waypoints import EventSink, Waypoints
@@ -97,8 +99,11 @@ async def serve_door(folder: VolumeFolder, where: Door, sink: EventSink) -> int:
                 board = board_feed(folder.path)
                 try:
                     log.info("serving http on %s:%s", where.host, sock.getsockname()[1])
-                    app = build_app(drive, access, waypoints, board)
-                    server = _Server(_config(app, where))
+                    name = str(where.worker or f"hand-{os.getpid()}")
+                    counted = RequestMetrics(folder.metrics_path, name)
+                    state = DoorState()
+                    app = build_app(drive, access, waypoints, board, counted, lambda: state.leaving)
+                    server = _Server(_config(app, where), state)
                     async with server.controlled(folder, where.worker):
                         await server.serve(sockets=[sock])
                 finally:
@@ -123,9 +128,9 @@ def _accepting(folder: VolumeFolder, where: Door) -> Iterator[socket.socket]:
 class _Server(uvicorn.Server):
     """uvicorn's server, ended by SIGTERM and SIGINT with the exit code 0, or by leaving."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, state: DoorState) -> None:
         super().__init__(config)
-        self.server_state: DoorState = DoorState()
+        self.server_state: DoorState = state
         self._patience_s = float(DRAIN_S)
         self._parting: asyncio.Timeout | None = None
 
@@ -148,6 +153,7 @@ class _Server(uvicorn.Server):
         async def leave(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
             self._patience_s = LEAVING_S
             self.server_state.leaving = self.should_exit = True
+            self.server_state.spread()
             return {}
 
         if not worker:

@@ -23,6 +23,7 @@ from trivet.gateway.files.uploading import remove_staged
 
 SWEEP_EVERY_S = 600.0
 PARK_EVERY_S = 1.0
+VENDORS_EVERY_S = 1.0
 FLUSH_EVERY_S = 1.0
 ORPHAN_AGE_S = 3600.0
 AGAIN_S = 2.0
@@ -37,6 +38,7 @@ async def keep_up(drive: Drive) -> None:
         tasks.create_task(_again_and_again(drive, _watch, AGAIN_S))
         tasks.create_task(_again_and_again(drive, sweep, SWEEP_EVERY_S))
         tasks.create_task(_again_and_again(drive, park_deserted, PARK_EVERY_S))
+        tasks.create_task(_again_and_again(drive, _tell_vendors, VENDORS_EVERY_S))
         tasks.create_task(_again_and_again(drive, _write_history, FLUSH_EVERY_S))
 
 
@@ -47,6 +49,10 @@ async def _again_and_again(drive: Drive, work: Callable[[Drive], Awaitable[None]
         except TrivetError as error:
             log.warning("upkeep: %s", error)
         await asyncio.sleep(pause_s)
+
+
+async def _tell_vendors(drive: Drive) -> None:
+    await drive.vendors.tell(drive.hot)
 
 
 async def _watch(drive: Drive) -> None:

@@ -25,6 +25,7 @@ FLUSH_S = 1.0
 TELL_S = 60.0
 #: How many runs wait at most, and how many of them may be such as took no waiting for anything.
 WAITING_MAX, SMALL_MAX = 1000, 250
+FILE_CHARACTERS = 300
 
 #: (run, name of the event, ns since 1970, source, sequence, dimensions as a JSON object)
 EventRow = tuple[str, str, int, str, int, str]
@@ -45,11 +46,11 @@ class EventSink(Protocol):
 class Trace:
     """One request's waypoints; `run` is the key of its transfer, None for one that has no key."""
 
-    __slots__ = ("error", "kind", "reached", "run", "small")
+    __slots__ = ("error", "file", "kind", "reached", "run", "small")
 
     def __init__(self) -> None:
         self.run: str | None = None
-        self.kind, self.error = "", ""
+        self.kind, self.error, self.file = "", "", ""
         self.small = False
         self.reached: list[tuple[str, int]] = []
 
@@ -65,11 +66,15 @@ def reach(*names: str) -> None:
         trace.reached += [(name, now) for name in names]
 
 
-def moving(kind: str, run: str | None = None, *, small: bool = False) -> None:
-    """Tell that the request being answered is an upload, a download, a cached one; and its transfer's key."""
+def moving(kind: str, run: str | None = None, *, file: str = "", small: bool = False) -> None:
+    """Tell that the request being answered is an upload, a download, a cached one; its transfer's key.
+
+    `file` is the path of what is moved, as far as that is known.
+    """
     trace = _trace.get()
     if trace is not None:
         trace.kind, trace.small, trace.run = kind, small, run or trace.run
+        trace.file = file[:FILE_CHARACTERS] or trace.file
 
 
 def failed(reason: str) -> None:
@@ -170,4 +175,5 @@ class WaypointsMiddleware:
 def _told(scope: Scope, trace: Trace, request_id: str) -> dict[str, str]:
     who: Principal | None = scope.get("trivet.principal")
     told = {"queue": trace.kind, "requestor": who.user if who else "", "request_id": request_id}
-    return told | ({"error": trace.error} if trace.error else {})
+    more = {"file": trace.file, "error": trace.error}
+    return told | {name: value for name, value in more.items() if value}

@@ -45,19 +45,22 @@ class Remote(TrivetError):
 
 
 @asynccontextmanager
-async def serve_control(path: Path, handlers: Mapping[str, Handler]) -> AsyncIterator[None]:
+async def serve_control(
+    path: Path, handlers: Mapping[str, Handler], *, places: int = OPEN_CONNECTIONS
+) -> AsyncIterator[None]:
     """Serve `handlers` on the unix socket `path` as long as the block runs; a bug in one ends the block.
 
-    A socket file nobody answers on is replaced; a live one raises ConfigError.
+    At most `places` connections are answered at a time. A socket file nobody answers on is replaced; a live
+    one raises ConfigError.
     """
     await _clear_stale(path)
     failure: TrivetError | None = None
     async with asyncio.TaskGroup() as tasks:
-        places = asyncio.Semaphore(OPEN_CONNECTIONS)
+        free = asyncio.Semaphore(places)
         running: set[asyncio.Task[None]] = set()
 
         def accept(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            task = tasks.create_task(_converse(reader, writer, handlers, places))
+            task = tasks.create_task(_converse(reader, writer, handlers, free))
             running.add(task)
             task.add_done_callback(running.discard)
 

@@ -1,6 +1,7 @@
 """Logging in at the vendor with a file of credentials: a service account's, or a user's with a refresh token.
 
-Rule: the file is read, never written; a token that has run out is renewed in a thread.
+Rule: a token that has run out is renewed in a thread; the file is written only when the vendor gives out
+another refresh token, because the old one is worth nothing then.
 """
 
 import asyncio
@@ -17,9 +18,26 @@ from google.oauth2 import service_account
 
 from trivet.errors import ConfigError
 from trivet.io.drive_api import Authorize, VendorTrouble
+from trivet.io.secret_file import keep_secret
 
 SCOPES = ["https://www.googleapis.com/auth/drive"]
+TOKEN_URL = "https://oauth2.googleapis.com/token"
 _TIMEOUT_S = 30.0
+
+
+def _of_user(told: dict[str, Any]) -> user_credentials.Credentials:
+    """Return a user's credentials; ValueError if something is missing."""
+    missing = {"client_id", "client_secret", "refresh_token"} - set(told)
+    if missing:
+        raise ValueError(f"there is no {', '.join(sorted(missing))} in it")
+    return user_credentials.Credentials(  # type: ignore[no-untyped-call]
+        None,
+        refresh_token=told["refresh_token"],
+        token_uri=told.get("token_uri", TOKEN_URL),
+        client_id=told["client_id"],
+        client_secret=told["client_secret"],
+        scopes=SCOPES,
+    )
 
 
 class _Answer(google.auth.transport.Response):
@@ -68,7 +86,7 @@ def login(path: Path) -> Authorize:
         if kind == "service_account":
             held: Any = service_account.Credentials.from_service_account_info(told, scopes=SCOPES)  # type: ignore[no-untyped-call]
         elif kind == "authorized_user" or "refresh_token" in told:
-            held = user_credentials.Credentials.from_authorized_user_info(told, SCOPES)  # type: ignore[no-untyped-call]
+            held = _of_user(told)
         else:
             raise ConfigError(
                 f"{path} holds no credentials of a service account or of a user (its type is {kind!r})"
@@ -85,7 +103,11 @@ def login(path: Path) -> Authorize:
                 except google.auth.exceptions.TransportError as error:
                     raise VendorTrouble(f"no answer to the login: {error}", status=None) from error
                 except google.auth.exceptions.GoogleAuthError as error:
-                    raise VendorTrouble(f"the vendor refuses the login: {error}", status=401) from error
+                    why = f"{error} (`trivet upstream login` makes a person's anew)"
+                    raise VendorTrouble(f"the vendor refuses the login: {why}", status=401) from error
+                if kind != "service_account" and held.refresh_token != told["refresh_token"]:
+                    told["refresh_token"] = held.refresh_token
+                    await asyncio.to_thread(keep_secret, path, json.dumps(told, indent=2))
         return f"Bearer {held.token}"
 
     return authorize

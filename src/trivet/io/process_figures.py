@@ -8,9 +8,11 @@ Rule: private bytes are dear (the kernel walks the page tables): they are read e
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
+from trivet.io import gc_counters
 from trivet.io.clock import steady_s, wall_s
 from trivet.wire.health_messages import MachineFigures
 
@@ -51,6 +53,7 @@ class Looked:
     other_bytes_s: float | None
     read_operations_s: float | None
     write_operations_s: float | None
+    collections: gc_counters.Collections | None
 
 
 class _Known:
@@ -63,6 +66,17 @@ class _Known:
         self.counters: Counters | None = None
         self.private_bytes: int | None = None
         self.private_at_s = float("-inf")
+        self.collecting_at: Path | None = None
+        self.collections: gc_counters.Collections | None = None
+
+    def look_closely(self, now_s: float) -> None:
+        """Read what costs: private bytes; where a Python process tells of its collector, and what."""
+        self.private_at_s = now_s
+        self.private_bytes = _private_bytes(self.process)
+        if self.collecting_at is None and self.process.name().startswith(("python", "trivet")):
+            self.collecting_at = gc_counters.find(self.process.pid)
+        if self.collecting_at is not None:
+            self.collections = gc_counters.read(self.collecting_at)
 
     def is_same(self, now_s: float) -> bool:
         """Tell whether the pid still is this process; looked up every PRIVATE_EVERY_S, as that costs."""
@@ -78,27 +92,27 @@ class ProcessReader:
     def __init__(self) -> None:
         self._known: dict[int, _Known] = {}
 
-    def look(self, pids: Iterable[int], *, private: bool = True) -> list[Looked]:
-        """Return those of `pids` that run; `private` False leaves private bytes out."""
+    def look(self, pids: Iterable[int], *, closely: bool = True) -> list[Looked]:
+        """Return those of `pids` that run; `closely` False leaves out private bytes and collections."""
         found = []
         seen = set(pids)
         for pid in sorted(seen):
             try:
-                found.append(self._look(pid, private=private))
+                found.append(self._look(pid, closely=closely))
             except (psutil.Error, OSError):  # gone, or gone and come back as another
                 self._known.pop(pid, None)
         for pid in self._known.keys() - seen:
             del self._known[pid]
         return found
 
-    def _look(self, pid: int, *, private: bool) -> Looked:
+    def _look(self, pid: int, *, closely: bool) -> Looked:
         now_s = steady_s()
         known = self._known.get(pid)
         if known is None or not known.is_same(now_s):
             known = self._known[pid] = _Known(psutil.Process(pid), now_s)
         process = known.process
-        if private and now_s - known.private_at_s >= PRIVATE_EVERY_S:
-            known.private_bytes, known.private_at_s = _private_bytes(process), now_s
+        if closely and now_s - known.private_at_s >= PRIVATE_EVERY_S:
+            known.look_closely(now_s)
         with process.oneshot():
             if process.status() == psutil.STATUS_ZOMBIE:
                 raise psutil.ZombieProcess(pid)
@@ -137,6 +151,7 @@ def _looked(known: _Known, counters: Counters, now_s: float) -> Looked:
         other_bytes_s=None if through_s is None else max(through_s - (read_s or 0.0) - (write_s or 0.0), 0.0),
         read_operations_s=rate("read_calls"),
         write_operations_s=rate("write_calls"),
+        collections=known.collections,
     )
 
 

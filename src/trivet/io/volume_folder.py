@@ -77,6 +77,11 @@ class VolumeFolder:
         return self.gateway_path / ("gateway.log" if number < 2 else f"gateway-{number}.log")
 
     @property
+    def metrics_path(self) -> Path:
+        """Where the door's workers count what /metrics tells."""
+        return self.gateway_path / "metrics"
+
+    @property
     def volume_socket(self) -> Path:
         """Where the keeper serves the volume to other processes of this machine."""
         return self.keeper_path / "volume.sock"

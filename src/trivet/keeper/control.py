@@ -96,6 +96,7 @@ class Control:
             loaded.queue.rows.checked,
             loaded.queue.blobs.checked,
             loaded.queue.blobs.checked_bytes,
+            self._keeper.shell.degraded_commits,
         )
 
     def _place(self) -> KeeperStatus:

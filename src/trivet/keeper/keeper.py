@@ -19,7 +19,7 @@ from trivet.keeper.blob_check import BlobCheck
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.high_water import HighWater, read_high_water, write_high_water
 from trivet.keeper.journal import Journal
-from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.leader_shell import LeaderShell, Secured
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
 from trivet.keeper.owned_task import own_task
@@ -57,7 +57,6 @@ class Loaded:
     queue: RepairQueue
     refresher: Refresher
     history: RepairLog
-    stalled: StalledBlobs
 
 
 class Keeper:
@@ -81,6 +80,7 @@ class Keeper:
         self._folder = folder
         self._serving = asyncio.Event()
         self._blobs: BlobService | None = None
+        self._stalled: StalledBlobs | None = None
         self._journal: Journal | None = None
         self._keeping_mark: asyncio.Task[None] | None = None
         self._mark_path = folder.keeper_path / "high_water"
@@ -99,6 +99,7 @@ class Keeper:
         self.shell = LeaderShell(leader, self.fleet, self)
         names = BlobNames(leader.reign.epoch.number)
         self._blobs = BlobService(self.fleet, names.take, self._blob_stored, self._bad_blob)
+        self._stalled = StalledBlobs(self.shell, self.fleet, self._blobs)
         for server in self.fleet.servers:
             if server.is_up:
                 self.shell.server_up(server)
@@ -122,8 +123,7 @@ class Keeper:
         blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
         refresher = Refresher(queue, journal, self._refresh_s)
-        stalled = StalledBlobs(shell, self.fleet, blobs)
-        self.loaded = Loaded(journal, blobs, records, volume, queue, refresher, history, stalled)
+        self.loaded = Loaded(journal, blobs, records, volume, queue, refresher, history)
         self._keeping_mark = own_task(self._keep_high_water())
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 
@@ -138,12 +138,13 @@ class Keeper:
             assert self._keeping_mark is not None
             self._keeping_mark.cancel()
             await asyncio.gather(self._keeping_mark, return_exceptions=True)
-            await loaded.stalled.close()
             await loaded.refresher.close()
             await loaded.queue.close()
             await loaded.history.close()
             await loaded.journal.close()
             self._store_high_water()
+        if self._stalled is not None:
+            await self._stalled.close()
         if self._blobs is not None:
             await self._blobs.close()
         if self.shell is not None:
@@ -230,10 +231,10 @@ class Keeper:
         if self.loaded is not None:
             self.loaded.refresher.refresh_now()
 
-    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> tuple[int, bool]:
-        """Return the first slot that names a blob nobody has, and whether all servers were asked."""
+    async def secure_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> Secured:
+        """See stalled_blobs.secure_blobs."""
         assert self._blobs is not None
-        return await secure_blobs(self._blobs, len(self.fleet.banks), blobs)
+        return await secure_blobs(self._blobs, self.fleet.banks, blobs)
 
     async def copy_records(self, base: int) -> None:
         """Fill the acceptor of a bank from another's."""

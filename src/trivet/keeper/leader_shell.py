@@ -45,6 +45,9 @@ TICK_S = 0.025
 SYNC_TIMEOUT_S = 10.0
 STAND_IN_AFTER_S = 5.0
 
+#: (first slot with a blob nobody has, whether all servers were asked, the (base, slot) that may lack one).
+Secured = tuple[int, bool, list[tuple[int, int]]]
+
 
 class LeaderEvents(Protocol):
     """Who is told what becomes of the log; all but the two coroutines must not block."""
@@ -70,10 +73,10 @@ class LeaderEvents(Protocol):
     def doubted(self, base: int, reason: str) -> None:
         """Records and blobs of the bank at `base` must be compared."""
 
-    async def find_lost_slot(self, blobs: list[tuple[int, int, int, bytes]]) -> tuple[int, bool]:
+    async def secure_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> Secured:
         """Return the first slot of `blobs` (slot, name, size, root) whose blob nobody has (0: none).
 
-        And whether all servers that could have it were asked.
+        And whether all servers that could have it were asked, and the (bank, slot) that may lack one.
         """
 
     async def copy_records(self, base: int) -> None:
@@ -86,6 +89,9 @@ class LeaderShell:
     def __init__(self, leader: Leader, fleet: Fleet, events: LeaderEvents) -> None:
         self.leader = leader
         self.degraded: dict[int, str] = {}
+        #: Commits that were acknowledged while not all banks kept up, since we began.
+        self.degraded_commits = 0
+        self._counted_slot = 0
         self._fleet = fleet
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
@@ -160,12 +166,19 @@ class LeaderShell:
         finally:
             self._is_running = False
 
+    def _count_degraded(self, slot: int) -> None:
+        before, self._counted_slot = self._counted_slot, max(slot, self._counted_slot)
+        followers = self.leader.reign.followers.values()
+        if before and any(one.degraded or not one.counted for one in followers):
+            self.degraded_commits += self._counted_slot - before
+
     def _carry_out(self, command: LeaderCommand) -> None:
         events = self._events
         match command:
             case Send():
                 self._send(command)
             case Acked(slot):
+                self._count_degraded(slot)
                 events.acked(slot)
             case Durable(slot):
                 events.durable(slot)
@@ -251,8 +264,9 @@ class LeaderShell:
         self.run(self.leader.on_transferred(base, steady_s()))
 
     async def _check_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> None:
-        slot, all_asked = await self._events.find_lost_slot(blobs)
-        self.run(self.leader.on_blobs_checked(slot, steady_s(), all_asked=all_asked))
+        slot, all_asked, lacking = await self._events.secure_blobs(blobs)
+        now = steady_s()
+        self.run(self.leader.on_blobs_checked(slot, now, all_asked=all_asked, lacking=lacking))
 
     async def _assign(self, server: ServerLink, *, acceptor: bool) -> None:
         """Tell a server its role; it connects anew with what it then is."""

@@ -8,7 +8,7 @@ rides. What they return is in memory, what `flush`, `fsync` and the other operat
 import time
 from collections.abc import Callable
 from errno import EBADF, EINVAL, EISDIR, ELOOP, EOPNOTSUPP
-from stat import S_IFMT, S_IFREG, S_IMODE
+from stat import S_IFMT, S_IFREG, S_IMODE, S_ISGID, S_ISUID, S_IXGRP
 
 from trivet.errors import FileSystemError
 from trivet.keeper.blob_writing import BlobWriter
@@ -91,6 +91,8 @@ class LocalVolume(VersionOperations):
         now_ns = self._clock_ns()
         if changes.mode is not None:
             inode.mode = S_IFMT(inode.mode) | S_IMODE(changes.mode)
+        if changes.drops_privileges:
+            inode.mode &= ~(S_ISUID | (S_ISGID if inode.mode & S_IXGRP else 0))
         if changes.uid is not None:
             inode.uid = changes.uid
         if changes.gid is not None:
@@ -178,7 +180,9 @@ class LocalVolume(VersionOperations):
 
     def held_bytes(self, ino: int) -> int:
         """Return about how much of a body is stored or dirty: at most its size in whole pages."""
-        inode = self.space.inode(ino)
+        inode = self.space.inodes.get(ino)
+        if inode is None:  # it went while its making was being committed
+            return 0
         dirty = self.space.dirty.get(ino)
         fresh = 0 if dirty is None else (len(dirty.chunks) + len(dirty.flushing)) * MIB_BYTES
         return min(self.space.layout.held_bytes(inode) + fresh, -(-inode.size // PAGE_BYTES) * PAGE_BYTES)

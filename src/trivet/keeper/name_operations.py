@@ -146,6 +146,8 @@ class NameOperations:
         self._submitter.check_writable()
         inode = self.space.inode(ino)
         self.space.xattrs.check(ino, name, value, create=create, replace=replace)
+        if self.space.xattrs.has(ino, name) and self.space.xattrs.value(ino, name) == value:
+            return  # no change, so nothing to stamp
         if name == QUOTA:
             self.space.directory(ino)
             self.space.quotas.set(ino, value)

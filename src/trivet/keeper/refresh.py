@@ -47,6 +47,7 @@ class Refresher:
         self._period_s = period_s
         self._now = asyncio.Event()
         self._scrub_finished_at: float | None = None
+        self._round_began_at = self._verified_at = steady_s()
         self._scrubbing = False
         self._positions: dict[int, _Position] = {}
         self._doomed: list[tuple[float, list[int]]] = []
@@ -101,7 +102,8 @@ class Refresher:
         still = {(f.server, f.path, tuple(f.ranges), f.item) for f in findings if f.verdict != "fixed"}
         for identity in before - still:
             finding = queue.open.get(identity)  # it may have been mended and forgotten meanwhile
-            if finding is not None and identity[0] in looked_at and finding.why != "checksum differs":
+            needs_scrub = finding is not None and finding.item == "blob" and finding.why == "checksum differs"
+            if finding is not None and identity[0] in looked_at and not needs_scrub:
                 del queue.open[identity]
 
     # -- the scrub
@@ -109,12 +111,15 @@ class Refresher:
     async def scrub(self, at_most_s: float) -> None:
         """Read the blobs of all servers at the scrub's rate for `at_most_s`; the position is kept."""
         self._scrubbing = True
+        if not self._positions:
+            self._round_began_at = steady_s()
         try:
             async with asyncio.timeout(at_most_s):
                 whole = await asyncio.gather(*map(self._scrub_server, self._queue.fleet.servers))
             if all(whole):
                 self._positions.clear()
                 self._scrub_finished_at = steady_s()
+                self._verified_at = self._round_began_at
         except TimeoutError:
             pass  # goes on from its positions after the next refresh
         finally:
@@ -145,7 +150,8 @@ class Refresher:
         if self.is_paused:
             state = "paused"
         age = None if self._scrub_finished_at is None else steady_s() - self._scrub_finished_at
-        return ScrubState(state, done, total, self.scrub_limit_bytes_s, 0.0, age)
+        oldest_s = steady_s() - self._verified_at
+        return ScrubState(state, done, total, self.scrub_limit_bytes_s, 0.0, age, oldest_s)
 
     # -- blobs that were set free
 

@@ -162,7 +162,8 @@ class RepairQueue:
         try:
             flaws = await self.blobs.check_these(bank, looked_at) if looked_at.refs else {}
             named = NamedBlobs(self.space) if wanted else looked_at
-            flaws |= {name: (server, MISSING) for name, server in wanted.items() if name in named}
+            flaws |= {name: (server, MISSING) for name, server in wanted.items()}
+            flaws = {name: flaw for name, flaw in flaws.items() if name in named}  # some were set free since
             if flaws:
                 await self.mend_blobs(flaws, named, paths, told_s)
         except (ReplicaError, ProtocolError, NoMajority) as error:

@@ -6,12 +6,13 @@ Rule: a bank that has good copies after all counts again, one that lacks some is
 
 import asyncio
 import logging
+from collections.abc import Sequence
 
 from trivet.errors import NoMajority, ReplicaError
 from trivet.io.clock import steady_s
-from trivet.keeper.bank_links import Fleet
+from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_service import BlobService
-from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.leader_shell import LeaderShell, Secured
 from trivet.keeper.owned_task import own_task
 from trivet.wire.blobs import BlobRef
 
@@ -65,23 +66,30 @@ class StalledBlobs:
 
 
 async def secure_blobs(
-    blobs: BlobService, banks: int, doubtful: list[tuple[int, int, int, bytes]]
-) -> tuple[int, bool]:
+    blobs: BlobService, banks: Sequence[Sequence[ServerLink]], doubtful: list[tuple[int, int, int, bytes]]
+) -> Secured:
     """Give every bank that answers the `doubtful` blobs (slot, name, size, root) it lacks.
 
-    Returns the first slot whose blob nobody has (0: there is none), and whether all servers were asked.
+    Returns the first slot whose blob nobody has (0: there is none), whether all servers were asked, and
+    the (base of a bank, slot) that may still lack one.
     """
+    lacking = []
     for slot, name, size, root in doubtful:
         ref = BlobRef(name, size, root)
         try:
             await blobs.read(ref, 0, ref.size)
         except ReplicaError:
-            return slot, False
+            return slot, False, []
         except NoMajority:
-            return slot, True
-        for bank in range(banks):
-            await _has_or_gets(blobs, ref, bank)
-    return 0, True
+            return slot, True, []
+        for bank, servers in enumerate(banks):
+            try:
+                has_it = await _has_or_gets(blobs, ref, bank)
+            except NoMajority:  # the copy just read is out of reach again
+                has_it = False
+            if not has_it:
+                lacking.append((servers[0].base, slot))
+    return 0, True, lacking
 
 
 async def _has_or_gets(blobs: BlobService, ref: BlobRef, bank: int) -> bool:

@@ -81,7 +81,7 @@ class Acceptor:
         return Identity(
             meta.volume, meta.port, meta.incarnation, meta.boot_id, meta.standing, meta.promised,
             meta.accepted_epoch, chain.floor, chain.floor_hash, chain.head, chain.head_hash,
-            self.synced, self.applied,
+            self.synced, self.applied, meta.lossy,
         )  # fmt: skip
 
     def on_prepare(self, epoch: Epoch) -> Decision:
@@ -223,6 +223,7 @@ class Acceptor:
         store = self._store(
             incarnation=incarnation, standing="joining", joining=message.epoch,
             accepted_epoch=NO_EPOCH, floor=message.applied, floor_hash=self.chain.floor_hash, trusted=-1,
+            lossy=False,
         )  # fmt: skip
         return Decision((store, DropJournal(-1), WipeRecords(message.applied)), self.identity())
 
@@ -237,7 +238,7 @@ class Acceptor:
             return Decision((), self.identity())
         if meta.standing not in ("joining", "suspect"):
             return self._refuse("standing", f"a server that is {meta.standing} can't be admitted")
-        return Decision((self._store(standing="voter", trusted=-1),), self.identity())
+        return Decision((self._store(standing="voter", trusted=-1, lossy=False),), self.identity())
 
     def on_assign(self, message: Assign, incarnation: str) -> Decision:
         """Take the acceptor's role (as an empty one, under the fresh `incarnation`) or lay it down."""
@@ -251,7 +252,7 @@ class Acceptor:
         self.synced = self.applied = self.durable = 0
         store = self._store(
             incarnation=incarnation, standing="empty", promised=NO_EPOCH, accepted_epoch=NO_EPOCH,
-            floor=0, floor_hash=self.chain.floor_hash, joining=NO_EPOCH, trusted=-1,
+            floor=0, floor_hash=self.chain.floor_hash, joining=NO_EPOCH, trusted=-1, lossy=False,
         )  # fmt: skip
         return Decision((store, DropJournal(-1), WipeRecords(0)), self.identity())
 

@@ -18,7 +18,8 @@ class AcceptorMeta(msgspec.Struct, array_like=True, frozen=True):
     """What survives a restart beside the journal itself; replaced whole, in one synced step.
 
     `joining` is the epoch whose keeper is transferring state, `clean` whether the server stopped with
-    everything synced, `trusted` the last slot to believe after a failed sync (-1: believe all).
+    everything synced, `trusted` the last slot to believe after a failed sync (-1: believe all), `lossy`
+    whether the journal was found damaged and nobody has cured it since.
     """
 
     volume: str
@@ -33,6 +34,7 @@ class AcceptorMeta(msgspec.Struct, array_like=True, frozen=True):
     joining: Epoch = NO_EPOCH
     clean: bool = False
     trusted: int = -1
+    lossy: bool = False
 
 
 class StoreMeta(msgspec.Struct, frozen=True):

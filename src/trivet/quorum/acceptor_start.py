@@ -36,6 +36,8 @@ def start(
     rebooted = meta.boot_id != boot_id and not meta.clean
     if standing == "voter" and (lossy or rebooted):
         standing = "suspect"
-    started = msgspec.structs.replace(meta, boot_id=boot_id, standing=standing, clean=False)
+    started = msgspec.structs.replace(
+        meta, boot_id=boot_id, standing=standing, clean=False, lossy=meta.lossy or lossy
+    )
     commands.append(StoreMeta(started))
     return Acceptor(started, chain, applied), tuple(commands)

@@ -6,7 +6,7 @@ Rule: one bank is enough only when all banks answered and a person accepted that
 Rule: a volume is formed only when all banks are empty and no keeper has ever served it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Literal
 
 from trivet.errors import CorruptReplica, NoMajority
@@ -39,6 +39,7 @@ class Election:
         self.by_suspects = self.alone = self.given_up = False
         self.mark = high_water
         self.votes = 0
+        self.lacking: dict[int, set[int]] = {}
         self._volume_key = volume_key
         self._epoch = epoch
         self._followers = followers
@@ -207,7 +208,7 @@ class Election:
             self.mark = said if self.given_up else max(self.mark, said)
         if not self._accept_rollback:
             try:
-                refuse_rollback(self._replies(), len(self._followers), self.mark)
+                refuse_rollback(self._replies(), len(self._followers), self.mark, self.log.head)
             except NoMajority as reason:
                 self.phase = "prepare"
                 self._rolled_back = self._heads()
@@ -265,12 +266,16 @@ class Election:
             for name, size, root in body.new_blobs
             if name not in freed
         ]
+        self.lacking = {slot: set() for slot, *_ in doubtful}
         self.phase = "check" if doubtful else "done"
         return [CheckBlobs(doubtful)] if doubtful else []
 
-    def on_blobs_checked(self, lost_at: int, now: float, *, all_asked: bool) -> list[LeaderCommand]:
+    def on_blobs_checked(
+        self, lost_at: int, now: float, *, all_asked: bool, lacking: Iterable[tuple[int, int]]
+    ) -> list[LeaderCommand]:
         """Take in the first slot that names a blob without any good copy (0: there is none).
 
+        And `lacking`, (bank, slot) pairs: a bank that may not have all that the slot names.
         Only when `all_asked` says that no server was left out it is really lost; else all is looked at again.
         """
         if self.phase != "check":
@@ -284,5 +289,8 @@ class Election:
             )
         if lost_at:
             self.log.cut(lost_at - 1)
+        for bank, slot in lacking:
+            self.lacking[slot].add(bank)
+        self.lacking = {slot: banks for slot, banks in self.lacking.items() if slot <= self.log.head}
         self.phase = "done"
         return []

@@ -155,8 +155,8 @@ class Leader:
         elif self.election.phase == "done":
             self.reign.alone = self.election.alone
             commands += self.reign.install(
-                self.election.log, self.election.mark, now, given_up=self.election.given_up
-            )
+                self.election.log, self.election.mark, now, self.election.lacking,
+                given_up=self.election.given_up)  # fmt: skip
             for follower in followers:
                 if follower.state == "prepared":
                     commands += self._rejoin.enrol(follower, now)
@@ -177,12 +177,12 @@ class Leader:
         """Go on with a takeover that is stuck, giving up what may be missing (`trivet recover`)."""
         return self._elect(self.election.accept(rollback=rollback, cut=cut, now=now), now)
 
-    def on_blobs_checked(self, lost_at: int, now: float, *, all_asked: bool) -> list[LeaderCommand]:
-        """Take in the answer to CheckBlobs: the first slot that names a blob nobody has (0: none).
-
-        `all_asked`: every server that could have it was asked and answered.
-        """
-        return self._elect(self.election.on_blobs_checked(lost_at, now, all_asked=all_asked), now)
+    def on_blobs_checked(
+        self, lost_at: int, now: float, *, all_asked: bool, lacking: Iterable[tuple[int, int]] = ()
+    ) -> list[LeaderCommand]:
+        """Take in the answer to CheckBlobs; see there."""
+        on_checked = self.election.on_blobs_checked
+        return self._elect(on_checked(lost_at, now, all_asked=all_asked, lacking=lacking), now)
 
     # entries
 
@@ -265,7 +265,7 @@ class Leader:
     def on_blobs_lost(self, bank: int) -> list[int]:
         """Take in that a server of `bank` may have lost blobs, or failed to sync; return `missing_blobs`."""
         self.reign.followers[bank].syncing_blobs = False
-        self.reign.marks.blobs_lost(bank, self.reign.barrier)
+        self.reign.marks.blobs_lost(bank)
         return self.missing_blobs(bank)
 
     def missing_blobs(self, bank: int) -> list[int]:

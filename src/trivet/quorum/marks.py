@@ -47,6 +47,11 @@ class Marks:
         if lacking:
             self._holes[slot] = lacking
 
+    def unsynced_blobs(self, slot: int) -> None:
+        """Note that every bank may have blobs of entries up to `slot` that it has not synced."""
+        for slots in self._dirty.values():
+            slots.append(slot)
+
     def blobs_stored(self, bank: int, slot: int) -> None:
         """Note that `bank` holds (not yet synced) all blobs of the entry at `slot` now."""
         lacking = self._holes.get(slot)
@@ -64,14 +69,10 @@ class Marks:
             slots.pop(0)
         self._synced_moved = True
 
-    def blobs_lost(self, bank: int, above: int) -> None:
-        """Note that `bank` may have lost blobs of entries that are not durable.
-
-        Slots up to `above` were looked after by the takeover and stay as they are.
-        """
-        lost = [slot for slot in self._open if slot > above]
-        self._dirty[bank] = [slot for slot in self._dirty[bank] if slot <= above]
-        for slot in lost:
+    def blobs_lost(self, bank: int) -> None:
+        """Note that `bank` may have lost blobs of entries that are not durable."""
+        self._dirty[bank] = [slot for slot in self._dirty[bank] if slot not in self._open]
+        for slot in self._open:
             self._holes.setdefault(slot, set()).add(bank)
         self._synced_moved = True
 

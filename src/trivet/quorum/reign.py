@@ -6,7 +6,8 @@ Rule: while all banks keep up, one that the majority does not need rests: it get
 milliseconds late, which saves a third of the work; as soon as another is late or away it gets them at once.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
+from types import MappingProxyType
 from typing import Literal
 
 from trivet.quorum.follower import Follower
@@ -30,6 +31,7 @@ from trivet.wire.journal_messages import Admit, Append, Identity, Prepare
 PARCEL_S = 0.02
 PARCEL_ENTRIES = 128
 LATE_S = 0.01
+NOTHING: Mapping[int, Collection[int]] = MappingProxyType({})
 
 
 class Reign:
@@ -228,16 +230,20 @@ class Reign:
         return self.change_config(self.log.config.with_seat(bank, seat), now)
 
     def install(
-        self, log: LeaderLog, mark: int, now: float, *, given_up: bool = False
-    ) -> list[LeaderCommand]:
+        self, log: LeaderLog, mark: int, now: float, lacking: Mapping[int, Collection[int]] = NOTHING, *,
+        given_up: bool = False,
+    ) -> list[LeaderCommand]:  # fmt: skip
         """Take `log` as this reign's, its slots up to `mark` durable before, and seal the barrier.
 
+        `lacking` says of every slot above that names blobs which banks may not have them all.
         With `given_up` slots were durable that it lacks: a bank that has no part in this may show them, so it
         loses its seat and is made anew when it comes.
         """
         self.log = log
         self.marks = Marks(self.followers, min(mark, log.head))
         self._told_acked = self._told_durable = self.marks.durable
+        for slot in sorted(lacking):
+            self.marks.new_blobs(slot, lacking[slot])
         seats = dict(log.config.seats) if log.config else {}
         for bank, follower in self.followers.items():
             identity = follower.identity
@@ -247,7 +253,7 @@ class Reign:
                 seats[bank] = BankSeat(seats[bank].port, "")
         entry = self.seal_config(Config(seats, log.config.standby if log.config else ""))
         self.barrier = entry.slot
-        self.marks.new_blobs(entry.slot, ())
+        self.marks.unsynced_blobs(entry.slot)
         self.phase = "install"
         return [Sealed(entry)]
 

@@ -74,7 +74,7 @@ class Rejoin:
             return []
         follower.state = "resetting"
         follower.compared = False
-        self._reign.marks.blobs_lost(follower.bank, self._reign.barrier)
+        self._reign.marks.blobs_lost(follower.bank)
         return [follower.send(Reset(self._reign.epoch, self._reign.log.floor), now)]
 
     def _doubts(self, follower: Follower, identity: Identity) -> list[LeaderCommand]:
@@ -86,7 +86,7 @@ class Rejoin:
         follower.applied = identity.applied
         if identity.standing == "suspect" or lossy:
             follower.compared = False
-            self._reign.marks.blobs_lost(follower.bank, self._reign.barrier)
+            self._reign.marks.blobs_lost(follower.bank)
             return [Compare(follower.bank, "it lost what it had synced" if lossy else "its power was cut")]
         return []
 

@@ -33,15 +33,17 @@ def takeover(
     return max(voters, key=lambda bank: (voters[bank].accepted_epoch, voters[bank].head, -bank))
 
 
-def refuse_rollback(replies: Mapping[int, Identity], bank_count: int, mark: int) -> None:
+def refuse_rollback(replies: Mapping[int, Identity], bank_count: int, mark: int, head: int) -> None:
     """Raise NoMajority when fewer than a majority of banks can still hold slot `mark`, once durable.
 
-    A bank that does not answer, or says itself that it is empty, may have held it.
+    A bank that does not answer, or says itself that it is empty or that its journal is damaged, may have
+    held it. And in any case when the log to be installed, which ends at `head`, lacks it.
     """
     honest = sum(
-        reply.standing in ("empty", "joining", "blobs") or reply.head >= mark for reply in replies.values()
+        reply.standing in ("empty", "joining", "blobs") or reply.lossy or reply.head >= mark
+        for reply in replies.values()
     )
-    if honest + bank_count - len(replies) < bank_count // 2 + 1:
+    if head < mark or honest + bank_count - len(replies) < bank_count // 2 + 1:
         heads = ", ".join(f"{bank}: {reply.head}" for bank, reply in sorted(replies.items()))
         raise NoMajority(
             f"banks were rolled back: slot {mark} was durable, they end at {heads}; bring the newer copies "

@@ -110,6 +110,8 @@ async def _door_workers(
 ) -> DoorWorkers:
     """Return the door's workers, who accept from a socket that lives as long as `stack`."""
     sock = stack.enter_context(listening(door.host, door.port, folder.gateway_path))
+    for counted in folder.metrics_path.glob("*.db"):  # of workers before; what they counted begins anew
+        counted.unlink(missing_ok=True)
     count = door.scaling.thresholds.min_workers
     return DoorWorkers(partial(door.child, folder, sock), folder.worker_socket, count)
 

@@ -18,6 +18,8 @@ from trivet.io.process_figures import Looked, MachineReader, ProcessReader
 from trivet.io.runner import REAPER
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.door_scaling import DoorScaling
+from trivet.supervise.growth import LeakWatch
+from trivet.supervise.health_words import notes_of
 from trivet.supervise.supervised_child import SupervisedChild
 from trivet.wire.health_messages import (
     DriveFigures,
@@ -60,6 +62,7 @@ class DriveWatch:
         self._scaling = scaling
         self._every_s = every_s
         self._processes, self._machine = ProcessReader(), MachineReader()
+        self._leaks = LeakWatch()
         self._helpers: dict[int, Part] = {}
         self._helpers_at_s = float("-inf")
         self._looks: deque[Look] = deque(maxlen=KEPT_LOOKS)
@@ -84,20 +87,23 @@ class DriveWatch:
         if now_s - self._helpers_at_s >= HELPERS_EVERY_S:
             self._helpers, self._helpers_at_s = _helpers_of(known), now_s
         parts = {**self._helpers, **known}
-        looked = self._processes.look(parts)
-        return Look(wall_s(), self._machine.look(), [_figures(one, parts[one.pid]) for one in looked])
+        looked = [_figures(one, parts[one.pid]) for one in self._processes.look(parts)]
+        return Look(wall_s(), self._machine.look(), self._leaks.mark(now_s, looked))
 
     async def told(self, series_s: float) -> DriveFigures:
         """Return the newest figures, and the series of the last `series_s` seconds (0 = none)."""
         await self._looked.wait()
         newest = self._looks[-1]
+        scaling = None if self._scaling is None else self._scaling.told()
+        steps = [] if self._scaling is None else list(self._scaling.steps)
         return DriveFigures(
             at_s=newest.at_s,
             every_s=self._every_s,
             machine=newest.machine,
             processes=list(newest.processes),
-            scaling=None if self._scaling is None else self._scaling.told(),
-            steps=[] if self._scaling is None else list(self._scaling.steps),
+            scaling=scaling,
+            steps=steps,
+            notes=notes_of(newest.at_s, newest.machine, newest.processes, scaling, steps),
             series=_series(self._looks, self._every_s, series_s) if series_s > 0 else None,
         )
 
@@ -150,6 +156,9 @@ def _figures(one: Looked, part: Part) -> ProcessFigures:
         read_bytes_s=one.read_bytes_s,
         write_bytes_s=one.write_bytes_s,
         elapsed_s=one.elapsed_s,
+        collections=None if one.collections is None else list(one.collections.counts),
+        collecting_s=None if one.collections is None else one.collections.seconds,
+        traced_bytes=None if one.collections is None else one.collections.traced_bytes,
     )
 
 

@@ -52,6 +52,11 @@ def store_path(folder: VolumeFolder, name: str) -> Path:
     return folder.upstream_path / f"{name}.sqlite"
 
 
+def token_path(folder: VolumeFolder, name: str) -> Path:
+    """Return where the login of a person is kept that an upstream uses."""
+    return folder.upstream_path / f"{name}.token"
+
+
 def accounts(folder: VolumeFolder) -> list[Account]:
     """Return the upstreams of a drive; ConfigError when one can't be read."""
     found = []

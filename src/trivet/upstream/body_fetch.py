@@ -4,15 +4,14 @@ Rule: nobody sees a part of a body: it is staged, compared with the vendor's che
 Rule: a body whose very content is in the volume already is copied from there.
 """
 
-import hashlib
-
-from trivet.errors import Conflict, ContentAway, FileSystemError, NotFound, UpstreamError
+from trivet.errors import Conflict, NotFound, UpstreamError
 from trivet.io.drive_api import VendorFile, VendorTrouble
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.outbox import Outbox
 from trivet.upstream.placing import describe, modified_ns
 from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.staged_body import StagedBody
-from trivet.upstream.standing import PIECE_BYTES, Upstream
+from trivet.upstream.standing import Upstream
 from trivet.upstream.transfers import Transfer, Transfers
 from trivet.volume.interface import AttributeChanges
 
@@ -22,8 +21,16 @@ _TRIES = 3
 class BodyFetch:
     """Brings bodies of `up` here, once each, for transfers that have their bytes reserved."""
 
-    def __init__(self, up: Upstream, transfers: Transfers, outbox: Outbox, contents: SharedContents) -> None:
+    def __init__(
+        self,
+        up: Upstream,
+        transfers: Transfers,
+        outbox: Outbox,
+        contents: SharedContents,
+        bodies: CachedBodies,
+    ) -> None:
         self._up = up
+        self._bodies = bodies
         self._transfers = transfers
         self._outbox = outbox
         self._contents = contents
@@ -38,7 +45,7 @@ class BodyFetch:
     async def _verified(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> VendorFile:
         """Return the vendor's file once the staged body is that file; a wrong one is fetched once more."""
         for _ in range(2):
-            if file.md5_checksum and await self._copied(file, body):
+            if file.md5_checksum and await self._contents.copied(file, body):
                 return file
             if int(file.size) > transfer.size:
                 self._transfers.renew(transfer, int(file.size) - body.held, self._up.now_s())
@@ -61,30 +68,6 @@ class BodyFetch:
             if trouble.status == 404:
                 raise NotFound(f"the vendor does not have this file any more ({trouble})") from trouble
             raise
-
-    async def _copied(self, file: VendorFile, body: StagedBody) -> bool:
-        """Copy the body from a file that is here and has the same content; False if there is none."""
-        for owner, twin in await self._contents.twins(file):
-            assert twin.ino is not None
-            owner.own_opens[twin.ino] += 1
-            digest = hashlib.sha256()
-            try:
-                snapshot = await owner.volume.open_snapshot(twin.ino)
-            except (ContentAway, FileSystemError):
-                continue  # it has just been given up, or removed
-            try:
-                await body.begin_anew()
-                while body.held < min(snapshot.attributes.size, int(file.size)):
-                    piece = await owner.volume.read(snapshot.handle, body.held, PIECE_BYTES)
-                    digest.update(piece)
-                    await body.write(piece)
-            finally:
-                await owner.volume.release(snapshot.handle)
-            await body.flush()
-            if body.is_right(file) and file.sha256_checksum in (None, digest.hexdigest()):
-                return True
-            await body.begin_anew()
-        return False
 
     async def _publish(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> None:
         up = self._up
@@ -111,6 +94,7 @@ class BodyFetch:
                     await up.mirror.put(changed)
             break
         await body.remove()
+        await self._bodies.look(transfer.ino, await up.look(transfer.ino))
         if await self._outbox.has(transfer.id):
             await self._outbox.add(transfer.id, up.now_s(), up.now_s())
             up.wake.set()

@@ -37,14 +37,22 @@ class Evicted:
 class Cache:
     """What is kept of `up`; `limit_bytes` None = everything. `begin` it, then `run` it."""
 
-    def __init__(self, up: Upstream, fetching: Fetching, outbox: Outbox, limit_bytes: int | None) -> None:
+    def __init__(
+        self,
+        up: Upstream,
+        bodies: CachedBodies,
+        fetching: Fetching,
+        outbox: Outbox,
+        limit_bytes: int | None,
+    ) -> None:
         self.up = up
         self.limit_bytes = limit_bytes
-        self.bodies = CachedBodies(up)
+        self.bodies = bodies
         self.counts = CacheCounts(up.store, up.now_s())
         self.warm_ups = WarmUps(up, fetching, self.room_bytes)
         self._evicting = Evicting(up, outbox, fetching)
         self._not_before: dict[int, float] = {}
+        self._came = 0
 
     async def begin(self) -> None:
         """Take up what a process before left."""
@@ -69,7 +77,14 @@ class Cache:
         """Count how often files were opened, or were served from a worker's memory."""
         opened = await self.bodies.used(uses)
         if not in_memory:
-            self.counts.counts.volume.hits += opened
+            came = min(opened, self._came)
+            self._came -= came
+            self.counts.counts.volume.hits += opened - came
+
+    def missed(self, *, came: bool) -> None:
+        """Count that a body was not here; one that `came` is opened next, which is no hit."""
+        self.counts.counts.volume.misses += 1
+        self._came += came
 
     async def shrink(self) -> None:
         """Give up the coldest bodies until the rest is within the limit."""

@@ -4,6 +4,7 @@ Rule: whether a body is here is looked up in the volume whenever its file has ch
 rows say no more than what was seen, and a walk through the tree makes them anew.
 """
 
+import asyncio
 from collections.abc import Sequence
 
 import msgspec
@@ -38,6 +39,7 @@ class CachedBodies:
         self._up = up
         self.items = 0
         self.size_bytes = 0
+        self._noting = asyncio.Lock()
         #: Opened before it was noted that the body is here: looked for once more.
         self._early: dict[int, int] = {}
 
@@ -57,16 +59,24 @@ class CachedBodies:
         known = {ino for (ino,) in await up.store.rows("SELECT ino FROM bodies")}
         async for found in files_below(up.volume, "", up.mirror.at):
             known.discard(found.ino)
-            await self._note(found.ino, 0 if found.away else found.size)
+            async with self._noting:
+                await self._note(found.ino, 0 if found.away else found.size)
         for ino in known:
-            await self._note(ino, 0)
+            await self._forget(ino)
 
     async def look(self, ino: int, found: Look | None) -> None:
         """Note whether the body of `ino`, which stands as `found`, is here."""
         size = found.attributes.size if found is not None and found.is_file else 0
-        if size and await self._up.away_id(ino) is not None:
-            size = 0
-        await self._note(ino, size)
+        if size:
+            async with self._noting:
+                is_away = await self._up.away_id(ino) is not None
+                await self._note(ino, 0 if is_away else size)
+        else:
+            await self._forget(ino)
+
+    async def _forget(self, ino: int) -> None:
+        async with self._noting:
+            await self._note(ino, 0)
 
     async def _note(self, ino: int, size: int) -> None:
         store, now_s = self._up.store, self._up.now_s()

@@ -7,6 +7,7 @@ checksums are told from; a miss of the last is a call at the vendor.
 import msgspec
 
 from trivet.drive.upstream.vendor_quota import Call
+from trivet.io.cache_report import Served
 from trivet.io.upstream_store import UpstreamStore
 
 _SETTING = "cache counts"
@@ -22,7 +23,10 @@ class Hits(msgspec.Struct):
 
 
 class Counts(msgspec.Struct):
-    """Of one upstream since `since_s`; `negative` hits told that there is no such name."""
+    """Of one upstream since `since_s`; `negative` hits told that there is no such name.
+
+    `polled_s` is when the vendor told its changes last.
+    """
 
     since_s: float
     memory: Hits = msgspec.field(default_factory=Hits)
@@ -31,20 +35,7 @@ class Counts(msgspec.Struct):
     negative: int = 0
     evicted: int = 0
     evicted_bytes: int = 0
-
-
-class Served(msgspec.Struct, frozen=True):
-    """What one worker of the door has served of an upstream since it told last.
-
-    `described` times it told names and attributes, `not_there` times that there is no such name.
-    """
-
-    memory_hits: int = 0
-    memory_misses: int = 0
-    memory_bytes: int = 0
-    volume_bytes: int = 0
-    described: int = 0
-    not_there: int = 0
+    polled_s: float | None = None
 
 
 class CacheCounts:

@@ -40,6 +40,7 @@ class Fetching:
         self._fetch = fetch
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._running: dict[str, Transfer] = {}
+        self._newer: set[str] = set()
         self._asking = asyncio.Lock()
         self._places = asyncio.Semaphore(DOWNLOADS_AT_ONCE)
 
@@ -52,9 +53,9 @@ class Fetching:
         """Tell whether a body is being fetched, or waits for that."""
         return file_id in self._running
 
-    def coming(self) -> list[int]:
-        """Return the inodes whose bodies are being fetched, or wait for that."""
-        return [one.ino for one in self._running.values()]
+    def outdated(self) -> list[int]:
+        """Return the inodes of bodies that are here while newer ones are on their way."""
+        return [one.ino for one in self._running.values() if one.id in self._newer]
 
     async def close(self) -> None:
         """End the work; rows and staged bytes stay."""
@@ -150,7 +151,12 @@ class Fetching:
         """Begin to fetch the vendor's newest version of a body that is here."""
         async with self._asking:
             if row.id not in self._tasks and row.ino is not None:
-                await self._begin(row.id, row.ino, self._up.user, int(file.size))
+                self._newer.add(row.id)
+                try:
+                    await self._begin(row.id, row.ino, self._up.user, int(file.size))
+                except TrivetError:
+                    self._newer.discard(row.id)
+                    raise
 
     async def _begin(self, file_id: str, ino: int, user: str, size: int) -> Transfer:
         """Put a request into the queue, or the one that is parked for this file; return its transfer."""
@@ -217,6 +223,7 @@ class Fetching:
         finally:
             await body.close()
             self._running.pop(transfer.id, None)
+            self._newer.discard(transfer.id)
             self._tasks.pop(transfer.id, None)
 
 

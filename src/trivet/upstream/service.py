@@ -9,7 +9,7 @@ import os
 import random
 import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from trivet.io.upstream_store import UpstreamStore
 from trivet.io.volume_folder import VolumeFolder
 from trivet.upstream import steering
 from trivet.upstream.account import Account, accounts, store_path
+from trivet.upstream.cache_verbs import CacheVerbs
 from trivet.upstream.shared_contents import SharedContents
 from trivet.upstream.telling import (
     News,
@@ -44,6 +45,9 @@ from trivet.volume.interface import AWAY, Caller, VersionedVolume
 CONNECT_S = 60.0
 AGAIN_S = 5.0
 LISTED_MAX = 500
+USES_EVERY_S = 5.0
+#: Each that waits for a body holds one.
+CONNECTIONS = 512
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +59,7 @@ class Upstreams:
         self.volume = volume
         self.works: dict[str, UpstreamWork] = {}
         self.waiting: dict[str, str] = {}
+        self.accounts: dict[str, Account] = {}
         self.contents = SharedContents()
 
     async def of(self, ino: int) -> UpstreamWork | None:
@@ -86,9 +91,10 @@ async def serve_upstreams(folder: VolumeFolder, servers: Servers) -> int:
     volume = await RemoteVolume.connect(folder, timeout_s=CONNECT_S)
     try:
         upstreams = Upstreams(volume)
-        async with serve_control(folder.upstream_socket, handlers(upstreams)):
-            lives = [_live(folder, upstreams, one, servers) for one in accounts(folder)]
-            tasks = [asyncio.create_task(one) for one in lives]
+        async with serve_control(folder.upstream_socket, handlers(upstreams, folder), places=CONNECTIONS):
+            upstreams.accounts |= {one.name: one for one in accounts(folder)}
+            lives = [_live(folder, upstreams, one, servers) for one in upstreams.accounts]
+            tasks = [asyncio.create_task(one) for one in (share_uses(upstreams), *lives)]
             if servers.amqp is not None:
                 tasks.append(asyncio.create_task(_publish_changes(folder, volume, servers.amqp)))
             stopping = asyncio.create_task(stop.wait())
@@ -105,6 +111,16 @@ async def serve_upstreams(folder: VolumeFolder, servers: Servers) -> int:
     return 0
 
 
+async def share_uses(upstreams: Upstreams) -> None:
+    """Tell every upstream which files were opened, again and again."""
+    while True:
+        await asyncio.sleep(USES_EVERY_S)
+        with suppress(TrivetError):
+            uses = await upstreams.volume.take_uses()
+            for work in upstreams.works.values():
+                await work.cache.used(uses)
+
+
 async def _publish_changes(folder: VolumeFolder, volume: VersionedVolume, url: str) -> None:
     """Publish every change of the drive."""
     from trivet.io.queues.change_exchange import ChangeExchange
@@ -113,9 +129,10 @@ async def _publish_changes(folder: VolumeFolder, volume: VersionedVolume, url: s
     await ChangeExchange(url, volume, name, folder.upstream_path / "changes.slot").run()
 
 
-async def _live(folder: VolumeFolder, upstreams: Upstreams, account: Account, servers: Servers) -> None:
+async def _live(folder: VolumeFolder, upstreams: Upstreams, name: str, servers: Servers) -> None:
     """Let an upstream work; one that can't begin tries again."""
     while True:
+        account = upstreams.accounts[name]
         try:
             async with opened(folder, upstreams, account, servers) as work:
                 upstreams.works[account.name] = work
@@ -153,7 +170,7 @@ async def opened(
         store.close()
 
 
-def handlers(upstreams: Upstreams) -> dict[str, Handler]:
+def handlers(upstreams: Upstreams, folder: VolumeFolder) -> dict[str, Handler]:
     """Return what the process answers on its socket."""
 
     async def bring(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
@@ -163,10 +180,12 @@ def handlers(upstreams: Upstreams) -> dict[str, Handler]:
             return {"state": "here"}
         queue, wait_s = bool(arguments["queue"]), float(arguments["wait_s"])
         try:
-            return await work.fetching.bring(ino, user, queue=queue, wait_s=wait_s)
+            answer = await work.fetching.bring(ino, user, queue=queue, wait_s=wait_s)
         except Parked as error:
             where = {"key": error.key, "offset": error.offset, "retry_after_s": error.retry_after_s}
-            return {"state": "parked", **where, "message": str(error)}
+            answer = {"state": "parked", **where, "message": str(error)}
+        work.cache.missed(came=answer["state"] == "here")
+        return answer
 
     async def status(arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         told = [await status_of(work) for work in upstreams.works.values()]
@@ -178,7 +197,8 @@ def handlers(upstreams: Upstreams) -> dict[str, Handler]:
         told = [one for work in upstreams.works.values() for one in await transfers_of(work, limit)]
         return _told(TransfersTold(told))
 
-    return {"bring": bring, "status": status, "transfers": transfers, **_orders(upstreams)}
+    cache = CacheVerbs(folder, upstreams.works, upstreams.accounts).handlers()
+    return {"bring": bring, "status": status, "transfers": transfers, **_orders(upstreams), **cache}
 
 
 def _orders(upstreams: Upstreams) -> dict[str, Handler]:

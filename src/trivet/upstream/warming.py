@@ -12,7 +12,15 @@ from contextlib import suppress
 import msgspec
 
 from trivet.drive.upstream.warm_rules import Room, next_run_s, why_not
-from trivet.errors import ContentAway, NotFound, QuotaExceeded, TrivetError, UpstreamError, VendorQuotaSpent
+from trivet.errors import (
+    ContentAway,
+    NotFound,
+    Parked,
+    QuotaExceeded,
+    TrivetError,
+    UpstreamError,
+    VendorQuotaSpent,
+)
 from trivet.upstream.fetching import Fetching
 from trivet.upstream.standing import Upstream
 from trivet.upstream.tree_walk import Found, files_at
@@ -139,7 +147,7 @@ class WarmUps:
                     progress(done, len(away))
                 try:
                     why = self._why_not(one.size) or await self._bring(one, user)
-                except (Unreachable, VendorQuotaSpent) as error:
+                except (Parked, Unreachable, VendorQuotaSpent) as error:
                     last.why_left, is_over = str(error), False
                     break
                 if why is not None:
@@ -166,7 +174,7 @@ class WarmUps:
                 answer = await self._fetching.bring(one.ino, user, queue=False, wait_s=_WAIT_S)
             except ContentAway:
                 continue  # it takes its time
-            except Unreachable:
+            except (Parked, Unreachable):
                 raise
             except (NotFound, QuotaExceeded, UpstreamError) as error:
                 return str(error)

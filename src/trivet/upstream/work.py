@@ -19,6 +19,7 @@ from trivet.io.upstream_store import UpstreamStore
 from trivet.upstream.account import Account
 from trivet.upstream.body_fetch import BodyFetch
 from trivet.upstream.cache import Cache
+from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.fetching import Fetching
 from trivet.upstream.new_ids import NewIds
 from trivet.upstream.outbox import Due, Outbox
@@ -53,15 +54,16 @@ class UpstreamWork:
         self.up = up
         self.outbox = Outbox(up.store)
         self.transfers = Transfers(up.store, {"download": account.download, "upload": account.upload})
+        bodies = CachedBodies(up)
         self.requests = Requests(up, self.transfers)
-        fetch = BodyFetch(up, self.transfers, self.outbox, contents)
+        fetch = BodyFetch(up, self.transfers, self.outbox, contents, bodies)
         self.fetching = Fetching(up, self.transfers, self.requests, fetch)
         self.ids = NewIds(up)
         sending = Sending(up, self.transfers, self.outbox)
         self.removals = Removals(up, self.outbox, account.removals)
         self.settler = Settler(up, self.outbox, (self.fetching, sending), self.ids, self.removals)
-        self.cache = Cache(up, self.fetching, self.outbox, account.cache_bytes)
-        self.watcher = Watcher(up, self.outbox, self.ids, self.cache.bodies, self.removals, account.quiet_s)
+        self.cache = Cache(up, bodies, self.fetching, self.outbox, account.cache_bytes)
+        self.watcher = Watcher(up, self.outbox, self.ids, bodies, self.removals, account.quiet_s)
         self.poller = Poller(up, self.settler)
         self.polled_s: float | None = None
         self.trouble = ""
@@ -120,7 +122,7 @@ class UpstreamWork:
                 log.warning("%s: %s", self.account.name, error)
                 await asyncio.sleep(min(error.again_in_s, self.account.poll_s))
                 continue
-            self.polled_s = self.up.now_s()
+            self.polled_s = self.cache.counts.counts.polled_s = self.up.now_s()
             if self.trouble:
                 self.trouble = ""
                 await self.outbox.hurry(self.polled_s)

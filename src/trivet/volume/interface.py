@@ -40,7 +40,10 @@ class Attributes(msgspec.Struct, frozen=True, gc=False):
 
 @dataclass(frozen=True, slots=True)
 class AttributeChanges:
-    """What setattr is to change; None leaves a field as it is."""
+    """What setattr is to change; None leaves a field as it is.
+
+    `drops_privileges` takes the set-user-id and set-group-id bits from a file that somebody else changes.
+    """
 
     mode: int | None = None
     uid: int | None = None
@@ -48,6 +51,7 @@ class AttributeChanges:
     size: int | None = None
     atime_ns: int | None = None
     mtime_ns: int | None = None
+    drops_privileges: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -130,7 +130,10 @@ class Moving(msgspec.Struct, frozen=True):
 
 
 class UpstreamTold(msgspec.Struct, frozen=True):
-    """A vendor in short: what was used of its quota and of the day's bytes, who waits."""
+    """A vendor in short: what was used of its quota, who waits, removals that wait for a word.
+
+    `budgets` are (direction, bytes used today, bytes allowed or None).
+    """
 
     name: str
     healthy: bool
@@ -142,6 +145,7 @@ class UpstreamTold(msgspec.Struct, frozen=True):
     waiting: int
     parked: int
     budgets: list[tuple[str, int, int | None]] = []
+    held_removals: int = 0
 
 
 class Rates(msgspec.Struct, frozen=True):

@@ -81,7 +81,11 @@ class KeeperStatus(msgspec.Struct, frozen=True):
 
 
 class ScrubState(msgspec.Struct, frozen=True):
-    """Where the scrub stands; `done_bytes` of `total_bytes` read in this round, on all banks together."""
+    """Where the scrub stands; `done_bytes` of `total_bytes` read in this round, on all banks together.
+
+    No byte was verified longer ago than `oldest_age_s`; before the first round has ended that counts from the
+    keeper's start, and is the least it can be.
+    """
 
     state: Literal["idle", "running", "paused"] = "idle"
     done_bytes: int = 0
@@ -89,6 +93,7 @@ class ScrubState(msgspec.Struct, frozen=True):
     limit_bytes_s: int = 0
     bytes_s: float = 0.0
     finished_age_s: float | None = None
+    oldest_age_s: float | None = None
 
 
 class Traffic(msgspec.Struct, frozen=True):
@@ -103,7 +108,8 @@ class Checks(msgspec.Struct, frozen=True):
     """What this keeper's word rests on, counted since it started.
 
     `votes` are the banks that elected it; of the copies of records and blobs that it read for people and for
-    repairs, `copies_verified` were right. The others count what was compared, unasked and on request.
+    repairs, `copies_verified` were right. The others count what was compared, unasked and on request;
+    `degraded_commits` were acknowledged while not all three banks kept up.
     """
 
     votes: int = 0
@@ -112,6 +118,7 @@ class Checks(msgspec.Struct, frozen=True):
     records_compared: int = 0
     blobs_compared: int = 0
     scrubbed_bytes: int = 0
+    degraded_commits: int = 0
 
 
 class Status(msgspec.Struct, frozen=True):

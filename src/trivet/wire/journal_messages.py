@@ -27,7 +27,8 @@ class Identity(BankMessage):
 
     `standing`: voter (may vote), empty (fresh store, minted `incarnation`), suspect (boot id changed
     without a clean stop), joining (state transfer under way), blobs (not its bank's acceptor). `synced` is
-    the last slot this server itself synced; `applied` the last slot its records show.
+    the last slot this server itself synced; `applied` the last slot its records show; `lossy` says that it
+    found its journal damaged and is not cured yet: it may have held more.
     """
 
     volume: str
@@ -43,6 +44,7 @@ class Identity(BankMessage):
     head_hash: bytes
     synced: int
     applied: int
+    lossy: bool = False
 
 
 class Prepare(BankMessage):

@@ -27,13 +27,9 @@ class MendedMeanwhile:
         self.open.clear()
         return {}
 
-    async def mend(self, flaws: object, named: object, paths: object, *, apply: bool) -> list[Any]:
+    async def mend_blobs(self, flaws: object, named: object, paths: object) -> list[Any]:
         """Mend nothing."""
         return []
-
-    async def note(self, findings: list[Any]) -> list[Any]:
-        """Note nothing."""
-        return findings
 
 
 async def test_what_was_mended_meanwhile_does_not_end_the_refresh() -> None:

@@ -52,7 +52,7 @@ class RecordedVolume:
 class Served:
     """A volume behind a real mount; `failure` is what ended the serving, None if it ended well."""
 
-    def __init__(self, banks: MemoryBanks, folder: Path, read_only: bool) -> None:
+    def __init__(self, banks: MemoryBanks, folder: Path, read_only: bool = False) -> None:
         self.banks = banks
         self.read_only = read_only
         self.folder = folder

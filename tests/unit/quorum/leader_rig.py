@@ -35,13 +35,14 @@ class RigBank:
         self._minted += 1
         return f"{self.acceptor.meta.port}-{self._minted}"
 
-    def restart(self, boot_id: str, *, keep: int | None = None) -> None:
+    def restart(self, boot_id: str, *, keep: int | None = None, damaged: bool = False) -> None:
         """Start again from meta and journal, of which only slots up to `keep` are left."""
         meta = self.acceptor.meta
         self.journal = [e for e in self.journal if keep is None or e.slot <= keep]
         chain = HashChain(meta.floor, meta.floor_hash)
         chain.extend([e for e in self.journal if e.slot > meta.floor])
-        self.acceptor, _ = start(meta, chain, min(self.acceptor.applied, chain.head), boot_id)
+        applied = min(self.acceptor.applied, chain.head)
+        self.acceptor, _ = start(meta, chain, applied, boot_id, damaged=damaged)
 
     def handle(self, message: m.BankMessage, body: bytes) -> tuple[m.BankMessage, bytes]:
         a = self.acceptor
@@ -149,9 +150,10 @@ def formed() -> Rig:
     return rig
 
 
-def successor(rig: Rig, *up: int) -> Rig:
+def successor(rig: Rig, *up: int, high_water: int = 0) -> Rig:
     """Another keeper over the same banks, after the first is gone."""
-    other = Rig(fresh_volume=False, epoch=rig.epoch.number + 1, banks=rig.banks)
+    number = rig.epoch.number + 1
+    other = Rig(fresh_volume=False, epoch=number, banks=rig.banks, high_water=high_water)
     other.up = set(up or BANKS)
     other.connect(*other.up)
     other.pass_time(0.5)

@@ -73,7 +73,7 @@ def test_lost_blobs_hold_durable_back_until_stored_again() -> None:
     for bank in (1, 2):
         marks.holds(bank, 1, 1)
     marks.advance()
-    marks.blobs_lost(2, above=0)
+    marks.blobs_lost(2)
     assert marks.holes(2) == [1]
     marks.blobs_synced(1, 1)
     marks.advance()

@@ -13,6 +13,7 @@ from trivet.gateway.files.changes_feed import ChangesFeed
 from trivet.gateway.files.hot_files import HotFiles
 from trivet.gateway.files.kept_checks import KeptChecks
 from trivet.gateway.files.live_downloads import LiveDownload
+from trivet.gateway.files.vendors import Vendors
 from trivet.gateway.files.verdicts import Verdicts
 from trivet.gateway.people import People
 from trivet.gateway.usage import Usage
@@ -42,6 +43,7 @@ class Drive:
     feed: ChangesFeed
     pool: DecodingPool
     away: AwayFiles
+    vendors: Vendors
     usage: Usage
     limits: DoorLimits
     news: NewsDesk
@@ -71,5 +73,5 @@ async def open_drive(
     state = VolumeFolder(folder.parent)
     return Drive(
         volume, people, door, folder, secret, uploads, trash, revisions, feed, pool, AwayFiles(state),
-        Usage(door), limits, NewsDesk(state.upstream_socket),
+        Vendors(state), Usage(door), limits, NewsDesk(state.upstream_socket),
     )  # fmt: skip

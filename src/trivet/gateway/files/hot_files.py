@@ -7,6 +7,7 @@ Rule: what is kept is told only to those who may read everything: it says nothin
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Callable
 from errno import ENOENT, ESTALE
 
 import msgspec
@@ -19,7 +20,7 @@ KEPT_BYTES = 32 << 20
 
 
 class HotFile(msgspec.Struct, frozen=True):
-    """A file's bytes at one version, and the headers that go with them."""
+    """A file's bytes at one version, and the headers that go with them; `vendor` is the upstream it is of."""
 
     ino: int
     version: int
@@ -33,14 +34,26 @@ class HotFiles:
 
     def __init__(self) -> None:
         self._kept: OrderedDict[str, HotFile] = OrderedDict()
-        self._bytes = 0
+        self.size_bytes = 0
+        #: Whether what was asked for could be served from here: told for each question.
+        self.on_asked: Callable[[bool], None] = lambda found: None
         self._asked: dict[int, asyncio.Task[int]] = {}
         self._next: dict[int, asyncio.Task[int]] = {}
 
+    @property
+    def items(self) -> int:
+        """How many files are kept."""
+        return len(self._kept)
+
     async def get(self, volume: VersionedVolume, file_id: str, who: Principal) -> HotFile | None:
         """Return the file if it is kept, has not changed, and `who` may read everything."""
+        found = await self._kept_now(volume, file_id) if who.may("r", "/") else None
+        self.on_asked(found is not None)
+        return found
+
+    async def _kept_now(self, volume: VersionedVolume, file_id: str) -> HotFile | None:
         found = self._kept.get(file_id)
-        if found is None or not who.may("r", "/"):
+        if found is None:
             return None
         try:
             version = await self._version(volume, found.ino)
@@ -75,14 +88,14 @@ class HotFiles:
         """Keep a file."""
         self._drop(file_id)
         self._kept[file_id] = file
-        self._bytes += len(file.data)
-        while self._bytes > KEPT_BYTES:
+        self.size_bytes += len(file.data)
+        while self.size_bytes > KEPT_BYTES:
             self._drop(next(iter(self._kept)))
 
     def _drop(self, file_id: str) -> None:
         found = self._kept.pop(file_id, None)
         if found is not None:
-            self._bytes -= len(found.data)
+            self.size_bytes -= len(found.data)
 
 
 async def _ask_after(before: asyncio.Task[int] | None, volume: VersionedVolume, ino: int) -> int:

@@ -46,7 +46,9 @@ async def _walk(drive: Drive, names: list[str]) -> int:
         try:
             found = await drive.volume.lookup(ino, name.encode())
         except FileSystemError as error:
-            raise nodes.not_found("/" + "/".join(names)) from error
+            path = "/" + "/".join(names)
+            drive.vendors.not_there(path)
+            raise nodes.not_found(path) from error
         if not nodes.is_ours(found):
             raise nodes.not_found("/" + "/".join(names))
         ino = found.ino

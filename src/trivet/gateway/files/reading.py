@@ -26,12 +26,18 @@ async def hold(drive: Drive, ino: int, user: str, *, queue: bool = True) -> Snap
     A body that is at a vendor is fetched for `user`; BudgetSpent, VendorQuotaSpent, ContentAway or
     UpstreamError if that can't be now. With `queue` it is fetched later in any case.
     """
+    snapshot, _ = await hold_or_fetch(drive, ino, user, queue=queue)
+    return snapshot
+
+
+async def hold_or_fetch(drive: Drive, ino: int, user: str, *, queue: bool = True) -> tuple[Snapshot, bool]:
+    """Do what `hold` does; return whether the body had to be fetched, too."""
     try:
-        return await drive.volume.open_snapshot(ino)
+        return await drive.volume.open_snapshot(ino), False
     except ContentAway:
         check_usage()
         await drive.away.bring(ino, user=user, queue=queue)
-    return await drive.volume.open_snapshot(ino)
+    return await drive.volume.open_snapshot(ino), True
 
 
 async def read_pieces(drive: Drive, snapshot: Snapshot, start: int, stop: int) -> AsyncIterator[bytes]:

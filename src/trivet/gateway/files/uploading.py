@@ -63,7 +63,7 @@ async def upload_whole(
     have renamed a file over its target, or taken its name.
     """
     name = "put-" + secrets.token_hex(12)
-    moving("upload")
+    moving("upload", file=plan.path or plan.name)
     check = make_check(drive, plan, total)
     try:
         reach("queue_start")
@@ -99,8 +99,9 @@ async def take_request(
     body: AsyncIterable[bytes],
 ) -> Progress:
     """Do what one PUT or POST to the upload `key` says."""
-    check_owner(await transfers.get(drive, key), who)
-    moving("upload", key)
+    begun = await transfers.get(drive, key)
+    check_owner(begun, who)
+    moving("upload", key, file=begun.plan.path or begun.plan.name)
     reach("queue_start")
     async with transfers.only_writer(drive, key):
         reach("queue_end")

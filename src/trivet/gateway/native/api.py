@@ -6,7 +6,18 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from trivet.gateway.login_routes import login_operations
-from trivet.gateway.native import board, content, events, files, health, history, locks, transfers, vendors
+from trivet.gateway.native import (
+    board,
+    cache,
+    content,
+    events,
+    files,
+    health,
+    history,
+    locks,
+    transfers,
+    vendors,
+)
 from trivet.gateway.native.openapi import document
 from trivet.gateway.native.operations import ROOT, drive_of
 
@@ -16,6 +27,7 @@ OPERATIONS = [
     *files.OPERATIONS,
     *transfers.OPERATIONS,
     *health.OPERATIONS,
+    *cache.OPERATIONS,
     *history.OPERATIONS,
     *vendors.OPERATIONS,
 ]

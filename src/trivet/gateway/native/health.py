@@ -1,6 +1,6 @@
 """/healthz, /api/v1/health, processes, repairs: whether this worker serves, how banks and processes are.
 
-Rule: /healthz is the one address that asks nobody who they are; it tells no more than yes or no.
+Rule: /healthz asks nobody who they are (like /readyz, in metrics_routes); it tells no more than yes or no.
 """
 
 import asyncio

@@ -22,7 +22,11 @@ def worth_a_look(
 ) -> list[str]:
     """Return what is odd in `traffic`, `floods`, `upstreams` and processes (`figures`), a line each."""
     told = list(figures.notes) if figures else []
-    told += [f"{one.name}: {one.trouble}" for one in upstreams if not one.healthy and one.trouble]
+    for one in upstreams:
+        if not one.healthy and one.trouble:
+            told.append(f"{one.name}: {one.trouble}")
+        if one.held_removals:
+            told.append(f"{one.name}: {one.held_removals:,} removals wait until somebody allows them")
     if traffic.hits and traffic.server_errors > ERROR_SHARE * traffic.hits:
         told.append(f"{traffic.server_errors:,} of {traffic.hits:,} answers of the last minute were errors")
     if traffic.alert and traffic.alerts:

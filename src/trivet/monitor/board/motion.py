@@ -116,7 +116,8 @@ def bar_told(bar: Bar, phases: Sequence[Phase]) -> MotionBar:
     order = [phase.name for phase in phases]
     parts = sorted(bar.seconds.items(), key=lambda item: order.index(item[0]) if item[0] in order else 99)
     kind = tags.get("queue", "")
-    about = f"{tags['path']} on {tags['server']}" if kind == "repair" else tags.get("requestor", "")
+    file, who = tags.get("file", ""), tags.get("requestor", "")
+    about = f"{tags['path']} on {tags['server']}" if kind == "repair" else f"{file} by {who}" if file else who
     return MotionBar(
         bar.run[:200], kind, about[:200], bar.begin_ns / SECOND_NS, bar.total_s,
         [(name, seconds) for name, seconds in parts], bool(bar.open_phases), tags.get("error", ""),

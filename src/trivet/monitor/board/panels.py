@@ -59,7 +59,7 @@ def _banks(frame: BoardFrame) -> RenderableType:
         _row(table, Text(f"bank {bank.base}", "bold"), bank.state, cells)
     healing = frame.healing
     checked = "not yet" if healing.refresh_age_s is None else f"{age_text(healing.refresh_age_s)} ago"
-    lines = [Text(f"damaged now {healing.open_damage:,}, repaired so far {healing.repaired_total:,}, "
+    lines = [Text(f"to mend {healing.open_damage:,}, repaired so far {healing.repaired_total:,}, "
                   f"all copies compared {checked}")]  # fmt: skip
     for one in healing.repairs[:_ROWS]:
         where = f" from {one.source}" if one.source else ""

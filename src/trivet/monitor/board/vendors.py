@@ -37,4 +37,5 @@ def _told(one: dict[str, Any], parked: int) -> UpstreamTold:
         waiting=sum(budget["waiting"] for budget in budgets),
         parked=parked,
         budgets=[(b["direction"], b["used_bytes"], b["limit_bytes"]) for b in budgets],
+        held_removals=one.get("held_removals", 0),
     )

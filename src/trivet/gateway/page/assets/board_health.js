@@ -1,5 +1,5 @@
 // The sentence on top of the board, and the tile of banks, servers and repairs.
-import { el } from "./dom.js";
+import { coded, el } from "./dom.js";
 import { size, span, when } from "./format.js";
 
 const MARKS = { good: "✓", warn: "!", bad: "✕" };
@@ -13,7 +13,7 @@ const SHOWN = 4;
 export function verdictOf({ level, sentence, doing }) {
   return [el("span", { class: "mark", "aria-hidden": "true" }, MARKS[level]),
     el("div", {}, el("p", { id: "sentence" }, sentence),
-      doing ? el("p", { class: "doing" }, doing) : null)];
+      doing ? el("p", { class: "doing" }, coded(doing)) : null)];
 }
 
 export function banksTile(told) {
@@ -33,10 +33,10 @@ function server(one) {
 }
 
 function healing(told) {
-  const rows = [["Damaged now", told.open_damage], ["Repaired so far", told.repaired_total],
+  const rows = [["To mend now", told.open_damage], ["Repaired so far", told.repaired_total],
     ["All copies compared", told.age], ["All bytes read again", told.scrub]];
   return el("div", {}, el("dl", { class: "facts" }, rows.map(([name, value]) => [el("dt", {}, name),
-    el("dd", { class: name === "Damaged now" && value ? "warn" : "" }, `${value}`)])),
+    el("dd", { class: name === "To mend now" && value ? "warn" : "" }, `${value}`)])),
   el("ul", { class: "feed", "aria-label": "Latest repairs" }, told.repairs.length ? told.repairs.map(repair)
     : el("li", { class: "soft" }, "Nothing had to be repaired today.")));
 }

@@ -1,5 +1,5 @@
 // Tiles of the board about what does the work: vendors behind the drive, its processes, workers that come and go.
-import { el } from "./dom.js";
+import { coded, el } from "./dom.js";
 import { size, span, when } from "./format.js";
 
 const SHOWN = 14;
@@ -14,7 +14,8 @@ export function upstreamTile(told) {
       ["On their way there", `${one.outbox}`], ["In the queue", `${one.waiting}`], ["Parked", `${one.parked}`],
       ...one.budgets.map(([direction, used, limit]) => [`${direction === "download" ? "Downloads" : "Uploads"} today`,
         limit === null ? size(used) : `${size(used)} of ${size(limit)}`]),
-    ].map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])))));
+    ].map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])))),
+  el("p", {}, el("a", { href: "#/vendors" }, "All about vendors")));
 }
 upstreamTile.told = ({ upstreams }) => (upstreams?.length ? upstreams : null);
 
@@ -30,18 +31,20 @@ export function processesTile(told) {
         el("th", { scope: "row" }, one.name, one.leak ? el("span", { class: "flag", title: one.leak_why }, `${one.leak} grows`) : null),
         cell(one.cpu_percent === null ? "–" : `${one.cpu_percent.toFixed(0)} %`), cell(size(one.rss_bytes)),
         cell(one.handles ?? "–"), cell(span(one.elapsed_s))))))),
-    told.more ? el("p", { class: "soft" }, `and ${told.more} more: \`trivet health\` tells of all.`) : null);
+    told.more ? el("p", { class: "soft" }, coded(`and ${told.more} more: \`trivet health\` tells of all.`)) : null);
 }
 processesTile.told = ({ figures }) => figures && { machine: figures.machine,
   processes: figures.processes.slice(0, SHOWN), more: Math.max(0, figures.processes.length - SHOWN) };
 
 export function scalingTile({ scaling, steps }) {
   const cpu = scaling.cpu_percent === null ? "" : ` CPU ${Math.round(scaling.cpu_percent)} %.`;
+  const many = scaling.max_workers > scaling.min_workers;
+  const most = many ? ` of at most ${scaling.max_workers}` : "";
   return el("div", {},
-    el("p", {}, el("strong", {}, `${scaling.workers} of at most ${scaling.max_workers}`), ` ${scaling.workers === 1 ? "worker" : "workers"}.${cpu}`),
-    el("p", { class: "soft" }, scaling.waiting || (scaling.max_workers > scaling.min_workers
+    el("p", {}, el("strong", {}, `${scaling.workers}${most} ${scaling.workers === 1 && !many ? "worker" : "workers"}.`), cpu),
+    el("p", { class: "soft" }, coded(scaling.waiting || (many
       ? `One more above ${scaling.add_above_cpu_percent} %, one less below ${scaling.remove_below_cpu_percent} %.`
-      : "Their number is fixed; `--max-workers` lets it grow.")),
+      : "Their number is fixed; `trivet up --max-workers` lets it grow."))),
     el("ul", { class: "feed", "aria-label": "Steps" }, steps.map((one) =>
       el("li", {}, `${when(one.at_s * 1000)}: ${one.what}, ${one.workers} now `, el("span", { class: "soft" }, one.why)))));
 }

@@ -18,7 +18,7 @@ export function trafficTile(told) {
     svg("polyline", { points: points.join(" ") })),
     el("dl", { class: "facts" },
       [["Requests a second", rate(lately)], ["In the last minute", `${number(told.hits)}, ${size(told.bytes)}`],
-        ["Errors", errors ? `${number(told.client_errors)} of clients, ${number(told.server_errors)} of the drive` : "none"],
+        ["Errors", errors ? `${number(errors)}, ${number(told.server_errors)} of the drive` : "none"],
         ["95 % answered within", told.p95_ms === null ? "–" : `${rate(told.p95_ms)} ms`]]
         .map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
     told.sections.length ? el("table", {}, head("Section", "Requests", "Bytes", "Errors"),
@@ -71,10 +71,9 @@ function bar(one, longest) {
     at += (100 * seconds) / longest;
     return part;
   });
-  const told = one.kind === "repair" ? one.about : one.about && `by ${one.about}`;
   const error = one.error ? ` · ${one.error.replaceAll("_", " ")}` : "";
   return el("li", { title: words },
-    el("span", {}, KINDS[one.kind] ?? one.kind, " ", el("span", { class: "soft" }, told)),
+    el("span", {}, KINDS[one.kind] ?? one.kind, " ", el("span", { class: "soft" }, one.about)),
     el("span", { class: "num soft" }, `${clock(one.begin_s)} · ${duration(one.total_s)}${one.open ? " · open" : ""}${error}`),
     svg("svg", { viewBox: "0 0 100 8", preserveAspectRatio: "none", role: "img", "aria-label": words || "at once" }, ...parts));
 }

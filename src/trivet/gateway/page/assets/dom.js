@@ -18,6 +18,9 @@ const PATHS = {
   image: "M4 4h16v16H4zM4 16l5-5 4 4 3-3 4 4M9 8.5a1 1 0 1 1-2 0 1 1 0 0 1 2 0z",
 };
 
+/** Return the nodes of `text`, in which commands stand between backticks. */
+export const coded = (text) => text.split("`").map((part, place) => (place % 2 ? el("code", {}, part) : part));
+
 /** Return an element `tag` of a drawing with `attributes` and `children`. */
 export function svg(tag, attributes = {}, ...children) {
   const element = document.createElementNS("http://www.w3.org/2000/svg", tag);

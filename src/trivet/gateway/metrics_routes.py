@@ -1,0 +1,81 @@
+"""/metrics and /readyz: for Prometheus, and for whoever sends requests to this worker.
+
+Rule: /metrics wants a login or a token, as it tells how much people do; /readyz asks nobody who they are.
+Rule: a part that does not answer in time is told as down; the rest is told all the same.
+"""
+
+import asyncio
+
+import msgspec
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from trivet.errors import NoMajority, TrivetError
+from trivet.gateway.drive_metrics import DriveMetrics
+from trivet.gateway.native.operations import asker, drive_of
+from trivet.gateway.request_metrics import RequestMetrics
+from trivet.io.control_socket import ask
+from trivet.io.volume_folder import VolumeFolder
+from trivet.wire.control_messages import Status
+from trivet.wire.health_messages import DriveFigures
+
+ANSWER_S = 2.0
+
+
+async def metrics(request: Request) -> Response:
+    """Tell everything that is counted, in Prometheus's text format."""
+    asker(request)
+    folder = VolumeFolder(drive_of(request).folder.parent)
+    status, figures, uploads = await asyncio.gather(_status(folder), _figures(folder), _uploads(request))
+    counted: RequestMetrics | None = request.app.state.counted
+    text = await asyncio.to_thread(metrics_text, DriveMetrics(status, figures, uploads), counted)
+    return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
+
+
+def metrics_text(told: DriveMetrics, counted: RequestMetrics | None) -> bytes:
+    """Return the text of all that `told` and the workers counted."""
+    registry = CollectorRegistry()
+    registry.register(told)
+    if counted is not None:
+        counted.collect_into(registry)
+    return generate_latest(registry)
+
+
+async def _status(folder: VolumeFolder) -> Status | None:
+    try:
+        return msgspec.convert(await ask(folder.keeper_socket, "status", silence_s=ANSWER_S), Status)
+    except TrivetError:
+        return None
+
+
+async def _figures(folder: VolumeFolder) -> DriveFigures | None:
+    try:
+        told = await ask(folder.supervisor_socket, "processes", silence_s=ANSWER_S)
+    except TrivetError:
+        return None
+    return msgspec.convert(told, DriveFigures)
+
+
+async def _uploads(request: Request) -> dict[str, int]:
+    rows = await drive_of(request).door.rows("SELECT state, count(*) FROM transfers GROUP BY state")
+    return {state: count for state, count in rows if state not in {"committed", "rolled back"}}
+
+
+async def readyz(request: Request) -> Response:
+    """Answer 200 when requests may be sent here; 503 while the volume has no majority or this worker ends."""
+    problem = "this worker is leaving" if request.app.state.is_leaving() else ""
+    if not problem:
+        status = await _status(VolumeFolder(drive_of(request).folder.parent))
+        problem = "the keeper does not answer" if status is None else _stuck(status)
+    told = {"status": "not ready" if problem else "ready", "problem": problem}
+    code = NoMajority.http_status if problem else 200
+    return Response(msgspec.json.encode(told), code, media_type="application/json")
+
+
+def _stuck(status: Status) -> str:
+    return "; ".join(note for note in status.notes if note.startswith(NoMajority.__name__))
+
+
+ROUTES = [Route("/metrics", metrics, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]

@@ -1,0 +1,180 @@
+"""One run of a whole drive: people, faults, calm, and what must be true of all of it at the end."""
+
+import tempfile
+from collections.abc import Callable
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from history import ABSENT, check_linearizable, check_witness
+from trivet.keeper.journal import Journal
+from trivet.keeper.volume_door import OutsideBlobs, VolumeDoor, _Connection
+from trivet.volume.changes import ChangeSet
+from trivet.volume.interface import ROOT_INO
+from whole_banks import broken_promises
+from whole_drive import BASES, whole_drive
+from whole_faults import Faults
+from whole_net import Port
+from whole_people import MOVING, NAMES, People
+from whole_processes import KeeperProcess
+
+FAULTS_FROM_S, FAULTS_UNTIL_S = 1.5, 20.0
+FAULT_EVERY_S = 1.1
+HEAL_WITHIN_S = 60.0
+SHM = Path("/dev/shm")
+
+
+class Violation(AssertionError):
+    """A promise was broken."""
+
+
+class WholeRun:
+    """Builds and runs the drive of `seed`; `always` makes everything durable before it returns."""
+
+    def __init__(self, seed: int, *, tell: Callable[[str], None] | None = None) -> None:
+        self.seed = seed
+        self.tell = tell
+        self.counts: dict[str, int] = {}
+        self.outcomes: dict[str, int] = {}
+        self.steps = 0
+        self.healed_after_s = 0.0
+        self.taken_back = 0
+        self.hash = ""
+
+    def run(self) -> None:
+        """Run to the end; raises Violation, Refused or WrongBytes when a promise is broken."""
+        durability: Any = "always" if self.seed % 5 == 4 else None
+        with (
+            tempfile.TemporaryDirectory(dir=SHM if SHM.exists() else None, prefix="trivet-whole") as folder,
+            whole_drive(self.seed, Path(folder) / "state", durability=durability, tell=self.tell) as drive,
+        ):
+            self.drive = drive
+            try:
+                drive.loop.run_until_complete(self._live())
+            except RuntimeError:
+                if not drive.loop.bugs:
+                    raise
+            finally:
+                self.steps = drive.loop.steps
+                self.hash = self._hash()
+            if drive.loop.bugs:
+                raise Violation(f"a bug: {drive.loop.bugs[0]!r}") from drive.loop.bugs[0]
+
+    def _hash(self) -> str:
+        """Return what names this run: what happened when, what was asked and answered, every entry's hash."""
+        told = blake2b(digest_size=16)
+        for line in (*self.drive.told, *map(repr, self.people.operations), *self.people.sealed_hashes):
+            told.update(line.encode())
+        return told.hexdigest()
+
+    async def _live(self) -> None:
+        drive = self.drive
+        drive.on_serving = self._serving
+        with pytest.MonkeyPatch.context() as patch:
+            self.people = People(drive, local=2, remote=1)
+            self._listen_to_the_log(patch)
+            self.faults = Faults(drive, lambda base: not self._wrong_in(base), self.people.excuse)
+            drive.begin()
+            await drive.sleep(FAULTS_FROM_S)
+            await self._go_wrong()
+            await self._calm_down()
+            await self._check_end()
+
+    async def _go_wrong(self) -> None:
+        """Let faults happen for a while."""
+        while self.drive.now < FAULTS_UNTIL_S:
+            await self.drive.sleep(self.drive.rng.expovariate(1 / FAULT_EVERY_S))
+            self.faults.look()
+            self.faults.strike()
+
+    def _listen_to_the_log(self, patch: pytest.MonkeyPatch) -> None:
+        people, real_submit, real_seal = self.people, Journal.submit, Journal._seal
+
+        def submit(journal: Journal, changes: ChangeSet, *, sync: bool = False) -> Any:
+            people.submitted(journal, changes)
+            return real_submit(journal, changes, sync=sync)
+
+        def seal(journal: Journal, batch: Any) -> None:
+            real_seal(journal, batch)
+            people.sealed(journal._leader.reign.log.entries[-1])
+
+        patch.setattr(Journal, "submit", submit)
+        patch.setattr(Journal, "_seal", seal)
+
+    def _serving(self, process: KeeperProcess) -> None:
+        """A keeper serves: look at what it leaves behind, and let other processes come."""
+        struck = self.people.adopted(process.log)
+        if struck:
+            self.drive.trace(f"{struck} entries are left behind")
+        keeper = process.keeper
+        assert keeper is not None
+        assert keeper.loaded is not None
+        loaded, shell = keeper.loaded, keeper.shell
+        assert shell is not None
+        outside = OutsideBlobs(loaded.journal, loaded.queue, loaded.blobs)
+        door = VolumeDoor(loaded.volume, shell.leader.reign.epoch.number, keeper.key, outside, None)
+
+        def serve() -> tuple[Any, Callable[[], None]]:
+            connection = _Connection(door)
+            return lambda message, body: connection.handle(message, body, None), connection.left
+
+        self.drive.network.ports["volume.sock"] = Port(process, serve, "volume.sock")
+
+    async def _calm_down(self) -> None:
+        """Nothing goes wrong any more; everything comes back."""
+        drive = self.drive
+        drive.trace("calm from here on")
+        drive.is_calm = True
+        drive.network.blocked.clear()
+        drive.network.delay_s.clear()
+        for server in drive.servers.values():
+            disk = server.disk
+            disk.crash_in, disk.fails_sync, disk.goes_wrong = None, False, ""
+        await self.people.leave()
+        began = drive.now
+        while True:
+            await drive.sleep(1.0)
+            wrong = self._what_is_wrong()
+            if not wrong:
+                break
+            if drive.now - began > HEAL_WITHIN_S:
+                raise Violation(f"not healthy after {HEAL_WITHIN_S} s: {wrong}")
+        self.healed_after_s = drive.now - began
+        drive.trace(f"healthy after {self.healed_after_s:.0f} s")
+
+    def _what_is_wrong(self) -> str:
+        """Return why the drive is not healthy, "" if it is."""
+        return next((wrong for base in BASES if (wrong := self._wrong_in(base))), "")
+
+    def _wrong_in(self, base: int) -> str:
+        return broken_promises(self.drive, base)
+
+    async def _check_end(self) -> None:
+        """Everything acknowledged is there, nothing else is, byte for byte."""
+        people, drive = self.people, self.drive
+        for one in people.operations:
+            self.outcomes[one.outcome] = self.outcomes.get(one.outcome, 0) + 1
+        self.counts = self.faults.counts
+        self.taken_back = people.taken_back
+        events = people.events
+        check_witness(people.operations, events)
+        for name in NAMES:
+            moved = [one for one in people.operations if one.name == name]
+            check_linearizable(moved)
+        state: dict[bytes, int] = {}
+        for event in events:
+            state[event.name] = event.content
+        assert drive.keeper is not None
+        await drive.keeper.spawn(self._compare(state))
+
+    async def _compare(self, state: dict[bytes, int]) -> None:
+        assert self.drive.keeper is not None
+        volume = self.drive.keeper.volume
+        found = dict(volume.space.directory(ROOT_INO))
+        for name in (*NAMES, *MOVING):
+            if found.get(name, ABSENT) != state.get(name, ABSENT):
+                raise Violation(f"{name!r} leads to {found.get(name)}, the log says {state.get(name)}")
+            if name in found:
+                await self.people.read(volume, found[name])
