@@ -139,7 +139,7 @@ def _show(console: Console, one: CacheTold) -> None:
         f"counted since {time.strftime('%d %b %H:%M', time.localtime(one.since_s))}",
         markup=False,
     )
-    columns = ("layer", "hits", "misses", "hit rate", "served", "items", "size", "limit")
+    columns = ("layer", "hits", "misses", "hit rate", "over HTTP", "items", "size", "limit")
     table = Table(*columns, box=None, pad_edge=False)
     for layer in one.layers:
         table.add_row(*_layer_row(layer))

@@ -43,6 +43,9 @@ app = App(name="upstream", help="A vendor's drive behind a folder of this one.")
 Bytes = Annotated[str | None, Parameter(help="Bytes a day for all together, such as 200MB.")]
 NoBrowser = Annotated[bool, Parameter(negative="", help="Only print the address; open no browser.")]
 Name = Annotated[str | None, Parameter(help="Which upstream; all, if it is not said.")]
+Removals = Annotated[
+    int, Parameter(help="Ask before more files than this are removed at the vendor within ten minutes.")
+]
 UserBytes = Annotated[str | None, Parameter(help="Bytes a day for each user.")]
 
 
@@ -66,9 +69,7 @@ def add(
     user_upload_per_day: UserBytes = None,
     requests_per_day: Annotated[int | None, Parameter(help="Requests that the vendor allows a day.")] = None,
     units_per_day: Annotated[int | None, Parameter(help="Quota units that the vendor allows a day.")] = None,
-    removals_max: Annotated[
-        int, Parameter(help="Ask before more files than this are removed at the vendor within ten minutes.")
-    ] = 100,
+    removals_max: Removals = 100,
     attempts: Annotated[int, Parameter(help="Try a call so many times before it counts as failed.")] = 5,
     poll: Annotated[float, Parameter(help="Ask for the vendor's changes every so many seconds.")] = 15.0,
     quiet: Annotated[float, Parameter(help="Send a file so many seconds after its last change.")] = 2.0,

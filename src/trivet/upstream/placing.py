@@ -6,7 +6,7 @@ Rule: nothing that was changed here is replaced: the version that was looked at 
 """
 
 import secrets
-from errno import EEXIST, ENODATA, ENOENT, ENOTEMPTY
+from errno import EEXIST, ENODATA, ENOENT, ENOTEMPTY, ESTALE
 
 from trivet.drive.file_metadata import ATTRIBUTE, Content, FileMetadata, Sums
 from trivet.drive.names import mount_name
@@ -87,6 +87,30 @@ async def name_placeholder(
     await describe(up, ino, file, file.name, chosen)
     await up.mirror.put(row)
     return row
+
+
+async def is_unfinished(up: Upstream, row: Row) -> bool:
+    """Tell whether the placeholder of `row` never got its name; then it is removed, and the row forgotten.
+
+    What is not in the tree because of that was not removed by anybody.
+    """
+    if row.ino is None:
+        return False
+    try:
+        names = await up.volume.names_of(row.ino)
+    except FileSystemError as error:
+        if error.errno not in {ENOENT, ESTALE}:
+            raise
+        return False
+    staged = [name for parent_ino, name in names if parent_ino == up.staging_ino]
+    for name in staged:
+        if row.md5 is None:
+            await up.volume.rmdir(up.staging_ino, name)
+        else:
+            await unlink_quietly(up, up.staging_ino, name)
+    if staged:
+        await up.mirror.drop(row.id)
+    return bool(staged)
 
 
 async def rename_free(

@@ -18,8 +18,7 @@ from trivet.upstream.removals import HELD_PAUSE_S, Removals
 from trivet.upstream.sending import Sending, SessionGone
 from trivet.upstream.standing import Here, Row, Upstream
 
-_SOON_S = 1.0
-_REFRESHING_S = 30.0
+_SOON_S, _REFRESHING_S = 1.0, 30.0
 _FROM_HERE = " (changed here "
 
 
@@ -41,10 +40,8 @@ class Settler:
             row = await self._up.mirror.by_id(due.id)
             if row is not None and due.session is not None:
                 row, due = await self._look_at_session(row, due)
-            if row is not None and (row.agreed or due.attempts or due.session):
-                file = await self._at_vendor(due.id)
-            else:
-                file = None
+            was_sent = row is not None and (row.agreed or due.attempts or due.session)
+            file = await self._at_vendor(due.id) if was_sent else None
             if row is None and file is None:
                 await self._outbox.done(due)
                 return
@@ -63,9 +60,9 @@ class Settler:
         async with up.claim(file_id):
             row = await up.mirror.by_id(file_id)
             there = await self._side(file)
+            row, here = await self._known(row)
             if row is None and there is None:
                 return False
-            here = await self._here(row)
             decision = _decide(row, here, there)
             if decision.content in ("agree", "take") and decision.names != "send":
                 await self._take(row, here, file, decision)
@@ -92,7 +89,7 @@ class Settler:
         return row, Due(due.id, due.seq, due.attempts + 1, None, None)
 
     async def _carry(self, due: Due, row: Row | None, file: VendorFile | None) -> None:
-        here = await self._here(row)
+        row, here = await self._known(row)
         theirs = await self._side(file)
         if row is not None and theirs is not None and theirs.name == await self._up.store.setting(_sent(row)):
             row = row.changed(name=theirs.name, parent=theirs.parent)  # our own name, whose answer was lost
@@ -261,6 +258,12 @@ class Settler:
         parent_ino = await up.mirror.folder_ino(parent) or here.parent_ino
         await placing.name_placeholder(up, file, parent, parent_ino, ino, key)
         await up.tell(f"{row.name} was changed here and at the vendor; what was here is now {chosen}")
+
+    async def _known(self, row: Row | None) -> tuple[Row | None, Here | None]:
+        here = await self._here(row)
+        if row is not None and here is None and await placing.is_unfinished(self._up, row):
+            return None, None
+        return row, here
 
     async def _here(self, row: Row | None) -> Here | None:
         return None if row is None else await self._up.here(row.ino, row)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from trivet.errors import ContentAway, NotFound
+from trivet.errors import ContentAway, NoMajority, NotFound
 from upstream_rig import ME, in_virtual_time, upstream_rig
 from vendor_server import Vendor
 
@@ -103,6 +103,31 @@ def test_changed_on_both_sides_both_are_kept_and_people_are_told(tmp_path: Path)
             assert await rig.read(ours) == b"ours"
             assert (vendor.named(ours), vendor.named("plan.txt")) == ([b"ours"], [b"theirs"])
             assert any("plan.txt was changed here and at the vendor" in one for one in await rig.notices())
+
+    in_virtual_time(run())
+
+
+@pytest.mark.parametrize("what", ["file", "folder"])
+def test_a_placeholder_that_never_got_its_name_is_nobodys_removal(tmp_path: Path, what: str) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            rename, outages = rig.volume.rename, [1]
+
+            async def failing(parent: int, *rest: object, **more: object) -> None:
+                if outages and parent == rig.work.up.staging_ino:
+                    outages.pop()
+                    raise NoMajority("two banks are gone")
+                await rename(parent, *rest, **more)  # type: ignore[arg-type]
+
+            rig.volume.rename = failing  # type: ignore[method-assign]
+            far = vendor.put("far", b"far") if what == "file" else vendor.folder("far")
+            await rig.settled()
+            assert not outages
+            assert not vendor.drive.files[far].trashed
+            assert await rig.names() == ["far"]
+            assert await rig.staged() == []
 
     in_virtual_time(run())
 
