@@ -19,6 +19,7 @@ from trivet.gateway.files.drive import NO_LIMITS
 from trivet.io.clock import wall_s
 from trivet.io.control_socket import serve_control
 from trivet.io.drive_api import DriveApi
+from trivet.io.queues.servers import Servers
 from trivet.io.upstream_store import UpstreamStore
 from trivet.io.volume_folder import VolumeFolder
 from trivet.upstream.account import Account, keep_account, store_path
@@ -96,7 +97,7 @@ def door_before_vendor(
             try:
                 work = await open_upstream(
                     one, door.drive.volume, store, api, caller=ME, now_s=wall_s, rng=random.Random(1),
-                    contents=upstreams.contents,
+                    contents=upstreams.contents, servers=Servers(),
                 )  # fmt: skip
                 upstreams.works[one.name] = work
                 works.append(work)
