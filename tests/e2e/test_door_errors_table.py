@@ -5,45 +5,45 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-import httpx2
+import httpx
 import pytest
 
 import made_files
 from trivet.drive.upstream.byte_budget import BudgetLimits
-from vendor_behind_door import VendorBehindDoor, vendor_behind_door, wait_for
+from upstream_door import DoorBeforeVendor, door_before_vendor
 from vendor_server import Vendor
 
 SIZE = 700
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VendorBehindDoor]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorBeforeVendor]:
     vendor = Vendor()
     for number in range(9):
         vendor.put(f"{number}.bin", bytes([number]) * SIZE)
-    with vendor_behind_door(tmp_path_factory.mktemp("door"), vendor, {"attempts": 1}) as made:
+    with door_before_vendor(tmp_path_factory.mktemp("door"), vendor, attempts=1) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def ann(rig: VendorBehindDoor) -> Iterator[httpx2.Client]:
+def ann(rig: DoorBeforeVendor) -> Iterator[httpx.Client]:
     with rig.client("ann") as client:
         assert native(client, "0.bin").status_code == 200
         yield client
 
 
-def native(client: httpx2.Client, name: str, **headers: str) -> httpx2.Response:
+def native(client: httpx.Client, name: str, **headers: str) -> httpx.Response:
     """Ask the native face for a file of the vendor."""
     return client.get(f"/api/v1/content/google/{name}", headers=headers)
 
 
-def v3(client: httpx2.Client, name: str) -> httpx2.Response:
+def v3(client: httpx.Client, name: str) -> httpx.Response:
     """Ask the Drive face for a file of the vendor."""
     found = client.get("/drive/v3/files", params={"q": f"name = '{name}'"}).json()["files"]
     return client.get(f"/drive/v3/files/{found[0]['id']}", params={"alt": "media"})
 
 
-def told(answer: httpx2.Response) -> tuple[int, str]:
+def told(answer: httpx.Response) -> tuple[int, str]:
     """Return status and code, or reason, of a refusal in the shape of its face."""
     body = answer.json()
     if "error" in body:
@@ -55,7 +55,7 @@ def told(answer: httpx2.Response) -> tuple[int, str]:
     return answer.status_code, body["code"]
 
 
-def test_vendors_day_spent(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
+def test_vendors_day_spent(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
     quota = rig.work.up.vendor.quota
     quota.note_spent(time.time())
     try:
@@ -68,7 +68,7 @@ def test_vendors_day_spent(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
         quota.count.spent = False
 
 
-def test_byte_budget(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
+def test_byte_budget(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
     budget = rig.work.transfers.budgets["download"]
     used = budget.used_bytes(time.time())
     budget.limits = BudgetLimits(pool_bytes=used + SIZE + 10)
@@ -90,11 +90,11 @@ def test_byte_budget(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
         rig.run(_new_day(rig))
 
 
-async def _new_day(rig: VendorBehindDoor) -> None:
+async def _new_day(rig: DoorBeforeVendor) -> None:
     rig.work.transfers.new_day(time.time())
 
 
-def test_vendor_down_parks_what_is_asked_for(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
+def test_vendor_down_parks_what_is_asked_for(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
     rig.vendor.faults.down = True
     try:
         refused = native(ann, "5.bin")
@@ -111,11 +111,11 @@ def test_vendor_down_parks_what_is_asked_for(rig: VendorBehindDoor, ann: httpx2.
     assert (state["state"], state["resumable"], state["direction"]) == ("parked", True, "download")
     with rig.client("eve") as eve:
         assert told(eve.post(f"/api/v1/transfers/{facts['key']}/resume")) == (404, "not_found")
-    wait_for(lambda: native(ann, "5.bin").status_code == 200)
-    wait_for(lambda: ann.get(f"/api/v1/transfers/{facts['key']}").json()["state"] == "committed")
+    rig.until(lambda: native(ann, "5.bin").status_code == 200)
+    rig.until(lambda: ann.get(f"/api/v1/transfers/{facts['key']}").json()["state"] == "committed")
 
 
-def test_transfer_gone(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
+def test_transfer_gone(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
     begun = ann.post("/api/v1/transfers", json={"path": "late.bin", "size": 10}).json()
     v3_session = ann.post("/upload/drive/v3/files?uploadType=resumable", json={"name": "late"})
     rig.run(rig.door.drive.door.write("UPDATE transfers SET expires_at = 1"))
@@ -124,7 +124,7 @@ def test_transfer_gone(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
     assert told(late) == (404, "notFound")
 
 
-def test_locked_and_stale(ann: httpx2.Client) -> None:
+def test_locked_and_stale(ann: httpx.Client) -> None:
     file = ann.put("/api/v1/content/mine.txt", content=b"one").json()
     lock = {"owner": "agent-1", "ttl_s": 60}
     held = ann.post(f"/api/v1/files/{file['id']}/locks", json=lock).json()
@@ -140,7 +140,7 @@ def test_locked_and_stale(ann: httpx2.Client) -> None:
     assert told(ann.patch(media, content=b"two", headers=stale)) == (412, "conditionNotMet")
 
 
-def test_mime_against_extension(ann: httpx2.Client) -> None:
+def test_mime_against_extension(ann: httpx.Client) -> None:
     folder = ann.post("/api/v1/folders", json={"path": "strict"}).json()
     ann.patch(f"/api/v1/files/{folder['id']}", json={"validate": "refuse"})
     refused = ann.put("/api/v1/content/strict/picture.pdf", content=made_files.whole("png"))
@@ -151,7 +151,7 @@ def test_mime_against_extension(ann: httpx2.Client) -> None:
     assert told(ann.put(session, content=made_files.whole("png"))) == (400, "badRequest")
 
 
-def test_no_majority(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
+def test_no_majority(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
     rig.door.banks.failing = True
     try:
         assert told(ann.post("/api/v1/folders", json={"path": "lost"})) == (503, "no_majority")
@@ -161,7 +161,7 @@ def test_no_majority(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
         rig.door.banks.failing = False
 
 
-def test_no_error_has_an_empty_body(rig: VendorBehindDoor, ann: httpx2.Client) -> None:
+def test_no_error_has_an_empty_body(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
     document = ann.get("/api/v1/openapi.json").json()
     asked = [
         (method.upper(), re.sub(r"\{\w+\}", "999999", path))
@@ -190,7 +190,7 @@ def test_no_error_has_an_empty_body(rig: VendorBehindDoor, ann: httpx2.Client) -
         ("PUT", "/page/app.js"),
     ]
     seen = set()
-    with httpx2.Client(base_url=rig.door.url) as nobody:
+    with httpx.Client(base_url=rig.door.url) as nobody:
         for method, path in asked:
             for client, accept in ((nobody, "*/*"), (ann, "*/*"), (ann, "text/html,*/*")):
                 answer = client.request(method, path, headers={"accept": accept}, content=b"{not json")

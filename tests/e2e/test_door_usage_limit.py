@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from trivet.drive.usage_limits import DoorLimits
-from vendor_behind_door import VendorBehindDoor, vendor_behind_door
+from upstream_door import DoorBeforeVendor, door_before_vendor
 from vendor_server import Vendor
 
 BROWSER = {"accept": "text/html,application/xhtml+xml,*/*;q=0.8"}
@@ -13,16 +13,16 @@ LIMIT = 12
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[VendorBehindDoor]:
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorBeforeVendor]:
     vendor = Vendor()
     for name in ("near", "far"):
         vendor.put(f"{name}.txt", name.encode())
     place = tmp_path_factory.mktemp("door")
-    with vendor_behind_door(place, vendor, limits=DoorLimits(LIMIT)) as made:
+    with door_before_vendor(place, vendor, limits=DoorLimits(LIMIT)) as made:
         yield made
 
 
-def test_beyond_the_limit_only_what_is_here_and_the_history(rig: VendorBehindDoor) -> None:
+def test_beyond_the_limit_only_what_is_here_and_the_history(rig: DoorBeforeVendor) -> None:
     with rig.client("ann") as ann, rig.client("bob") as bob:
         for number in range(LIMIT):
             assert ann.get("/api/v1/content/google/near.txt").status_code == 200, number
@@ -51,7 +51,7 @@ def test_beyond_the_limit_only_what_is_here_and_the_history(rig: VendorBehindDoo
         assert bob.get("/api/v1/history").json()["served"][0]["path"] == "/google/far.txt"
 
 
-def test_browsers_get_a_page_or_are_led_away(rig: VendorBehindDoor) -> None:
+def test_browsers_get_a_page_or_are_led_away(rig: DoorBeforeVendor) -> None:
     with rig.client("cay") as cay:
         for _ in range(LIMIT):
             cay.get("/api/v1/paths/google")
@@ -73,7 +73,7 @@ def test_an_error_handler_gets_browsers_only(tmp_path_factory: pytest.TempPathFa
     vendor.put("far.txt", b"far")
     limits = DoorLimits(1, "https://help.example/limits?from=drive")
     with (
-        vendor_behind_door(tmp_path_factory.mktemp("led"), vendor, limits=limits) as rig,
+        door_before_vendor(tmp_path_factory.mktemp("led"), vendor, limits=limits) as rig,
         rig.client("dan") as dan,
     ):
         dan.get("/api/v1/paths/google")

@@ -6,14 +6,13 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
 import pytest
 
 from drive_under_test import Drive, running_drive
-from vendor_behind_door import wait_for
 from vendor_login import LoginServer, login_server
 from vendor_server import Vendor, serving
 
@@ -70,7 +69,8 @@ def test_from_consent_to_a_great_removal(tmp_path: Path, vendor: Vendor, server:
         assert vendor.drive.listed("trashed = true") == []
         assert "25 files and folders come back" in drive.trivet("upstream", "undo-removal").stdout
         wait_for(lambda: reports.is_dir() and len(list(reports.iterdir())) == FILES)
-        assert (reports / "8.txt").read_bytes() == b"report 8"
+        subprocess.run(["cp", reports / "8.txt", tmp_path / "copy"], check=True)
+        assert (tmp_path / "copy").read_bytes() == b"report 8"
         assert drive.trivet("upstream", "allow-removal").stdout == "No removal is held back.\n"
 
         vendor.faults.down = True
@@ -95,6 +95,14 @@ def test_from_consent_to_a_great_removal(tmp_path: Path, vendor: Vendor, server:
             except BlockingIOError:
                 time.sleep(0.2)
         assert (reports / "9.txt").read_bytes() == b"report 9"
+
+
+def wait_for(is_so: Callable[[], bool], within_s: float = 30.0) -> None:
+    """Wait until something is so."""
+    until = time.monotonic() + within_s
+    while not is_so():
+        assert time.monotonic() < until, "it never came to be"
+        time.sleep(0.1)
 
 
 def _transfers(drive: Drive) -> list[dict[str, dict[str, str]]]:

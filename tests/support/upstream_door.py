@@ -14,6 +14,8 @@ import httpx
 
 from door_in_memory import DoorInMemory, door_in_memory
 from trivet.drive.rights import EVERYTHING, Scope
+from trivet.drive.usage_limits import DoorLimits
+from trivet.gateway.files.drive import NO_LIMITS
 from trivet.io.clock import wall_s
 from trivet.io.control_socket import serve_control
 from trivet.io.drive_api import DriveApi
@@ -76,10 +78,12 @@ _NOBODY = _Nobody()
 
 
 @contextlib.contextmanager
-def door_before_vendor(place: Path, vendor: Vendor, **account: Any) -> Iterator[DoorBeforeVendor]:
+def door_before_vendor(
+    place: Path, vendor: Vendor, *, limits: DoorLimits = NO_LIMITS, **account: Any
+) -> Iterator[DoorBeforeVendor]:
     """Serve a drive in `place` with `vendor` at /google; `account` are settings of the upstream."""
     settings = {"poll_s": 0.3, "quiet_s": 0.1, **account}
-    with serving(vendor), door_in_memory(place) as door:
+    with serving(vendor), door_in_memory(place, limits=limits) as door:
         folder = VolumeFolder(place)
         ready, stop = threading.Event(), asyncio.Event()
         works: list[UpstreamWork] = []

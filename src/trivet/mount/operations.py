@@ -216,7 +216,7 @@ class VolumeOperations(XattrOperations):
         return file_info(handle, keeps_pages=not (is_read and self._volume.is_access_due(ino)))
 
     async def _fetch(self, number: InodeT) -> NoReturn:
-        """Have the body fetched that is away; what came has a number of its own, the kernel asks for it."""
+        """Have the body fetched that is away; the kernel then looks again, and finds it under its name."""
         if self._bring is None:
             raise ContentAway("the content of this file is at its vendor, and nobody fetches it")
         await self._bring(self._inode(number))

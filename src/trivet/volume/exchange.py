@@ -3,7 +3,7 @@
 Rule: all of it is one change set; page records move by being written anew, extents by being named anew.
 Rule: nothing of either file may be dirty, and no blob is freed or new.
 Rule: who has one of the files open goes on with the content it opened.
-Rule: the mark of a body that is away goes where the body goes.
+Rule: the mark of a body that is away goes where the body goes; `other` is what people see, `ino` staged.
 """
 
 from collections.abc import Mapping
@@ -53,7 +53,8 @@ def exchange_content(
     for page in bodies.keys() | other_bodies.keys():
         records[page_key(ino, page)] = other_bodies.get(page)
         records[page_key(other, page)] = bodies.get(page)
-    layout.exchange(one, two, now_ns)
+    # What was away nobody has opened, so its number stays: `cp` looks whether that is the same after opening.
+    layout.exchange(one, two, now_ns, renumber=not is_away(space, other))
     space.open_files.exchange(ino, other)
     _exchange_marks(space, ino, other)
     if space.quotas:

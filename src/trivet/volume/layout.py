@@ -213,15 +213,19 @@ class Layout:
         """Return how often the body was exchanged: a reader that waited in between read two of them."""
         return self._exchanges.get(ino, 0)
 
-    def exchange(self, one: Inode, two: Inode, now_ns: int) -> None:
-        """Let two inodes change their places of pages and extents; the records are the caller's."""
+    def exchange(self, one: Inode, two: Inode, now_ns: int, *, renumber: bool = True) -> None:
+        """Let two inodes change their places of pages and extents; the records are the caller's.
+
+        With `renumber` the kernel's numbers go with the contents.
+        """
         for held in (self._extents, self._later):
             _exchange_values(held, one.ino, two.ino)
         one.page_mask, two.page_mask = two.page_mask, one.page_mask
         one.later_pages, two.later_pages = two.later_pages, one.later_pages
         for ino in (one.ino, two.ino):
             self._exchanges[ino] = self.exchanges(ino) + 1
-        self.numbers.exchange(one.ino, two.ino, now_ns)
+        if renumber:
+            self.numbers.exchange(one.ino, two.ino, now_ns)
 
     def _replace(self, ino: int, mib: int, pieces: Sequence[Piece], changes: ChangeSet) -> None:
         value = pack_extents(pieces) if pieces else None

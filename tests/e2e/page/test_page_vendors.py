@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -12,25 +13,25 @@ from trivet.drive.rights import EVERYTHING
 from trivet.drive.upstream.byte_budget import BudgetLimits
 from trivet.drive.upstream.removal_guard import RemovalLimits
 from trivet.drive.usage_limits import DoorLimits
-from vendor_behind_door import VendorBehindDoor, vendor_behind_door
+from upstream_door import DoorBeforeVendor, door_before_vendor
 from vendor_server import Vendor
 
 MB = 1_000_000
 
 
 @pytest.fixture
-def rig(tmp_path: Path) -> Iterator[VendorBehindDoor]:
+def rig(tmp_path: Path) -> Iterator[DoorBeforeVendor]:
     vendor, rng = Vendor(), random.Random(1)
     for name in ("ann", "bob", "cay"):
         vendor.put(f"{name}.bin", rng.randbytes(7 * MB // 10))
-    settings = {"attempts": 1, "download": BudgetLimits(2 * MB), "removals": RemovalLimits(files_max=2)}
-    with vendor_behind_door(tmp_path, vendor, settings, limits=DoorLimits(5000)) as made:
+    settings: dict[str, Any] = {"download": BudgetLimits(2 * MB), "removals": RemovalLimits(files_max=2)}
+    with door_before_vendor(tmp_path, vendor, limits=DoorLimits(5000), attempts=1, **settings) as made:
         made.door.people.users.add("ann", None, scopes=(EVERYTHING,), admin=True)
         yield made
 
 
 @pytest.fixture
-def page(browser: Browser, rig: VendorBehindDoor) -> Iterator[Page]:
+def page(browser: Browser, rig: DoorBeforeVendor) -> Iterator[Page]:
     opened, failures = browser.new_page(), list[str]()
     opened.on("pageerror", lambda error: failures.append(str(error)))
     opened.goto(f"{rig.door.url}/login/{rig.door.people.link_for('ann')}")
@@ -53,7 +54,7 @@ def vendors(page: Page) -> None:
     expect(page.get_by_role("heading", name="Vendors")).to_be_visible()
 
 
-def test_a_queued_download_tells_its_place_and_can_be_cancelled(page: Page, rig: VendorBehindDoor) -> None:
+def test_a_queued_download_tells_its_place_and_can_be_cancelled(page: Page, rig: DoorBeforeVendor) -> None:
     for name in ("ann.bin", "bob.bin"):
         with page.expect_download() as arrived:
             download(page, name)
@@ -72,7 +73,7 @@ def test_a_queued_download_tells_its_place_and_can_be_cancelled(page: Page, rig:
     expect(waiting).to_contain_text("undone: cancelled by ann")
 
 
-def test_an_outage_is_told_and_parked_transfers_go_on(page: Page, rig: VendorBehindDoor) -> None:
+def test_an_outage_is_told_and_parked_transfers_go_on(page: Page, rig: DoorBeforeVendor) -> None:
     rig.vendor.faults.down = True
     download(page, "ann.bin")
     expect(page.locator(".toast", has_text="comes when the vendor answers again")).to_be_visible()
@@ -88,7 +89,7 @@ def test_an_outage_is_told_and_parked_transfers_go_on(page: Page, rig: VendorBeh
     expect(page.locator("main")).to_contain_text("ann.bin is parked and comes by itself")
 
 
-def test_a_great_removal_is_asked_about_and_comes_back(page: Page, rig: VendorBehindDoor) -> None:
+def test_a_great_removal_is_asked_about_and_comes_back(page: Page, rig: DoorBeforeVendor) -> None:
     for name in ("ann.bin", "bob.bin", "cay.bin"):
         row(page, name).focus()
         page.keyboard.press("Delete")
@@ -104,7 +105,7 @@ def test_a_great_removal_is_asked_about_and_comes_back(page: Page, rig: VendorBe
     assert [len(rig.vendor.named(f"{name}.bin")) for name in ("ann", "bob", "cay")] == [1, 1, 1]
 
 
-def test_vendors_narrow_and_dark(browser: Browser, rig: VendorBehindDoor) -> None:
+def test_vendors_narrow_and_dark(browser: Browser, rig: DoorBeforeVendor) -> None:
     narrow = browser.new_context(viewport={"width": 360, "height": 640}, color_scheme="dark")
     page = narrow.new_page()
     page.goto(f"{rig.door.url}/login/{rig.door.people.link_for('ann')}")

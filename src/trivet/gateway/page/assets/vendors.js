@@ -9,6 +9,7 @@ const WORDS = { waiting: "begins soon", "rolled back": "undone" };
 const COLOURS = { parked: "warn", failed: "error", "rolled back": "error" };
 const CIRCUITS = { open: "it does not answer, nobody calls it for a while",
   "half open": "one call at a time tries whether it is back" };
+const LAYERS = { memory: "Small files in memory", volume: "Files in the banks", metadata: "Names and sizes" };
 const AGAIN_MS = 15000;
 
 /** Show the vendors in `main`; returns what ends the view. */
@@ -39,7 +40,7 @@ function page(vendors, transfers, history, cache, again) {
   return [
     el("div", { class: "bar" }, el("h1", { class: "crumbs" }, "Vendors")),
     ...vendors.map((one) => vendor(one, again)),
-    el("div", { class: "cards" }, requests(history), cache ? rates(cache) : null),
+    el("div", { class: "cards" }, requests(history), (cache?.caches ?? []).map(rates)),
     el("section", { class: "card" }, el("h2", {}, "Queue and parked"),
       list(open.map((one) => transfer(one, again)), "Nobody waits.")),
     el("div", { class: "cards" },
@@ -134,14 +135,16 @@ function requests(one) {
       : `limit reached: what is here is served, new at ${clock(one.resets_at_s)}`));
 }
 
+/** Return how often what is kept of a vendor was what people asked for, layer by layer. */
 function rates(cache) {
-  const rows = Object.entries(cache).filter(([, value]) => typeof value?.hits === "number");
-  if (!rows.length) return null;
-  return el("section", { class: "card" }, el("h2", {}, "Served from here"), el("table", {}, rows.map(([name, one]) => {
-    const all = one.hits + (one.misses ?? 0);
-    return el("tr", {}, el("td", { class: "soft" }, name),
-      el("td", { class: "num" }, all ? `${Math.round((100 * one.hits) / all)} % of ${all.toLocaleString()}` : "not asked yet"));
-  })));
+  const row = (one) => {
+    const asked = one.hits + one.misses;
+    const held = one.size_bytes === null ? "" : ` · ${size(one.size_bytes)} kept`;
+    return el("tr", {}, el("td", { class: "soft" }, LAYERS[one.layer] ?? one.layer), el("td", { class: "num" },
+      `${asked ? `${Math.floor((100 * one.hits) / asked)} % of ${asked.toLocaleString()}` : "not asked yet"}${held}`));
+  };
+  return el("section", { class: "card" }, el("h2", {}, `Served from here instead of ${cache.upstream}`),
+    el("table", {}, cache.layers.map(row)));
 }
 
 function transfer({ upstream, transfer: one, position }, again) {
