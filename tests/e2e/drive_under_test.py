@@ -121,7 +121,7 @@ class Drive:
         assert checks["scrubbed_bytes"] > 0
 
     def assert_nothing_is_shown(self) -> None:
-        """Assert that a drive that can't serve says so; where we may not place a guard, its folder is empty."""
+        """Assert that a drive that can't serve says so; without a guard its folder is empty."""
         if os.geteuid() == 0:
             with pytest.raises(OSError, match="not connected"):
                 os.listdir(self.folder)

@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import mmap
 import os
 import shutil
 import stat
@@ -131,6 +132,21 @@ def test_holes_are_not_told_and_space_is_not_set_aside(folder: Path) -> None:
             assert ctypes.get_errno() == errno.EOPNOTSUPP
         os.posix_fallocate(fd, 1 << 20, 4096)  # the C library writes zeros instead
         assert os.fstat(fd).st_size == (1 << 20) + 4096
+
+
+def test_direct_and_synchronous_writes(folder: Path) -> None:
+    path = folder / "f"
+    block = mmap.mmap(-1, 8192)
+    block.write(b"d" * 8192)
+    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_DIRECT | os.O_SYNC)
+    try:
+        assert os.pwrite(fd, block, 4096) == 8192
+        into = mmap.mmap(-1, 4096)
+        assert os.preadv(fd, [into], 8192) == 4096
+        assert into[:] == b"d" * 4096
+    finally:
+        os.close(fd)
+    assert path.read_bytes() == bytes(4096) + b"d" * 8192
 
 
 def test_what_is_refused_says_so(folder: Path) -> None:

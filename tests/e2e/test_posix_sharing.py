@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 pytestmark = pytest.mark.mount
-BIG_DIRECTORY = int(os.environ.get("TRIVET_BIG_DIRECTORY", "1500"))
+BIG_DIRECTORY = int(os.environ.get("TRIVET_BIG_DIRECTORY", "500"))
 
 
 def in_child(work: Callable[[], object]) -> int:
@@ -104,7 +104,7 @@ def test_listing_goes_on_where_it_was_while_names_come_and_go(folder: Path) -> N
     libc.readdir.restype = ctypes.POINTER(_Dirent)
     libc.telldir.restype = ctypes.c_long
     stay = {b"stay%d" % n for n in range(BIG_DIRECTORY)}
-    for name in stay | {b"go%d" % n for n in range(500)}:
+    for name in stay | {b"go%d" % n for n in range(200)}:
         os.mknod(os.fsencode(folder) + b"/" + name)
     handle = ctypes.c_void_p(libc.opendir(os.fsencode(folder)))
 
@@ -114,9 +114,9 @@ def test_listing_goes_on_where_it_was_while_names_come_and_go(folder: Path) -> N
             found.append(bytes(entry.contents.name))
         return found
 
-    first = names(300)
+    first = names(200)
     place = libc.telldir(handle)
-    for n in range(500):
+    for n in range(200):
         os.unlink(folder / f"go{n}")
         os.mknod(folder / f"come{n}")
     rest = names()
@@ -128,4 +128,4 @@ def test_listing_goes_on_where_it_was_while_names_come_and_go(folder: Path) -> N
     libc.rewinddir(handle)
     fresh = set(names())
     libc.closedir(handle)
-    assert fresh == stay | {b".", b".."} | {b"come%d" % n for n in range(500)}
+    assert fresh == stay | {b".", b".."} | {b"come%d" % n for n in range(200)}

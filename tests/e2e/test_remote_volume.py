@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import stat
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -72,6 +73,29 @@ def test_bytes_are_the_same_on_both_sides(shared_drive: Drive, step: int) -> Non
             assert await volume.read(held.handle, 0, 1 << 26) == data[::-1]
             assert await volume.read(held.handle, size // 2, 70_000) == data[::-1][size // 2 :][:70_000]
             await volume.release(held.handle)
+
+    with_volume(shared_drive, work)
+
+
+def test_names_the_kernel_knows_to_be_missing_show_when_a_client_makes_them(shared_drive: Drive) -> None:
+    folder = shared_drive.folder / "missing"
+    folder.mkdir()
+    names = ("file", "folder", "fifo", "link", "second", "moved")
+
+    def there() -> list[str]:
+        return [name for name in names if os.path.lexists(folder / name)]
+
+    async def work(volume: RemoteVolume) -> None:
+        parent = (await volume.lookup(ROOT_INO, b"missing")).ino
+        assert await in_thread(there) == await in_thread(there) == []
+        ino = await put(volume, parent, b"file", b"x")
+        await volume.mkdir(parent, b"folder", 0o755, ME)
+        await volume.mknod(parent, b"fifo", stat.S_IFIFO | 0o600, 0, ME)
+        await volume.symlink(parent, b"link", b"nowhere", ME)
+        await volume.link(ino, parent, b"second")
+        assert await in_thread(there) == list(names[:-1])
+        await volume.rename(parent, b"second", parent, b"moved", replace=False, exchange=False)
+        assert await in_thread(there) == ["file", "folder", "fifo", "link", "moved"]
 
     with_volume(shared_drive, work)
 

@@ -42,7 +42,7 @@ def dbench(folder: Path) -> list[str]:
 def fs_mark(folder: Path) -> list[str]:
     """Many small files, each written, synced and closed; it takes no long path: it works in a folder `m`."""
     (folder / "m").mkdir()
-    return ["fs_mark", "-d", "m", "-n", "5000" if FULL else "100", "-s", "4096", "-t", "2", "-S", "1"]
+    return ["fs_mark", "-d", "m", "-n", "1000" if FULL else "100", "-s", "4096", "-t", "2", "-S", "1"]
 
 
 def bonnie(folder: Path) -> list[str]:
@@ -52,7 +52,7 @@ def bonnie(folder: Path) -> list[str]:
 
 def iozone(folder: Path) -> list[str]:
     """Every way of reading and writing a file, each byte compared."""
-    largest = "16m" if FULL else "64k"
+    largest = "4m" if FULL else "64k"
     return ["iozone", "-a", "-+d", "-n", "64k", "-g", largest, "-f", str(folder / "iozone.tmp")]
 
 

@@ -23,7 +23,7 @@ _ODD = (
     b"d/..",
 )
 _TARGETS = (b"a", b"b", b"d", b"../a", b"l", b"d/l", b"nowhere", b"d/e/../b", b"x" * 4095, b"n" * 256)
-_MODES = (0o777, 0o755, 0o644, 0o600, 0o400, 0o000, 0o2775, 0o1777, 0o4755, 0o6711, 0o2755, 0o2644)
+_MODES = (0o777, 0o755, 0o644, 0o600, 0o400, 0o000, 0o2775, 0o1777, 0o4755, 0o6711, 0o2755)
 _EDGES = (0, 1, 100, 4095, 4096, 4097, 8192, 65_535, 65_536, 65_537, 300_000, 1_048_575, 1_048_576, 1_100_000)
 _LENGTHS = (0, 1, 10, 4096, 5000, 65_536, 70_000)
 _TIMES = (
@@ -73,6 +73,11 @@ class Maker:
             return rng.choice(_ODD)
         return rng.choice(_FOLDERS) + rng.choice(_NAMES) + (b"/" if rng.random() < 0.03 else b"")
 
+    def mode(self, mask: int) -> int:
+        """Return a mode for a new file, without the mark that FUSE does not take from writers."""
+        mode = self.rng.choice(_MODES)
+        return mode if mode & ~mask & stat.S_IXGRP else mode & ~stat.S_ISGID
+
     def operation(self) -> Operation:
         rng = self.rng
         caller = rng.choice(CALLERS) if self.with_callers and rng.random() < 0.5 else ROOT
@@ -83,6 +88,7 @@ class Maker:
         rng, pick = self.rng, self.rng.choice
         self.seed += 1
         slot = rng.randrange(_SLOTS)
+        mask = pick(_MASKS)
         offset = pick(_EDGES) if rng.random() < 0.7 else rng.randrange(1_200_000)
         match name:
             case "mkdir":
@@ -90,12 +96,12 @@ class Maker:
             case "mknod":
                 return (
                     self.path(),
-                    pick(_TYPES) | pick(_MODES),
-                    pick(_MASKS),
+                    pick(_TYPES) | self.mode(mask),
+                    mask,
                     os.makedev(3000 + rng.randrange(9), 7),
                 )  # nobody has these
             case "open":
-                return self.path(), pick(_FLAGS), pick(_MODES), pick(_MASKS), slot
+                return self.path(), pick(_FLAGS), self.mode(mask), mask, slot
             case "put":
                 return self.path(), pick(_MASKS), self.seed, pick(_LENGTHS)
             case "link":

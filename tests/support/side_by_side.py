@@ -2,9 +2,8 @@
 
 Rule: an operation is a plain tuple, made before anything is done: a sequence can be cut and done again.
 Rule: what is compared: the result or errno, then of every path named and of its parent what stat(2) tells,
-and whether mtime and ctime changed. Sizes of directories and inode numbers are each file system's own; so
-is the set-group-id bit of a file its group may not execute, which FUSE does not take away from writers,
-and that a fifo is stamped when bytes go through it.
+and whether mtime and ctime changed. Sizes of directories and inode numbers are each file system's own; that
+a fifo is stamped when bytes go through it is not asked for (FUSE is not told).
 """
 
 import errno
@@ -81,7 +80,7 @@ class Tree:
         changed = None if before is None else [new != old for new, old in zip(times, before, strict=True)]
         is_old = [abs(time - self._now_ns) > _RECENT_NS for time in times]
         return {
-            "mode": _mode(told),
+            "mode": oct(told.st_mode),
             "nlink": told.st_nlink,
             "owner": (told.st_uid, told.st_gid),
             "rdev": told.st_rdev,
@@ -104,14 +103,9 @@ class Tree:
                 path = os.path.join(folder, name)
                 told = os.lstat(path)
                 size = None if stat.S_ISDIR(told.st_mode) else told.st_size
-                owner = _mode(told), told.st_nlink, told.st_uid, told.st_gid, told.st_rdev, size
+                owner = told.st_mode, told.st_nlink, told.st_uid, told.st_gid, told.st_rdev, size
                 found[path] = owner, links.setdefault(told.st_ino, path), _content(path, told.st_mode)
         return found
-
-
-def _mode(told: os.stat_result) -> str:
-    is_mark = stat.S_ISREG(told.st_mode) and not told.st_mode & stat.S_IXGRP
-    return oct(told.st_mode & ~stat.S_ISGID if is_mark else told.st_mode)
 
 
 def _content(path: bytes, mode: int) -> Any:
@@ -183,7 +177,7 @@ def _close(tree: Tree, slot: int) -> None:
 def _fstat(tree: Tree, slot: int) -> tuple[int, ...]:
     told = os.fstat(tree.fd(slot))
     size = -1 if stat.S_ISDIR(told.st_mode) else told.st_size
-    return _mode(told), told.st_nlink, told.st_uid, told.st_gid, size
+    return told.st_mode, told.st_nlink, told.st_uid, told.st_gid, size
 
 
 #: What can be done: name -> (tree, arguments...) -> result.
@@ -204,7 +198,7 @@ CALLS: dict[str, Callable[..., Any]] = {
     "chown": lambda tree, path, uid, gid, follow: os.chown(path, uid, gid, follow_symlinks=follow),
     "utimens": lambda tree, path, atime, mtime, follow: utimensat(path, atime, mtime, follow),
     "access": lambda tree, path, mode: os.access(path, mode, effective_ids=True),
-    "stat": lambda tree, path: _mode(os.stat(path)),
+    "stat": lambda tree, path: os.stat(path).st_mode,
     "cat": _cat,
     "list": _list,
     "truncate": lambda tree, path, size: os.truncate(path, size),

@@ -180,7 +180,9 @@ class LocalVolume(VersionOperations):
 
     def held_bytes(self, ino: int) -> int:
         """Return about how much of a body is stored or dirty: at most its size in whole pages."""
-        inode = self.space.inode(ino)
+        inode = self.space.inodes.get(ino)
+        if inode is None:  # it went while its making was being committed
+            return 0
         dirty = self.space.dirty.get(ino)
         fresh = 0 if dirty is None else (len(dirty.chunks) + len(dirty.flushing)) * MIB_BYTES
         return min(self.space.layout.held_bytes(inode) + fresh, -(-inode.size // PAGE_BYTES) * PAGE_BYTES)

@@ -26,8 +26,6 @@ from pyfuse3 import (
     ModeT,
     ReaddirToken,
     RequestContext,
-    SetattrFields,
-    StatvfsData,
 )
 
 from trivet.errors import ContentAway, FileSystemError, Unsupported
@@ -39,6 +37,7 @@ from trivet.mount.translate import (
     dot_of,
     entry_of,
     file_info,
+    nothing_there,
     statvfs_of,
     translated,
 )
@@ -82,8 +81,11 @@ class VolumeOperations(XattrOperations):
 
     @translated
     async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> EntryAttributes:
-        """Return the attributes of one name."""
-        return self._entry(await self._volume.lookup(parent_inode, name))
+        """Return the attributes of one name; that there is none the kernel may remember like a name."""
+        try:
+            return self._entry(await self._volume.lookup(parent_inode, name))
+        except FileSystemError as error:
+            return nothing_there(error)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Do nothing: see the last rule of this module."""
@@ -98,7 +100,7 @@ class VolumeOperations(XattrOperations):
         self,
         inode: InodeT,
         attr: EntryAttributes,
-        fields: SetattrFields,
+        fields: pyfuse3.SetattrFields,
         fh: FileHandleT | None,
         ctx: RequestContext,
     ) -> EntryAttributes:
@@ -279,6 +281,6 @@ class VolumeOperations(XattrOperations):
         await self._volume.fsyncdir(fh)
 
     @translated
-    async def statfs(self, ctx: RequestContext) -> StatvfsData:
+    async def statfs(self, ctx: RequestContext) -> pyfuse3.StatvfsData:
         """Say how much room there is."""
         return statvfs_of(await self._volume.statfs(), NAME_MAX_BYTES)

@@ -82,6 +82,19 @@ def entry_of(attributes: Attributes, number: int, held_bytes: int = 0) -> pyfuse
     return entry
 
 
+def nothing_there(error: FileSystemError) -> pyfuse3.EntryAttributes:
+    """Return the answer that a name does not exist, or raise `error` if it says something else.
+
+    The kernel remembers it; who makes the name elsewhere has it forgotten (`KernelCache`).
+    """
+    if error.errno != ENOENT:
+        raise error
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = pyfuse3.InodeT(0)
+    entry.entry_timeout = CACHE_S
+    return entry
+
+
 def dot_of(ino: int) -> pyfuse3.EntryAttributes:
     """Return attributes for "." and "..": the kernel takes only number and type from a listing's dots."""
     return entry_of(Attributes(ino, 0o040755, 2, 0, 0, 0, 0, 0, 0, 0), ino)

@@ -28,6 +28,7 @@ LAST_TIME_NS = ((1 << 34) - (1 << 31) - 1) * 10**9
 #: A time of access is renewed when it is this old, or not newer than the last change ("relatime").
 ACCESS_OLD_NS = 86_400 * 10**9
 _PACKED = struct.Struct("<HIIIIQQQQHI")
+_SIZED = struct.Struct("<HIIIIQ")
 _TURN = 1 << 64
 
 
@@ -184,6 +185,14 @@ class InodeTable:
                 return None
             inode = self._hot[ino] = unpack_inode(ino, packed)
         return inode
+
+    def body_bytes(self, ino: int) -> int:
+        """Return the size of an inode that has bytes, 0 of all others; it does not become hot."""
+        inode = self._hot.get(ino)
+        if inode is not None:
+            return inode.size if inode.is_regular else 0
+        mode, _nlink, _uid, _gid, _rdev, size = _SIZED.unpack_from(self._packed[ino])
+        return size if S_IFMT(mode) == S_IFREG else 0
 
     def add(self, inode: Inode) -> None:
         """Take in a new inode; it is packed when it cools."""

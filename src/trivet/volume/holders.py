@@ -25,7 +25,8 @@ class Holders:
 
     def home(self, ino: int) -> int | None:
         """Return the directory with the lowest number of those that name `ino`, None without any."""
-        return min(self.of(ino), default=None)
+        held = self._of.get(ino)
+        return min(held) if isinstance(held, tuple) else held
 
     def names(self, ino: int, directories: Mapping[int, Mapping[bytes, int]]) -> list[tuple[int, bytes]]:
         """Return (directory, name) of every name of `ino` in `directories`."""

@@ -72,7 +72,12 @@ class Listings:
 
 
 def _order_of(names: Mapping[bytes, int]) -> _Order:
-    pairs = sorted([((hash(name) & _COOKIE_MASK) + _FIRST_COOKIE, name) for name in names])
+    found = [(hash(name) & _COOKIE_MASK) + _FIRST_COOKIE for name in names]
+    by_cookie = dict(zip(found, names, strict=True))
+    if len(by_cookie) == len(names):  # all but ever: sorting numbers alone takes a quarter of the time
+        ordered = sorted(by_cookie)
+        return _Order(array("Q", ordered), list(map(by_cookie.__getitem__, ordered)))
+    pairs = sorted(zip(found, names, strict=True))
     cookies = array("Q", [cookie for cookie, _name in pairs])
     for at in range(1, len(cookies)):
         if cookies[at] <= cookies[at - 1]:

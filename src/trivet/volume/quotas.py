@@ -159,11 +159,8 @@ class Quotas:
                     directories.append(ino)
                 elif self._holders.home(ino) != at:
                     continue
-                inode = self._inodes.get(ino)
-                assert inode is not None
-                size += _own(inode).size
+                size += self._inodes.body_bytes(ino)
                 files += 1
-            self._inodes.cool()
             if at_most is not None and files > at_most:
                 raise FileSystemError(EXDEV)
         return Amount(size, files)
