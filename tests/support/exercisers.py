@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 FULL = os.environ.get("TRIVET_EXERCISERS") == "full"
+WITH_FAULTS = FULL or os.environ.get("TRIVET_EXERCISERS") == "faults"
 #: stress-ng's stressors of its class `filesystem` that check results and end soon.
 STRESSORS = """
 chdir chmod chown dentry dir dup fcntl fstat getdent hdd lease link locka lockf lockofd mknod open rename seek
