@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check sim mutants bench bench-peers conformance clean
+.PHONY: install up test check sim mutants faults soak bench bench-peers conformance clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -43,9 +43,18 @@ conformance: install
 	$(PY) -m pytest -p no:randomly --timeout 0 -s tests/e2e/test_posix_sharing.py tests/e2e/test_posix_rules.py \
 	  tests/e2e/test_exercisers.py tests/e2e/test_side_by_side.py $(ARGS)
 
+faults: install
+	bash scripts/setup.sh --for-tests
+	$(PY) tests/faults.py $(ARGS)
+
 sim: install
 	$(PY) tests/sim/run_seed.py $(SEED)
 	$(PY) -W ignore tests/whole/run_whole.py $(SEED)
 
 mutants: install
 	$(PY) tests/sim/run_mutants.py
+
+# Hours: the simulations with many more seeds; each count is a variable.
+soak: install
+	TRIVET_SIM_SEEDS=$${TRIVET_SIM_SEEDS:-100000} TRIVET_WHOLE_SEEDS=$${TRIVET_WHOLE_SEEDS:-5000} \
+	TRIVET_MUTANT_SEEDS=$${TRIVET_MUTANT_SEEDS:-1000} $(PY) -m pytest --timeout 900 tests/sim tests/whole $(ARGS)

@@ -19,6 +19,7 @@ from xmlrpc.client import Binary, ServerProxy
 
 import msgspec
 import psutil
+import pytest
 
 from free_ports import free_bases
 from trivet.cli.status import drive_status
@@ -118,6 +119,14 @@ class Drive:
         assert checks["records_compared"] > 0
         assert checks["blobs_compared"] > 0
         assert checks["scrubbed_bytes"] > 0
+
+    def assert_nothing_is_shown(self) -> None:
+        """Assert that a drive that can't serve says so; without a guard its folder is empty."""
+        if os.geteuid() == 0:
+            with pytest.raises(OSError, match="not connected"):
+                os.listdir(self.folder)
+        else:
+            assert os.listdir(self.folder) == []
 
     def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
         """Send a signal to one process of this drive."""

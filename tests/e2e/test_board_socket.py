@@ -67,9 +67,9 @@ def test_one_frame_a_word_however_many_words_come(door: DoorInMemory) -> None:
     with look(door, "bob") as socket:
         socket.recv(5)
         with pytest.raises(TimeoutError):
-            socket.recv(1.0)  # nobody asked
-        for number in range(400):
+            socket.recv(0.5)  # nobody asked
+        for number in range(100):
             socket.send(b"\0" * 1000 if number % 2 else "x" * 1000)
-        times = [msgspec.json.decode(socket.recv(20), type=ShortFrame).at_s for _ in range(5)]
+        times = [msgspec.json.decode(socket.recv(20), type=ShortFrame).at_s for _ in range(4)]
     assert times == sorted(set(times))
-    assert times[-1] - times[0] > 1.0
+    assert times[-1] - times[0] > 0.8

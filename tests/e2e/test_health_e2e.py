@@ -17,6 +17,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from door_under_test import Door, open_door
+from drive_under_test import Drive
 from trivet.io.control_socket import ask
 from trivet.io.volume_folder import VolumeFolder
 
@@ -205,3 +206,20 @@ def close_code(one: ClientConnection) -> int | None:
         return None
     except ConnectionClosed as closed:
         return closed.rcvd.code if closed.rcvd else -1
+
+
+def test_health_says_first_whether_all_is_well(own_door: Door) -> None:
+    own_door.drive.wait_healthy()
+    told = json.loads(own_door.drive.trivet("health", "--json", expect=None).stdout)
+    assert told["well"] == (told["problems"] == [])
+    assert {one["role"] for one in told["figures"]["processes"]} >= {"keeper", "supervisor", "door worker"}
+    assert told["status"]["healthy"] is True
+    lines = own_door.drive.trivet("health", expect=None).stdout.splitlines()
+    assert lines[0] in ("All is well.", "NOT well: 1 thing.")
+    assert any("door worker 1" in line for line in lines)
+
+
+def test_options_that_contradict_each_other_are_refused_with_words(new_drive: Drive) -> None:
+    done = new_drive.up("--scale-up-cpu", "30", "--scale-down-cpu", "60", expect=2)
+    assert "--scale-down-cpu 60 and --scale-up-cpu 30: the first must be below" in done.stderr
+    assert not (new_drive.state / "gateway").exists()

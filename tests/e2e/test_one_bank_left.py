@@ -49,7 +49,7 @@ def test_two_banks_lost_whole(new_drive: Drive, how: str) -> None:
     assert "NoMajority" in told
     assert f"bank {new_drive.bases[0]}" in told
     assert "trivet recover --accept-rollback" in told
-    assert os.listdir(new_drive.folder) == []
+    new_drive.assert_nothing_is_shown()
     asked = new_drive.trivet("recover", "--accept-rollback", "--dry-run", expect=1).stdout
     assert "no second copy" in asked
     assert new_drive.status()["healthy"] is False

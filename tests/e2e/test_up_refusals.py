@@ -42,6 +42,8 @@ def test_a_state_of_another_shape(new_drive: Drive) -> None:
         (["--ports", "a,b,c"], "three numbers"),
         (["--servers", "0"], "1 to 100"),
         (["--refresh", "0"], "above 0"),
+        (["--amqp", "amqp://guest:hidden@127.0.0.1:1/"], "amqp://guest@127.0.0.1:1/: RabbitMQ can't be used"),
+        (["--redis", "rabbit"], "an address such as redis://"),
     ],
 )
 def test_options_that_make_no_drive(new_drive: Drive, options: list[str], words: str) -> None:

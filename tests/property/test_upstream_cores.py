@@ -37,7 +37,10 @@ def test_no_budget_is_overused_and_the_queue_keeps_its_order(steps: list[tuple[s
         if what == "ask":
             key, asked = f"k{asked}", asked + 1
             wishes[key] = (USERS[number], int(more))
-            if budget.ask(key, USERS[number], int(more), now_s).position == 0:
+            foreseen = budget.foreseen(USERS[number], int(more), now_s)
+            place = budget.ask(key, USERS[number], int(more), now_s)
+            assert place.position == foreseen.position
+            if place.position == 0:
                 begin([key])
         elif what == "end" and running:
             key = list(running)[number % len(running)]

@@ -14,7 +14,7 @@ from typing import IO
 
 import psutil
 
-from free_ports import free_port
+from free_ports import free_port, is_free
 
 _RABBIT = "/usr/lib/rabbitmq/bin/rabbitmq-server"
 _READY_S = 100.0
@@ -129,6 +129,14 @@ class RabbitServer(Server):
         self._mapper = subprocess.Popen(
             words, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, start_new_session=True
         )
+
+    def start(self) -> None:
+        """See Server; with no port mapper there the server would start one that outlives it."""
+        until_s = time.monotonic() + _READY_S
+        while is_free(self._mapper_port):
+            assert time.monotonic() < until_s
+            time.sleep(0.01)
+        super().start()
 
     @property
     def url(self) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from memory_ports import MemoryBanks
 from trivet.errors import FileSystemError
 from trivet.io.drive_api import DriveApi
+from trivet.io.queues.servers import Servers
 from trivet.io.upstream_store import UpstreamStore
 from trivet.upstream.account import Account
 from trivet.upstream.shared_contents import SharedContents
@@ -73,7 +74,7 @@ class UpstreamRig:
         self._api = DriveApi(self.account.url, transport=VendorTransport(self.vendor))
         self.work = await open_upstream(
             self.account, self.volume, self.store, self._api,
-            caller=ME, now_s=virtual_now_s, rng=self._rng, contents=self.contents,
+            caller=ME, now_s=virtual_now_s, rng=self._rng, contents=self.contents, servers=Servers(),
         )  # fmt: skip
         self._running = asyncio.create_task(self.work.run())
 
@@ -82,6 +83,7 @@ class UpstreamRig:
         assert self._running is not None
         self._running.cancel()
         await asyncio.wait({self._running})
+        await self.work.requests.close()
         await self._api.close()
         self.contents.upstreams.remove(self.work.up)
         self.store.close()

@@ -9,7 +9,7 @@ import pytest
 
 from whole_run import WholeRun
 
-SEEDS = int(os.environ.get("TRIVET_WHOLE_SEEDS", "40"))
+SEEDS = int(os.environ.get("TRIVET_WHOLE_SEEDS", "30"))
 SEEDS_A_TEST = 10
 
 

@@ -55,6 +55,7 @@ class WholeDrive:
         self.keepers = 0
         self.keeper_away_until = 0.0
         self.is_calm = False
+        self.when_safe: Callable[[], None] | None = None
         self.told: list[str] = []
         self._tell = tell
         self.on_serving: Callable[[KeeperProcess], None] = lambda process: None

@@ -11,7 +11,7 @@ from whole_drive import BASES, WholeDrive
 
 FAULTS = (
     ("kill", 5), ("die_in_call", 6), ("hang", 3), ("partition", 4), ("slow", 2), ("keeper", 5), ("away", 2),
-    ("power", 4), ("wipe", 3), ("blackout", 2), ("sync_fails", 2), ("flip", 5), ("lose_write", 2),
+    ("power", 4), ("wipe", 3), ("blackout", 4), ("sync_fails", 2), ("flip", 5), ("lose_write", 2),
     ("astray", 2), ("tear_journal", 3), ("lose_file", 2), ("cut_clients", 4),
 )  # fmt: skip
 LOSSES = {"power", "wipe", "sync_fails", "flip", "lose_write", "astray", "tear_journal", "lose_file"}
@@ -46,10 +46,6 @@ class Faults:
             if self.impaired - {base}:
                 return
             self.impaired.add(base)
-        if name == "blackout":
-            if self.impaired:
-                return
-            self.impaired.update(BASES)
         self.counts[name] = self.counts.get(name, 0) + 1
         self.drive.trace(f"fault: {name} {base}")
         getattr(self, f"_{name}")(base)
@@ -84,7 +80,8 @@ class Faults:
         self.drive.kill_keeper(self.drive.rng.uniform(0.0, 2.0))
 
     def _cut_clients(self, base: int) -> None:
-        self.drive.network.cut("volume.sock")
+        """The connection of a client breaks just when a change of it arrived."""
+        self.drive.network.cuts_change = True
 
     def _away(self, base: int) -> None:
         """An acceptor's server stays away so long that its role moves."""
@@ -104,7 +101,13 @@ class Faults:
             self.drive.wipe(port)
 
     def _blackout(self, base: int) -> None:
-        """All machines lose their power at once."""
+        """All machines lose their power at once, right after somebody was told that something is safe."""
+        self.drive.when_safe = self._cut_all
+
+    def _cut_all(self) -> None:
+        if self.impaired or self.drive.is_calm:
+            return
+        self.impaired.update(BASES)
         for port in self.drive.ports:
             self.drive.cut_power(port)
         self.drive.kill_keeper()

@@ -15,6 +15,7 @@ from trivet.io.link import Address, Body, LinkLost, NoAnswer, Reply
 from trivet.wire.bank_messages import decode_message, encode_message
 from trivet.wire.frames import Frame
 from trivet.wire.journal_messages import BankMessage
+from trivet.wire.volume_messages import VolumeCall
 from whole_loop import Process, WholeLoop, current
 
 Serve = Callable[[BankMessage, Body], Any]
@@ -40,7 +41,7 @@ class Network:
         self.ports: dict[str, Port] = {}
         self.blocked: dict[tuple[str, str], float] = {}
         self.delay_s: dict[str, float] = {}
-        self.links: list[SimLink] = []
+        self.cuts_change = False
 
     def is_open(self, port: str, direction: str) -> bool:
         """Tell whether what is sent now passes."""
@@ -50,12 +51,6 @@ class Network:
         """Return how long it takes until something sent now arrives."""
         blocked_s = max(self.blocked.get((port, direction), 0.0) - self.loop.time(), 0.0)
         return blocked_s + self.delay_s.get(port, 0.0) + self.rng.expovariate(8000.0) + 0.00005
-
-    def cut(self, port: str) -> None:
-        """Break all connections to `port`; what is on its way may still arrive."""
-        for link in self.links:
-            if link.port_name == port and link.owner.is_alive:
-                link.owner.soon(link.abort)
 
     def port_of(self, address: Address) -> str:
         """Return the name under which `address` (a port, or the path of a socket) is known here."""
@@ -104,7 +99,6 @@ class SimLink:
             await asyncio.sleep(0.0002)
             raise LinkLost(f"no link to {address}") from ConnectionRefusedError(name)
         link = cls(port, on_event)
-        network.links = [*(one for one in network.links if not one.lost.is_set()), link]
         greeted = asyncio.get_running_loop().create_future()
         link._pass("to", port.process, link._greet, greeted)
         try:
@@ -176,6 +170,9 @@ class SimLink:
             return
         message = decode_message(Frame(kind, number, header, b""))
         result = self._handle(message, body)
+        if self.network.cuts_change and isinstance(message, VolumeCall) and message.sequence:
+            self.network.cuts_change = False
+            self.owner.soon(self.abort)  # the change is done, and its client does not hear of it
         if isinstance(result, BankMessage | tuple):
             self._reply(number, result)
             return

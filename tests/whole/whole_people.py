@@ -28,6 +28,10 @@ CALLER = Caller(0, 0)
 MAY_BE_LOST_S = 0.3
 
 
+class DoneTwice(AssertionError):
+    """A change was done again that had been done."""
+
+
 class WrongBytes(AssertionError):
     """A read gave other bytes than those that were stored."""
 
@@ -155,6 +159,10 @@ class People:
         work = getattr(self, f"_{kind}")(one, volume)
         error = await (self._in_keeper(work, keeper) if remote is None else _told(work))
         self._judge(one, error)
+        is_safe = one.durable or (self.drive.durability == "always" and one.kind != "load")
+        if one.outcome == "ok" and is_safe and self.drive.when_safe is not None:
+            strike, self.drive.when_safe = self.drive.when_safe, None
+            strike()
         if one.returned is not None:
             self.slowest_s = max(self.slowest_s, one.returned - one.called)
 
@@ -168,6 +176,8 @@ class People:
             one.outcome = "absent" if one.kind != "load" or one.content is None else "failed"
         elif isinstance(error, AssertionError):
             raise error
+        elif isinstance(error, FileSystemError) and one.kind == "store":
+            raise DoneTwice(f"{one.name!r}: {error} although the name it was made under is nobody else's")
         elif isinstance(error, FileSystemError):
             one.outcome = "failed"
         elif one.kind == "load" or not one.content:

@@ -77,13 +77,17 @@ class WholeRun:
             self._listen_to_the_log(patch)
             self.faults = Faults(drive, lambda base: not self._wrong_in(base), self.people.excuse)
             drive.begin()
-            while drive.now < FAULTS_UNTIL_S:
-                await drive.sleep(drive.rng.expovariate(1 / FAULT_EVERY_S))
-                self.faults.look()
-                if drive.now > FAULTS_FROM_S:
-                    self.faults.strike()
+            await drive.sleep(FAULTS_FROM_S)
+            await self._go_wrong()
             await self._calm_down()
             await self._check_end()
+
+    async def _go_wrong(self) -> None:
+        """Let faults happen for a while."""
+        while self.drive.now < FAULTS_UNTIL_S:
+            await self.drive.sleep(self.drive.rng.expovariate(1 / FAULT_EVERY_S))
+            self.faults.look()
+            self.faults.strike()
 
     def _listen_to_the_log(self, patch: pytest.MonkeyPatch) -> None:
         people, real_submit, real_seal = self.people, Journal.submit, Journal._seal

@@ -20,6 +20,7 @@ app = App(name="trivet", help="A self-healing drive that watches itself.", versi
 VERBS: dict[str, tuple[str, str]] = {
     "up": ("trivet.cli.up:up", "Bring the drive up: banks, keeper, folder."),
     "down": ("trivet.cli.down:down", "Unmount and stop everything; nothing is lost."),
+    "health": ("trivet.cli.health:health", "Say whether all is well; log any processes of this machine."),
     "top": ("trivet.cli.top:top", "Show the drive live in the terminal."),
     "start": ("trivet.cli.start_stop:start", "Start a bank or a server again."),
     "stop": ("trivet.cli.start_stop:stop", "Stop a bank or a server on purpose."),

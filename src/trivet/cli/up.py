@@ -69,9 +69,9 @@ def up(
         if not no_mount:
             check_fuse()
         folder = volume_folder(state)
+        publishes = checked_servers(amqp, redis).amqp is not None
         config = open_volume(folder, bases_of(ports), servers, durability)
         where = None if no_mount else absolute_mount_point(mount)
-        publishes = checked_servers(amqp, redis).amqp is not None
         plan = DrivePlan(
             folder, config, where, durability or config.durability, refresh,
             supervise=not no_supervise, publishes=publishes, read_only=read_only,

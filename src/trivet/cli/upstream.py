@@ -78,10 +78,7 @@ def add(
     """Let the drive of a vendor appear at a folder; its files are fetched when they are first read."""
     drive = volume_folder(state)
     drive.read_config()
-    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
-        raise InputError(f"--name {name}: small letters, digits and -")
-    if any(one.name == name for one in accounts(drive)):
-        raise ConfigError(f"there is an upstream {name!r} already; `trivet upstream status` shows it")
+    _check_name(drive, name)
     if upstream_url == GOOGLE_URL and credentials is None:
         raise ConfigError("Google wants a login: give --credentials FILE (see docs/guide/upstream.md)")
     if poll <= 0 or quiet < 0 or attempts < 1 or removals_max < 0:
@@ -109,6 +106,14 @@ def add(
             kept.unlink()
         raise
     return 0
+
+
+def _check_name(drive: VolumeFolder, name: str) -> None:
+    """Raise unless a new upstream may be called `name`."""
+    if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,30}", name):
+        raise InputError(f"--name {name}: small letters, digits and -")
+    if any(one.name == name for one in accounts(drive)):
+        raise ConfigError(f"there is an upstream {name!r} already; `trivet upstream status` shows it")
 
 
 @app.command

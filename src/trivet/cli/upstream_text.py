@@ -23,6 +23,10 @@ def status_lines(one: UpstreamStatus, now_s: float) -> list[str]:
         lines.append("    `trivet upstream allow-removal` removes them there, too")
     lines.append(f"  {_quota(one.quota)}")
     lines += [f"  {_budget(budget)}" for budget in one.budgets if budget.limit_bytes is not None]
+    if one.queue is not None and {one.queue.queue, one.queue.parking} != {"embedded"}:
+        lines.append(
+            f"  queue: {one.queue.queue}, what is parked: {one.queue.parking}; {one.queue.trouble or 'well'}"
+        )
     if one.left_out:
         lines.append(f"  {one.left_out:,} of its own documents are not shown: they have no bytes")
     lines += [f"  {row.name}: tried {row.attempts} times, {row.error}" for row in one.unsettled if row.error]

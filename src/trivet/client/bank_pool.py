@@ -14,7 +14,7 @@ from trivet.io.volume_folder import VolumeFolder
 from trivet.quorum.placement import ranking
 from trivet.wire.journal_messages import BankMessage, Hello
 
-CONNECT_TIMEOUT_S = 1.0
+CONNECT_TIMEOUT_S = 0.9
 AWAY_S = 1.0
 AWAY_MAX_S = 16.0
 HOST = "127.0.0.1"

@@ -14,7 +14,7 @@ from trivet.keeper.log_transfer import ask, list_rows
 from trivet.quorum.digests import SUM_BYTES, RecordIndex
 from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.record_history import RecordHistory
-from trivet.quorum.record_loading import BankRows, settle_bucket
+from trivet.quorum.record_loading import BankRows, BucketState, settle_bucket
 from trivet.volume.loading import Loading
 from trivet.wire.bank_messages import Digest, Digests
 from trivet.wire.records import BUCKETS, Row, bucket_of, row_is_valid
@@ -52,9 +52,14 @@ class Loader:
         best = min(standings, key=lambda standing: len(standing.bad_buckets))
         index = RecordIndex()
         for bucket in sorted(best.bad_buckets):
-            for key, (slot, value) in (await self._settle(bucket, standings)).items():
+            state = await self._settle(bucket, standings)
+            for key, (slot, value) in state.records.items():
                 index.exchange(key, slot)
                 loading.add(key, value)
+            for key, slot in state.lost.items():
+                log.error("%r of slot %s is damaged on every bank that answers: reading it fails", key, slot)
+                index.exchange(key, slot)
+                loading.add(key, None)  # a body's page: read from the banks when somebody wants it
         async for rows in list_rows(best.server):
             for row in rows:
                 if bucket_of(row.key) not in best.bad_buckets:
@@ -93,26 +98,29 @@ class Loader:
         index.exchange(row.key, row.slot)
         loading.add(row.key, row.value)
 
-    async def _settle(self, bucket: int, standings: Sequence[Standing]) -> dict[bytes, tuple[int, bytes]]:
-        """Return the records of `bucket` at the head, out of what all banks hold of it."""
+    async def _settle(self, bucket: int, standings: Sequence[Standing]) -> BucketState:
+        """Return the state of `bucket` at the head, out of what all banks hold of it.
+
+        Pages of bodies may be lost in it: their files are in trouble, and say so when they are read. Without
+        any other record a volume is not served.
+        """
         banks: dict[int, BankRows] = {}
         for standing in standings:
             good: dict[bytes, Row] = {}
-            damaged = set()
+            damaged: dict[bytes, int] = {}
             async for rows in list_rows(standing.server, bucket):
                 for row in rows:
                     if row_is_valid(self._key, row):
                         good[row.key] = row
                     else:
-                        damaged.add(row.key)
-            banks[standing.server.bank] = BankRows(standing.at, good, frozenset(damaged))
+                        damaged[row.key] = row.slot
+            banks[standing.server.bank] = BankRows(standing.at, good, frozenset(damaged), damaged)
         state = settle_bucket(bucket, banks, self._history)
-        if not state.proven:
-            names = ", ".join(repr(key) for key in sorted(state.doubtful)[:3])
-            raise NoMajority(
-                f"{len(state.doubtful)} records can't be proved from the banks that answer ({names})"
-            )
-        return state.records
+        missing = state.doubtful | {key for key in state.lost if not key.startswith(b"b/")}
+        if missing or not state.proven:
+            names = ", ".join(repr(key) for key in sorted(missing)[:3])
+            raise NoMajority(f"{len(missing)} records can't be proved from the banks that answer ({names})")
+        return state
 
     def _follow_log(self, index: RecordIndex, start: int) -> None:
         """Bring the index from slot `start` to the head; a takeover adds configuration only."""

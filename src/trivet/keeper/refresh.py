@@ -102,7 +102,8 @@ class Refresher:
         still = {(f.server, f.path, tuple(f.ranges), f.item) for f in findings if f.verdict != "fixed"}
         for identity in before - still:
             finding = queue.open.get(identity)  # it may have been mended and forgotten meanwhile
-            if finding is not None and identity[0] in looked_at and finding.why != "checksum differs":
+            needs_scrub = finding is not None and finding.item == "blob" and finding.why == "checksum differs"
+            if finding is not None and identity[0] in looked_at and not needs_scrub:
                 del queue.open[identity]
 
     # -- the scrub

@@ -3,6 +3,7 @@
 Rule: a row counts only with a valid MAC; of two, the higher slot wins, alone if need be.
 Rule: absence is proved by sums; a bank whose rows do not add up may not say that something is absent.
 Rule: bytes are never outvoted: how many banks hold a row decides nothing.
+Rule: a row that is damaged wherever it stands is lost, not absent: the sums can prove its key and its slot.
 """
 
 from collections.abc import Mapping
@@ -17,11 +18,15 @@ MAX_DOUBTFUL = 24
 
 
 class BankRows(msgspec.Struct, frozen=True):
-    """One bank's rows of one bucket at slot `applied`: the valid ones, and keys of `damaged` ones."""
+    """One bank's rows of one bucket at slot `applied`: the valid ones, and keys of `damaged` ones.
+
+    `damaged_at` are the slots at which those say they stand, as far as anybody asks.
+    """
 
     applied: int
     rows: dict[bytes, Row]
     damaged: frozenset[bytes] = frozenset()
+    damaged_at: dict[bytes, int] = {}
 
 
 class BucketState(msgspec.Struct, frozen=True):
@@ -29,12 +34,14 @@ class BucketState(msgspec.Struct, frozen=True):
 
     `proven`: the sums say that nothing is missing, stale or too much. If not, `doubtful` are the keys of
     which some copy is damaged, stale or missing: reading them must fail loudly until a bank proves them,
-    and so must a look for any key of the bucket that is not there.
+    and so must a look for any key of the bucket that is not there. `lost` are keys that exist, each at its
+    slot, as the sums prove, and whose value no bank has.
     """
 
     records: dict[bytes, tuple[int, bytes]]
     proven: bool
     doubtful: frozenset[bytes]
+    lost: dict[bytes, int] = {}
 
 
 _State = dict[bytes, tuple[int, bytes]]
@@ -62,7 +69,25 @@ def settle_bucket(bucket: int, banks: Mapping[int, BankRows], history: RecordHis
         if gone is not None:
             left = {key: record for key, record in merged.items() if key not in gone}
             return BucketState(left, proven=True, doubtful=frozenset())
+        for rows in banks.values():
+            found = _with_lost(wanted, merged, doubtful, rows)
+            if found is not None:
+                return found
     return BucketState(merged, proven=False, doubtful=frozenset(doubtful))
+
+
+def _with_lost(wanted: int, merged: _State, doubtful: set[bytes], rows: BankRows) -> BucketState | None:
+    """Return the state if the sums fit once rows damaged everywhere count at the slots this bank tells."""
+    said = {key: slot for key, slot in rows.damaged_at.items() if key in doubtful and key not in merged}
+    if not said:
+        return None
+    state = merged | {key: (slot, b"") for key, slot in said.items()}
+    gone = _surplus(add_terms(_sum(state), -wanted), sorted(doubtful & state.keys()), state)
+    if gone is None:
+        return None
+    left = {key: record for key, record in merged.items() if key not in gone}
+    lost = {key: slot for key, slot in said.items() if key not in gone}
+    return BucketState(left, proven=True, doubtful=frozenset(), lost=lost)
 
 
 def _carried_on(bucket: int, rows: BankRows, history: RecordHistory) -> _State:

@@ -107,7 +107,7 @@ def summary_lines(status: Status) -> list[Text]:
     if scrub.state != "idle":
         share = f"{scrub.done_bytes / scrub.total_bytes:.0%}" if scrub.total_bytes else "0%"
         lines.append(Text(f"Scrub: {scrub.state}, {share}, {size_text(scrub.bytes_s)}/s."))
-    lines.extend(Text(f"! {note}", "yellow") for note in (*_absences(status), *status.notes))
+    lines.extend(Text(f"! {note}", "yellow") for note in (*absences(status), *status.notes))
     return lines
 
 
@@ -118,7 +118,7 @@ def door_line(door: Child) -> Text:
     return Text(f"HTTP: {door.address}, process {door.pid}.")
 
 
-def _absences(status: Status) -> list[str]:
+def absences(status: Status) -> list[str]:
     """Return a sentence for each bank that is not whole: which servers, and what brings them back."""
     told = []
     for bank in status.banks:

@@ -19,6 +19,7 @@ from trivet.io.runner import REAPER
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.door_scaling import DoorScaling
 from trivet.supervise.growth import LeakWatch
+from trivet.supervise.health_words import notes_of
 from trivet.supervise.supervised_child import SupervisedChild
 from trivet.wire.health_messages import (
     DriveFigures,
@@ -93,13 +94,16 @@ class DriveWatch:
         """Return the newest figures, and the series of the last `series_s` seconds (0 = none)."""
         await self._looked.wait()
         newest = self._looks[-1]
+        scaling = None if self._scaling is None else self._scaling.told()
+        steps = [] if self._scaling is None else list(self._scaling.steps)
         return DriveFigures(
             at_s=newest.at_s,
             every_s=self._every_s,
             machine=newest.machine,
             processes=list(newest.processes),
-            scaling=None if self._scaling is None else self._scaling.told(),
-            steps=[] if self._scaling is None else list(self._scaling.steps),
+            scaling=scaling,
+            steps=steps,
+            notes=notes_of(newest.at_s, newest.machine, newest.processes, scaling, steps),
             series=_series(self._looks, self._every_s, series_s) if series_s > 0 else None,
         )
 

@@ -41,9 +41,9 @@ class Requests:
         self._queue: RequestQueue
         self._parking: Parking
 
-    async def open(self, servers: Servers, volume: str) -> None:
-        """Begin to use the servers; `volume` is part of the names there."""
-        up, name = self._up, f"trivet.{volume}.{self._up.name}"
+    async def open(self, servers: Servers) -> None:
+        """Begin to use the servers."""
+        up, name = self._up, f"{servers.prefix}.{self._up.name}"
         lock_path = up.store.path.with_suffix(".lock")
         self._queue = await servers.queue(f"{name}.requests", up.store, lock_path, up.tell)
         self._parking = await servers.parking(f"{name}.parked", up.store, up.now_s, up.tell)
@@ -53,8 +53,11 @@ class Requests:
         await self._queue.close()
         await self._parking.close()
 
-    async def run(self, start: Callable[[Transfer], None]) -> None:
-        """Take requests, first in, first out, and `start` their transfers, until cancelled."""
+    async def run(self, start: Callable[[Transfer], bool]) -> None:
+        """Take requests, first in, first out, and `start` their transfers, until cancelled.
+
+        `start` returns False for a transfer whose file another one brings.
+        """
         while True:
             request = await self._queue.take()
             transfer = await self._transfers.by_key(request.key)
@@ -62,9 +65,16 @@ class Requests:
                 await self._queue.refuse(request.key, f"nobody here knows the transfer {request.key!r}")
             elif transfer.state not in OPEN:
                 await self.over(transfer)
-            else:
-                start(transfer)
+            elif start(transfer):
                 self._event(transfer.key).set()
+            else:
+                why, now_s = "the same file was asked for twice", self._up.now_s()
+                await self._transfers.end(transfer, "failed", None, why, now_s)
+                await self.over(transfer)
+
+    async def turn(self, transfer: Transfer) -> None:
+        """Wait until it is a transfer's turn."""
+        await self._event(transfer.key).wait()
 
     async def put(self, transfer: Transfer) -> None:
         """Put a transfer into the queue; one that is in it stays where it is."""
@@ -92,7 +102,7 @@ class Requests:
             if now_s - transfer.touched_s > PARKED_S:
                 await self._transfers.end(transfer, "failed", None, "it was parked for too long", now_s)
                 await self.over(transfer)
-            elif transfer.key not in self._taken:
+            elif not self._event(transfer.key).is_set():
                 await self.put(transfer)
 
     async def was_taken(self, transfer: Transfer) -> bool:

@@ -10,6 +10,7 @@ import random
 import signal
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -92,8 +93,8 @@ async def serve_upstreams(folder: VolumeFolder, servers: Servers) -> int:
         upstreams = Upstreams(volume)
         async with serve_control(folder.upstream_socket, handlers(upstreams, folder), places=CONNECTIONS):
             upstreams.accounts |= {one.name: one for one in accounts(folder)}
-            tasks = [asyncio.create_task(share_uses(upstreams))]
-            tasks += [asyncio.create_task(_live(folder, upstreams, one)) for one in upstreams.accounts]
+            lives = [_live(folder, upstreams, one, servers) for one in upstreams.accounts]
+            tasks = [asyncio.create_task(one) for one in (share_uses(upstreams), *lives)]
             if servers.amqp is not None:
                 tasks.append(asyncio.create_task(_publish_changes(folder, volume, servers.amqp)))
             stopping = asyncio.create_task(stop.wait())
@@ -128,12 +129,12 @@ async def _publish_changes(folder: VolumeFolder, volume: VersionedVolume, url: s
     await ChangeExchange(url, volume, name, folder.upstream_path / "changes.slot").run()
 
 
-async def _live(folder: VolumeFolder, upstreams: Upstreams, name: str) -> None:
+async def _live(folder: VolumeFolder, upstreams: Upstreams, name: str, servers: Servers) -> None:
     """Let an upstream work; one that can't begin tries again."""
     while True:
         account = upstreams.accounts[name]
         try:
-            async with opened(folder, upstreams.volume, account, upstreams.contents) as work:
+            async with opened(folder, upstreams, account, servers) as work:
                 upstreams.works[account.name] = work
                 upstreams.waiting.pop(account.name, None)
                 await work.run()
@@ -147,17 +148,23 @@ async def _live(folder: VolumeFolder, upstreams: Upstreams, name: str) -> None:
 
 @asynccontextmanager
 async def opened(
-    folder: VolumeFolder, volume: VersionedVolume, account: Account, contents: SharedContents
+    folder: VolumeFolder, upstreams: Upstreams, account: Account, servers: Servers
 ) -> AsyncIterator[UpstreamWork]:
     """Give an upstream that is ready to run."""
+    contents, config = upstreams.contents, folder.read_config()
     store = UpstreamStore(store_path(folder, account.name))
     api = DriveApi(account.url, authorize(account))
+    work: UpstreamWork | None = None
     try:
-        yield await open_upstream(
-            account, volume, store, api,
+        work = await open_upstream(
+            account, upstreams.volume, store, api,
             caller=Caller(os.geteuid(), os.getegid()), now_s=wall_s, rng=random.Random(), contents=contents,
+            servers=replace(servers, prefix=f"trivet.{config.volume}"),
         )  # fmt: skip
+        yield work
     finally:
+        if work is not None:
+            await work.requests.close()
         contents.upstreams[:] = [one for one in contents.upstreams if one.store is not store]
         await api.close()
         store.close()

@@ -23,7 +23,7 @@ async def resume(work: UpstreamWork, transfer: Transfer) -> None:
     """Let a transfer that is parked or kept back go on now."""
     _check_open(transfer)
     if transfer.direction == "download":
-        work.fetching.take_up(transfer)
+        await work.fetching.take_up(transfer)
     else:
         await work.outbox.release(transfer.id, work.up.now_s())
         work.up.wake.set()

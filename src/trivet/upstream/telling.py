@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from trivet.upstream.requesting import QueueTold
 from trivet.upstream.transfers import DIRECTIONS, Transfer
 from trivet.upstream.work import UpstreamWork
 
@@ -76,6 +77,7 @@ class UpstreamStatus(msgspec.Struct, frozen=True):
     notices: list[Notice]
     held_removals: int = 0
     again_in_s: float = 0.0
+    queue: QueueTold | None = None
 
 
 class Statuses(msgspec.Struct, frozen=True):
@@ -151,6 +153,7 @@ async def status_of(work: UpstreamWork) -> UpstreamStatus:
         unsettled=[Unsettled(*row) for row in unsettled],
         notices=await notices_of(work, 0),
         held_removals=held,
+        queue=await work.requests.told(),
         again_in_s=vendor.breaker.opens_in_s(now_s),
     )
 

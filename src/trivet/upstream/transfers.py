@@ -15,6 +15,8 @@ from trivet.io.upstream_store import UpstreamStore
 
 Direction = Literal["download", "upload"]
 State = Literal["waiting", "running", "parked", "done", "failed", "rolled back"]
+#: States of transfers that are not over.
+OPEN = ("waiting", "running", "parked")
 DIRECTIONS: tuple[Direction, ...] = ("download", "upload")
 KEPT_S = 7 * 24 * 3600.0
 #: No key of the door's own transfers begins so.
@@ -67,6 +69,19 @@ class Transfers:
         """Return the rows that the clause `which` selects."""
         rows = await self._store.rows(f"SELECT {_COLUMNS} FROM transfers WHERE {which} LIMIT {limit:d}")
         return [Transfer(*row) for row in rows]
+
+    async def open_downloads(self, state: State) -> list[Transfer]:
+        """Return the downloads in a state, the first first."""
+        return await self.listed(f"state = '{state}' AND direction = 'download' ORDER BY seq", 100_000)
+
+    async def open_download_of(self, file_id: str) -> Transfer | None:
+        """Return the download of a file that is not over, if there is one."""
+        row = await self._store.row(
+            f"SELECT {_COLUMNS} FROM transfers WHERE id = ? AND direction = 'download' "
+            "AND state IN ('waiting', 'running', 'parked') ORDER BY seq",
+            file_id,
+        )
+        return None if row is None else Transfer(*row)
 
     async def add(
         self, file_id: str, ino: int, user: str, direction: Direction, name: str, size: int, now_s: float

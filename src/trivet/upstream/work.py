@@ -14,8 +14,10 @@ from trivet.drive.upstream.retry import RetryPolicy
 from trivet.drive.upstream.vendor_quota import QuotaCount, VendorQuota
 from trivet.errors import FileSystemError, TrivetError, VendorQuotaSpent
 from trivet.io.drive_api import DriveApi
+from trivet.io.queues.servers import Servers
 from trivet.io.upstream_store import UpstreamStore
 from trivet.upstream.account import Account
+from trivet.upstream.body_fetch import BodyFetch
 from trivet.upstream.cache import Cache
 from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.fetching import Fetching
@@ -23,6 +25,7 @@ from trivet.upstream.new_ids import NewIds
 from trivet.upstream.outbox import Due, Outbox
 from trivet.upstream.polling import Poller
 from trivet.upstream.removals import Removals
+from trivet.upstream.requesting import Requests
 from trivet.upstream.sending import Sending
 from trivet.upstream.settling import Settler
 from trivet.upstream.shared_contents import SharedContents
@@ -52,7 +55,9 @@ class UpstreamWork:
         self.outbox = Outbox(up.store)
         self.transfers = Transfers(up.store, {"download": account.download, "upload": account.upload})
         bodies = CachedBodies(up)
-        self.fetching = Fetching(up, self.transfers, self.outbox, contents, bodies)
+        self.requests = Requests(up, self.transfers)
+        fetch = BodyFetch(up, self.transfers, self.outbox, contents, bodies)
+        self.fetching = Fetching(up, self.transfers, self.requests, fetch)
         self.ids = NewIds(up)
         sending = Sending(up, self.transfers, self.outbox)
         self.removals = Removals(up, self.outbox, account.removals)
@@ -69,13 +74,14 @@ class UpstreamWork:
         now_s = self.up.now_s()
         await self.cache.begin()
         for transfer in await self.transfers.begin(now_s):
-            if transfer.direction == "download":
-                self.fetching.take_up(transfer)
+            if transfer.direction == "download" and transfer.state != "parked":
+                await self.fetching.take_up(transfer)
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._again_and_again("watching", self._watch))
                 tasks.create_task(self._again_and_again("polling", self._poll))
                 tasks.create_task(self._again_and_again("settling", self._settle))
+                tasks.create_task(self._again_and_again("working the queue off", self.fetching.run))
                 tasks.create_task(self._again_and_again("keeping the cache", self.cache.run))
                 tasks.create_task(self._again_and_again("warming up", self.cache.warm_ups.run))
                 tasks.create_task(self._tick())
@@ -195,8 +201,12 @@ async def open_upstream(
     now_s: Callable[[], float],
     rng: random.Random,
     contents: SharedContents,
+    servers: Servers,
 ) -> UpstreamWork:
-    """Return the work of an upstream; its folder is made if need be, its root's id asked for once."""
+    """Return the work of an upstream; its folder is made if need be, its root's id asked for once.
+
+    Its `requests` must be closed in the end.
+    """
     policy = RetryPolicy(account.attempts)
     vendor = Vendor(api, await _quota(account, store), now_s=now_s, rng=rng, policy=policy)
     root = await store.setting("root")
@@ -208,7 +218,9 @@ async def open_upstream(
     mirror = Mirror(store, root, at)
     up = Upstream(account.name, volume, store, mirror, vendor, staging, now_s, rng, caller, account.user)
     contents.upstreams.append(up)
-    return UpstreamWork(account, up, contents)
+    work = UpstreamWork(account, up, contents)
+    await work.requests.open(servers)
+    return work
 
 
 async def folder_at(volume: VersionedVolume, ino: int, path: str, caller: Caller) -> int:

@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from small_drive import ServedBank, SmallDrive, small_drive
+from trivet.errors import NoMajority
 from trivet.io.clock import steady_s
 from trivet.keeper.findings import PathFinder
 from trivet.volume.interface import ROOT_INO
 from trivet.wire.bank_messages import GetRecords, Rows
 from trivet.wire.control_messages import Finding
-from trivet.wire.records import entry_key, inode_key
+from trivet.wire.records import entry_key, inode_key, page_key
 
 
 @pytest.fixture
@@ -168,6 +169,27 @@ async def trim(drive: SmallDrive) -> int:
 
     await drive.until(trimmed)
     return log.floor
+
+
+async def test_a_page_that_is_lost_everywhere_costs_one_file(drive: SmallDrive) -> None:
+    """The sums prove that the page is there, and at which slot: after a restart the rest is served."""
+    ino = (await drive.loaded.volume.lookup(ROOT_INO, b"file3")).ino
+    key = page_key(ino, 0)
+    floor = await trim(drive)
+    assert floor > drive.loaded.journal.slot_of(key)
+    for server in drive.servers:
+        await spoil(server, SPOIL, key)
+    await drive.keeper.close()
+    await drive.start_keeper()
+    assert await drive.read(b"file4") == b"4" * 300
+    with pytest.raises(NoMajority):
+        await drive.read(b"file3")
+    assert {(f.verdict, f.path) for f in drive.loaded.queue.open.values()} == {("cannot fix", "/file3")}
+    await drive.loaded.volume.unlink(ROOT_INO, b"file3")
+    await drive.write(b"file3", b"new")
+    assert await drive.read(b"file3") == b"new"
+    drive.loaded.refresher.refresh_now()
+    await drive.until(lambda: not drive.loaded.queue.open)
 
 
 async def test_repair_does_not_overtake_a_delete(drive: SmallDrive) -> None:

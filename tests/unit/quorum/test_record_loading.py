@@ -108,3 +108,33 @@ def test_two_banks_that_agree_on_a_stale_row_lose_to_one() -> None:
     found = settle(past, 16, *banks)
     assert found.proven
     assert found.records == past.truth()
+
+
+def test_rows_damaged_on_every_bank_are_lost_and_not_absent() -> None:
+    """The sums prove which slot such a row stands at, also when one bank tells another."""
+    for seed in range(40):
+        past = Past(seed)
+        truth = past.truth()
+        settled = [key for key, (slot, _) in truth.items() if slot <= 17]
+        if len(settled) < 2:
+            continue
+        lost = {key: truth[key][0] for key in settled[:2]}
+        banks = []
+        for said in ({key: slot + 1 for key, slot in lost.items()}, lost, lost):
+            rows = {key: row for key, row in past.states[20].items() if key not in lost}
+            banks.append(BankRows(20, rows, frozenset(lost), said))
+        found = settle(past, 17, *banks)
+        assert found.proven
+        assert found.lost == lost
+        assert found.records == {key: record for key, record in truth.items() if key not in lost}
+
+
+def test_a_damaged_row_of_a_key_that_was_deleted_is_nothing_lost() -> None:
+    past = Past(3)
+    truth = past.truth()
+    (gone, *_) = [key for key in KEYS if key not in truth]
+    banks = [BankRows(20, dict(past.states[20]), frozenset({gone}), {gone: 5}) for _ in range(3)]
+    found = settle(past, 17, *banks)
+    assert found.proven
+    assert found.records == truth
+    assert not found.lost

@@ -8,6 +8,7 @@ Rule: a socket lives some minutes, then the page opens another: who was logged o
 """
 
 import asyncio
+import contextlib
 import time
 
 import msgspec
@@ -19,15 +20,15 @@ from trivet.errors import TrivetError
 from trivet.gateway.board_feed import BoardFeed
 from trivet.gateway.files.drive import Drive
 from trivet.gateway.sessions import principal_of
-from trivet.insight.board.verdict import bank_told, judge
+from trivet.insight.board.verdict import bank_told, judge, stopped_ports
 from trivet.io.control_socket import ask
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.board_frames import ShortFrame
-from trivet.wire.control_messages import Status
+from trivet.wire.control_messages import Children, Status
 
 LIFE_S = 300.0
 SEND_S = 30.0
-SILENCE_S = 1.0
+SILENCE_S = 3.0
 #: Who asks for nothing for so long does not look: nothing is counted for them.
 LOOKS_S = 20.0
 LIFE_OVER = 4408
@@ -54,15 +55,20 @@ async def board(socket: WebSocket) -> None:
 
 
 async def _first(socket: WebSocket, drive: Drive) -> None:
-    status, problem = None, ""
+    folder = VolumeFolder(drive.folder.parent)
+    status, children, problem = None, None, ""
+    with contextlib.suppress(TrivetError):
+        told = await ask(folder.supervisor_socket, "children", silence_s=SILENCE_S)
+        children = msgspec.convert(told, Children)
     try:
-        keeper = VolumeFolder(drive.folder.parent).keeper_socket
-        status = msgspec.convert(await ask(keeper, "status", silence_s=SILENCE_S), Status)
+        status = msgspec.convert(await ask(folder.keeper_socket, "status", silence_s=SILENCE_S), Status)
     except TrivetError as error:
         problem = str(error)
-    banks = [bank_told(bank) for bank in status.banks] if status else []
+    stopped = stopped_ports(children)
+    banks = [bank_told(bank, stopped) for bank in status.banks] if status else []
     age_s = status.refresh_age_s if status else None
-    await _send(socket, msgspec.json.encode(ShortFrame(time.time(), judge(status, problem), banks, age_s)))
+    verdict = judge(status, problem, children)
+    await _send(socket, msgspec.json.encode(ShortFrame(time.time(), verdict, banks, age_s)))
 
 
 async def _show(socket: WebSocket, feed: BoardFeed, who: Principal) -> None:

@@ -55,6 +55,7 @@ class AmqpQueue:
             "INSERT INTO requests (key, body) VALUES (?, ?) ON CONFLICT (key) DO NOTHING",
             *(request.key, request.encoded()),
         )
+        self._done.discard(request.key)
         self._pushed.set()
 
     async def take(self) -> Request:

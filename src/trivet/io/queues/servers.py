@@ -17,10 +17,11 @@ AMQP_VARIABLE, REDIS_VARIABLE = "TRIVET_AMQP", "TRIVET_REDIS"
 
 @dataclass(frozen=True, slots=True)
 class Servers:
-    """The addresses of RabbitMQ and Redis; None = the drive does it itself."""
+    """Addresses of RabbitMQ and Redis, None: the drive does it itself; names there begin with `prefix`."""
 
     amqp: str | None = None
     redis: str | None = None
+    prefix: str = "trivet"
 
     async def check(self) -> None:
         """Raise ConfigError, which says what to do, unless those that are named answer and let us in."""

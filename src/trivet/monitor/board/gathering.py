@@ -37,8 +37,8 @@ from trivet.wire.health_messages import DriveFigures
 
 #: Frames come this often; what changes slowly is asked for less often.
 FRAME_S, SLOW_S = 0.4, 1.0
-#: A keeper that says nothing for so long counts as not answering.
-SILENCE_S = 1.5
+#: A process that says nothing for so long counts as not answering.
+SILENCE_S = 4.0
 FLOODS_S, FLOODS_REST = 5.0, 20
 REPAIRS, REPAIRS_BACK_S = 20, 24 * 3600.0
 _RANKS = {"supervisor": 0, "keeper": 1, "door worker": 3, "upstream": 4, "helper": 5}

@@ -140,9 +140,10 @@ class DoorTraffic:
             self._alerts.appendleft(AlertTold(change.time_s, change.raised, text))
 
     def _forget(self, now_s: float) -> None:
-        for second in [one for one in self._seconds if one <= now_s - SECONDS]:
+        """Let go of what is too old, and of what a clock that jumped has put into the future."""
+        for second in [one for one in self._seconds if abs(now_s - one) >= SECONDS]:
             del self._seconds[second]
-        for number in [one for one in self._buckets if (one + 1) * BUCKET_S <= now_s - MINUTE_S]:
+        for number in [one for one in self._buckets if abs(now_s - (one + 1) * BUCKET_S) >= MINUTE_S]:
             del self._buckets[number]
 
     def told(self, now_s: float) -> TrafficTold:

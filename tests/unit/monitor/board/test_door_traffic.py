@@ -111,6 +111,19 @@ def test_an_attack_with_names_stays_bounded(
     assert len(door.window(NOW)) < 10_000
 
 
+def test_a_clock_that_jumps(log: Path, door: DoorTraffic) -> None:
+    append(log, line(NOW, "/a"))
+    door.read(NOW)
+    append(log, line(NOW + 1e6, "/ahead"))
+    door.read(NOW + 1e6)
+    assert door.told(NOW + 1e6).hits == 1
+    append(log, line(NOW + 5, "/back"))
+    door.read(NOW + 5)
+    told = door.told(NOW + 5)
+    assert sorted(one.name for one in told.sections) == ["/back"]
+    assert door.told(NOW + 500).hits <= 1
+
+
 def test_a_rotated_log_is_read_on(log: Path, door: DoorTraffic) -> None:
     append(log, line(NOW - 3, "/a"))
     door.read(NOW)

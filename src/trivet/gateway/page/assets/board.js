@@ -27,6 +27,7 @@ export function boardIn(main) {
   const look = el("ul", { class: "look", "aria-label": "Worth a look" });
   const grid = el("div", { class: "tiles" });
   const seen = new Map(); // what a tile shows, so that only what changed is drawn again
+  let shorts = 0;
   main.replaceChildren(el("h1", { class: "unseen" }, "Board"), verdict, spoken, look, grid, age);
 
   function changed(name, told) {
@@ -59,9 +60,11 @@ export function boardIn(main) {
       // the age of the last check changes all the time and is not worth interrupting anybody
       const words = `${frame.verdict.sentence.replace(/, last check .* ago/, "")} ${frame.verdict.doing}`;
       if (spoken.textContent !== words) spoken.textContent = words;
-      if (changed("look", frame.look ?? [])) look.replaceChildren(...(frame.look ?? []).map((one) => el("li", {}, one)));
-      look.hidden = !frame.look?.length;
-      for (const [name, title, make] of TILES) tile(name, title, make, frame);
+      if (frame.look && changed("look", frame.look)) look.replaceChildren(...frame.look.map((one) => el("li", {}, one)));
+      look.hidden = !look.children.length;
+      // a new connection begins with a short frame: what the one before has shown stays until the next
+      shorts = frame.kind === "short" ? shorts + 1 : 0;
+      if (shorts !== 1 || !grid.children.length) for (const [name, title, make] of TILES) tile(name, title, make, frame);
       main.classList.remove("stale");
     },
     age(words) { if (age.textContent !== words) age.textContent = words; },
@@ -88,7 +91,7 @@ export async function showBoard(main) {
       if (ended || mine !== socket) return;
       board.draw(JSON.parse(message.data));
       first();
-      [cameAt, cut, wait] = [Date.now(), "", AGAIN_MS];
+      [cameAt, cut, wait] = [performance.now(), "", AGAIN_MS];
       if (mine.readyState === WebSocket.OPEN) mine.send("next"); // a page that sleeps asks for nothing
     });
     mine.onclose = (event) => {
@@ -102,7 +105,7 @@ export async function showBoard(main) {
     };
   }
   function tick() {
-    const old = Date.now() - cameAt;
+    const old = performance.now() - cameAt;
     if (old > STALE_MS) board.stale();
     const ago = cameAt ? `What is shown is ${span(old / 1000)} old.` : "";
     board.age(cut ? `${cut} ${ago}` : old > STALE_MS ? ago : "Live: drawn anew several times a second.");

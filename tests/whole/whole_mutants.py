@@ -1,0 +1,35 @@
+"""Deliberate errors in the rooms of keeper and banks; only a run of the whole drive can notice them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from trivet.keeper import blob_service
+from trivet.keeper.batches import Ticket
+from trivet.keeper.volume_session import VolumeSession
+
+Patch = Callable[[pytest.MonkeyPatch], None]
+
+
+def acknowledges_before_the_sync(patch: pytest.MonkeyPatch) -> None:
+    """What was to be durable is told as soon as it is written, in the mode `always` too."""
+    patch.setattr(Ticket, "durable", Ticket.acked)
+
+
+def retries_without_a_nonce(patch: pytest.MonkeyPatch) -> None:
+    """A change that a client sends again is done again."""
+
+    def once(self: VolumeSession, sequence: int, change: Any, real: Any = VolumeSession.once) -> Any:
+        self._changes.pop(sequence, None)
+        return real(self, sequence, change)
+
+    patch.setattr(VolumeSession, "once", once)
+
+
+def takes_any_copy_of_a_blob(patch: pytest.MonkeyPatch) -> None:
+    """Nobody checks what a bank gives for a blob, neither who reads nor who repairs."""
+    patch.setattr(blob_service, "is_intact", lambda *_: True)
+
+
+MUTANTS: tuple[Patch, ...] = (acknowledges_before_the_sync, retries_without_a_nonce, takes_any_copy_of_a_blob)
