@@ -42,7 +42,7 @@ def dbench(folder: Path) -> list[str]:
 
 def fs_mark(folder: Path) -> list[str]:
     """Many small files, each written, synced and closed; it takes no long path: it works in a folder `m`."""
-    (folder / "m").mkdir()
+    (folder / "m").mkdir(exist_ok=True)
     return ["fs_mark", "-d", "m", "-n", "1000" if FULL else "100", "-s", "4096", "-t", "2", "-S", "1"]
 
 
