@@ -1,6 +1,6 @@
 """Public exercisers on the mount, on a healthy drive and on one whose bank is killed, back and corrupted.
 
-TRIVET_EXERCISERS=full makes each work long, and each also once under those faults.
+TRIVET_EXERCISERS=faults has each work once under those faults, too, and =full makes them work long.
 """
 
 import subprocess
@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from drive_under_test import Drive
-from exercisers import EXERCISERS, FULL, command
+from exercisers import EXERCISERS, FULL, WITH_FAULTS, command
 from file_damage import speckle
 
 pytestmark = [pytest.mark.mount, pytest.mark.timeout(900 if FULL else 120)]
@@ -31,7 +31,7 @@ def test_exerciser_finds_nothing_wrong(folder: Path, name: str) -> None:
         print(told[-2000:])
 
 
-@pytest.mark.parametrize("name", EXERCISERS if FULL else ["fio"])
+@pytest.mark.parametrize("name", EXERCISERS if WITH_FAULTS else ["fio"])
 def test_exerciser_while_a_bank_is_killed_comes_back_and_is_corrupted(
     lone_drive: Drive, folder: Path, name: str
 ) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 FULL = os.environ.get("TRIVET_EXERCISERS") == "full"
+WITH_FAULTS = FULL or os.environ.get("TRIVET_EXERCISERS") == "faults"
 #: stress-ng's stressors of its class `filesystem` that check results and end soon.
 STRESSORS = """
 chdir chmod chown dentry dir dup fcntl fstat getdent hdd lease link locka lockf lockofd mknod open rename seek
@@ -41,7 +42,7 @@ def dbench(folder: Path) -> list[str]:
 
 def fs_mark(folder: Path) -> list[str]:
     """Many small files, each written, synced and closed; it takes no long path: it works in a folder `m`."""
-    (folder / "m").mkdir()
+    (folder / "m").mkdir(exist_ok=True)
     return ["fs_mark", "-d", "m", "-n", "1000" if FULL else "100", "-s", "4096", "-t", "2", "-S", "1"]
 
 
