@@ -103,14 +103,18 @@ class KeeperProcess(Process):
     async def _run(self) -> None:
         drive = self.drive
         keeper = self.keeper = Keeper(drive.folder, drive.durability, REFRESH_S)
+        self.run(self._watch(keeper))
         await keeper.start()
         await keeper.take_over()
         self.is_serving = True
         drive.trace(f"{self.name} serves from slot {self.log.head}")
         drive.on_serving(self)
+
+    async def _watch(self, keeper: Keeper) -> None:
+        """A keeper that is deposed ends, while it takes over, too."""
         await keeper.ended.wait()
-        drive.trace(f"{self.name} is deposed")
-        drive.kill_keeper()
+        self.drive.trace(f"{self.name} is deposed")
+        self.drive.kill_keeper()
 
     @property
     def log(self) -> Any:
