@@ -3,6 +3,7 @@
 Rule: what is held stays at the vendor, over restarts too, until somebody allows it or wants it back.
 """
 
+import asyncio
 from contextlib import suppress
 
 from trivet.drive.upstream.removal_guard import RemovalLimits
@@ -30,6 +31,7 @@ class Removals:
         self._up = up
         self._outbox = outbox
         self._limits = limits
+        self._deciding = asyncio.Lock()
 
     async def note(self, row: Row) -> None:
         """Note that a file or folder is gone here, with all that was in it."""
@@ -37,6 +39,10 @@ class Removals:
 
     async def may_go_on(self) -> bool:
         """Tell whether removals may be carried out; too many are held from here on, and people are told."""
+        async with self._deciding:
+            return await self._decide()
+
+    async def _decide(self) -> bool:
         up = self._up
         if await self.held() is not None:
             return False
