@@ -80,8 +80,8 @@ def test_from_consent_to_a_great_removal(tmp_path: Path, vendor: Vendor, server:
         listed = drive.trivet("transfers").stdout
         assert f"{row['transfer']['key']}  9.txt from google for " in listed
         assert "parked: no answer from the vendor" in listed
-        told = drive.trivet("upstream", "status", expect=1).stdout
-        assert "google at /google: away" in told
+        away = "google at /google: away"
+        wait_for(lambda: away in drive.trivet("upstream", "status", expect=1).stdout)
         cancelled = drive.trivet("transfers", "cancel", row["transfer"]["key"]).stdout
         assert cancelled.startswith("9.txt: undone: cancelled by ")
         again = drive.trivet("transfers", "resume", row["transfer"]["key"], expect=2)

@@ -17,6 +17,7 @@ from upstream_process import (
     ended,
     read,
     start_upstream,
+    until,
     until_listed,
     write,
 )
@@ -44,11 +45,11 @@ async def test_killed_again_and_again_everything_arrives_once(tmp_path: Path) ->
                 for name in list(ours)[3 * kill : 3 * kill + 3]:
                     await write(drive, folder, name, ours[name])
                 process = start_upstream(drive.folder)
-                until = sum(vendor.face.seen.values()) + rng.randrange(2, 10)
+                enough = sum(vendor.face.seen.values()) + rng.randrange(2, 10)
                 asking = [
                     asyncio.create_task(bring_in_time(drive, process, ino)) for ino in rng.sample(inos, 3)
                 ]
-                while sum(vendor.face.seen.values()) < until:  # noqa: ASYNC110 - the vendor is another thread
+                while sum(vendor.face.seen.values()) < enough:  # noqa: ASYNC110 - the vendor is another thread
                     await asyncio.sleep(0.005)
                 process.kill()
                 await asyncio.gather(ended(process), *asking)

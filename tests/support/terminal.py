@@ -57,11 +57,10 @@ class Terminal:
 @contextlib.contextmanager
 def terminal(*words: str, columns: int = 160, lines: int = 50) -> Iterator[Terminal]:
     """Run `trivet` with `words` on a new terminal; it is killed at the end of the block if it still runs."""
+    known = {"TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": str(lines)}
     pid, number = pty.fork()
     if pid == 0:
-        os.execvpe(
-            sys.executable, [sys.executable, "-m", "trivet", *words], {**os.environ, "TERM": "xterm-256color"}
-        )
+        os.execvpe(sys.executable, [sys.executable, "-m", "trivet", *words], {**os.environ, **known})
     fcntl.ioctl(number, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     try:
         yield Terminal(pid, number)

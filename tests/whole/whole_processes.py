@@ -11,6 +11,7 @@ from trivet.keeper.local_volume import LocalVolume
 from whole_disk import Disk
 from whole_loop import Killed, Process
 from whole_net import Port
+from whole_threads import LoopPool
 
 if TYPE_CHECKING:
     from whole_drive import WholeDrive
@@ -37,7 +38,7 @@ class BankProcess(Process):
     async def _run(self, base: int) -> None:
         drive = self.drive
         config, key = drive.folder.read_config(), drive.folder.read_key()
-        pool: Any = None
+        pool: Any = LoopPool(drive.loop)
         self.place = Place(self.own, config.volume, self.port, key, pool, first=self.port == base)
         self.requests = Requests(self.place, self.own, key, pool, on_failure=self._fail, on_ended=self._ended)
         handle = self.requests.handle

@@ -8,6 +8,18 @@ from typing import Any
 JOB_S = 0.0003
 
 
+class LoopPool:
+    """The same face as a pool of threads, to whoever only hands it work."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+
+    def submit(self, work: Callable[..., Any], *arguments: Any) -> asyncio.Future[Any]:
+        """Run `work` a little later, inside the process that asks."""
+        future: asyncio.Future[Any] = self._loop.run_in_executor(None, work, *arguments)
+        return future
+
+
 class LoopStore:
     """The same face as `trivet.bank.store_thread.StoreThread`."""
 

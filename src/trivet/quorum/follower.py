@@ -34,8 +34,8 @@ class Follower:
     __slots__ = (
         "_inflight", "_inflight_bytes", "admit_after", "applied", "bank", "behind", "compared", "counted",
         "degraded", "doubted", "excluded", "head", "identity", "last_sent_at", "link", "moving_to",
-        "retry_at", "sent", "staged", "state", "sync_sent", "synced", "syncing_blobs", "want_sync",
-        "was_incarnation", "was_synced",
+        "retry_at", "sent", "staged", "state", "stored_meanwhile", "sync_sent", "synced", "syncing_blobs",
+        "want_sync", "was_incarnation", "was_synced",
     )  # fmt: skip
 
     def __init__(self, bank: int) -> None:
@@ -51,6 +51,7 @@ class Follower:
         self.applied = 0
         self.last_sent_at = float("-inf")
         self.retry_at = float("inf")
+        self.stored_meanwhile: set[int] = set()
         self._inflight: deque[tuple[int, float, int]] = deque()
         self.reset("away")
 
@@ -63,6 +64,7 @@ class Follower:
         self.head = self.synced = self.sent = self.staged = 0
         self.want_sync = self.sync_sent = 0
         self.syncing_blobs = False
+        self.stored_meanwhile.clear()
         self.admit_after = 0
         self.forget_inflight()
 

@@ -6,7 +6,7 @@ Rule: marks only grow.
 """
 
 from bisect import insort
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 
 class Marks:
@@ -62,11 +62,13 @@ class Marks:
             insort(self._dirty[bank], slot)
             self._synced_moved = True
 
-    def blobs_synced(self, bank: int, through: int) -> None:
-        """Note that every server of `bank` has synced the blobs it holds of entries up to `through`."""
+    def blobs_synced(self, bank: int, through: int, stored_meanwhile: Collection[int] = ()) -> None:
+        """Note that every server of `bank` has synced the blobs it held of entries up to `through`.
+
+        Those of the slots `stored_meanwhile` came when that sync was under way: they wait for the next.
+        """
         slots = self._dirty[bank]
-        while slots and slots[0] <= through:
-            slots.pop(0)
+        self._dirty[bank] = [slot for slot in slots if slot > through or slot in stored_meanwhile]
         self._synced_moved = True
 
     def blobs_lost(self, bank: int) -> None:

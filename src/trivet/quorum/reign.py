@@ -122,9 +122,14 @@ class Reign:
 
     def _want_sync(self, follower: Follower, commands: list[LeaderCommand]) -> None:
         follower.want_sync = self.log.head
-        if not follower.syncing_blobs and self.marks.dirty_through(follower.bank):
-            follower.syncing_blobs = True
-            commands.append(SyncBlobs(follower.bank, self.log.head))
+        commands += self.sync_blobs(follower)
+
+    def sync_blobs(self, follower: Follower) -> list[LeaderCommand]:
+        """Have a bank sync the blobs it has not synced, unless it is about that."""
+        if follower.syncing_blobs or not self.marks.dirty_through(follower.bank):
+            return []
+        follower.syncing_blobs = True
+        return [SyncBlobs(follower.bank, self.log.head)]
 
     def sync(self, now: float, *, hurry: bool = False) -> list[LeaderCommand]:
         """Have every live bank sync all there is: blobs first, then the journal.
