@@ -251,31 +251,15 @@ class Leader:
 
     def on_blobs_synced(self, bank: int, through: int, now: float) -> list[LeaderCommand]:
         """Take in that SyncBlobs(`bank`, `through`) was done; the journal's sync follows."""
-        reign, follower = self.reign, self.reign.followers[bank]
-        reign.marks.blobs_synced(bank, through, follower.stored_meanwhile)
-        follower.syncing_blobs = False
-        again = bool(follower.stored_meanwhile)
-        follower.stored_meanwhile.clear()
-        commands = reign.sync_blobs(follower) if again else []
-        if follower.state == "live":
-            commands += reign.pump(follower, now)
-        return commands + reign.progress(now)
+        return self.reign.blobs_synced(bank, through, now)
 
     def on_blobs_stored(self, bank: int, slot: int, now: float) -> list[LeaderCommand]:
         """Take in that `bank` holds the blobs of the entry at `slot` now, which it had missed."""
-        reign, follower = self.reign, self.reign.followers[bank]
-        reign.marks.blobs_stored(bank, slot)
-        if follower.syncing_blobs:
-            follower.stored_meanwhile.add(slot)
-        # While a takeover is not complete nobody asks for another sync.
-        commands = reign.sync_blobs(follower) if reign.phase == "install" else []
-        return commands + reign.progress(now)
+        return self.reign.blobs_stored(bank, slot, now)
 
     def on_blobs_lost(self, bank: int) -> list[int]:
         """Take in that a server of `bank` may have lost blobs, or failed to sync; return `missing_blobs`."""
-        self.reign.followers[bank].syncing_blobs = False
-        self.reign.followers[bank].stored_meanwhile.clear()
-        self.reign.marks.blobs_lost(bank)
+        self.reign.blobs_lost(bank)
         return self.missing_blobs(bank)
 
     def missing_blobs(self, bank: int) -> list[int]:

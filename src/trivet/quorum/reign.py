@@ -131,6 +131,32 @@ class Reign:
         follower.syncing_blobs = True
         return [SyncBlobs(follower.bank, self.log.head)]
 
+    def blobs_synced(self, bank: int, through: int, now: float) -> list[LeaderCommand]:
+        """Count blobs that a sync has covered; those that came meanwhile wait for another."""
+        follower = self.followers[bank]
+        self.marks.blobs_synced(bank, through, follower.stored_meanwhile)
+        follower.syncing_blobs = False
+        commands = self.sync_blobs(follower) if follower.stored_meanwhile else []
+        follower.stored_meanwhile.clear()
+        if follower.state == "live":
+            commands += self.pump(follower, now)
+        return commands + self.progress(now)
+
+    def blobs_stored(self, bank: int, slot: int, now: float) -> list[LeaderCommand]:
+        """Count blobs that a bank has got late, and have them synced where nobody else asks for that."""
+        follower = self.followers[bank]
+        self.marks.blobs_stored(bank, slot)
+        if follower.syncing_blobs:
+            follower.stored_meanwhile.add(slot)
+        commands = self.sync_blobs(follower) if self.phase == "install" else []
+        return commands + self.progress(now)
+
+    def blobs_lost(self, bank: int) -> None:
+        """Count no blob of a bank whose server may have lost some."""
+        self.followers[bank].syncing_blobs = False
+        self.followers[bank].stored_meanwhile.clear()
+        self.marks.blobs_lost(bank)
+
     def sync(self, now: float, *, hurry: bool = False) -> list[LeaderCommand]:
         """Have every live bank sync all there is: blobs first, then the journal.
 
