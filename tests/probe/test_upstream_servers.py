@@ -103,6 +103,9 @@ async def _drive_in_trouble(
         assert await ended(process) == 0
 
 
+@pytest.mark.skipif(
+    "TRIVET_SERVER_ROUNDS" not in os.environ, reason="once did not end: in `make faults` only"
+)
 async def test_killed_servers_and_workers_lose_and_double_nothing(
     tmp_path: Path, rabbit: Server, redis: Server
 ) -> None:

@@ -7,7 +7,7 @@ import pytest
 from whole_mutants import Patch
 from whole_run import WholeRun
 
-SEEDS = range(20_000, 20_000 + int(os.environ.get("TRIVET_MUTANT_SEEDS", "200")) // 5)
+SEEDS = range(20_000, 20_000 + int(os.environ.get("TRIVET_MUTANT_SEEDS", "600")) // 5)
 
 
 def seeds_to_the_kill(mutant: Patch) -> int | None:
