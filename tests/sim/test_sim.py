@@ -1,12 +1,11 @@
 """The commit protocol's real cores under faults, in virtual time: every seed must end healthy."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from seeded_runs import assert_pure_function
 from sim_beyond import BeyondPromise
 from sim_run import Simulation
 
@@ -44,18 +43,4 @@ def run(seed: int) -> None:
 
 
 def test_run_is_a_pure_function_of_its_seed() -> None:
-    """Also across processes, whose hashes of bytes differ."""
-    script = Path(__file__).with_name("run_seed.py")
-    outputs = [
-        subprocess.run(
-            [sys.executable, str(script), "7"],
-            env={**os.environ, "PYTHONHASHSEED": str(hash_seed)},
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        ).stdout
-        for hash_seed in (1, 2)
-    ]
-    assert outputs[0] == outputs[1]
-    assert "healthy" in outputs[0]
+    assert_pure_function(Path(__file__).with_name("run_seed.py"), 7)

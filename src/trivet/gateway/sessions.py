@@ -9,8 +9,10 @@ from collections.abc import Iterable, MutableMapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from starlette.websockets import WebSocket
+
 from trivet.drive.rights import Grant, Principal, Verb
-from trivet.errors import Forbidden, RequestError, Unauthorized
+from trivet.errors import Forbidden, RequestError, TrivetError, Unauthorized
 from trivet.gateway.people import People
 from trivet.gateway.session_store import Session
 from trivet.gateway.teardown import App, Message, Receive, Scope, Send
@@ -30,6 +32,16 @@ def principal_of(scope: MutableMapping[str, Any]) -> Principal:
         refusal: RequestError | None = scope.get("trivet.refusal")
         raise refusal or Unauthorized("log in first, or send a bearer token")
     return principal
+
+
+async def accepted(socket: WebSocket) -> Principal | None:
+    """Accept a WebSocket and return who opened it; None to a stranger: then it is closed."""
+    await socket.accept()
+    try:
+        return principal_of(socket.scope)
+    except TrivetError as error:
+        await socket.close(4401, str(error)[:120])
+        return None
 
 
 def require(

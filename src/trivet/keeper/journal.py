@@ -247,10 +247,9 @@ class Journal:
         unacked = [batch.ticket for batch in self._under_way]
         if self._batch is not None:
             unacked.append(self._batch.ticket)
-        # Banks that take entries, though slowly, are worth waiting for: a busy disk is no lost write.
-        enough, limit_s = self._shell.taking() > 1, NO_MAJORITY_AFTER_S
-        why = "fewer than two banks take changes"
-        if enough:
+        if self._shell.taking() < 2:
+            limit_s, why = NO_MAJORITY_AFTER_S, "fewer than two banks take changes"
+        else:  # a busy disk is no lost write
             limit_s, why = SLOW_DISKS_AFTER_S, f"two banks did not sync within {SLOW_DISKS_AFTER_S:g} s"
         self._is_stalled = bool(unacked) and now - unacked[0].made_at > limit_s
         for ticket in (*unacked, *self._unsynced):

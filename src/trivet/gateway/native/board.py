@@ -19,7 +19,7 @@ from trivet.drive.rights import EVERYTHING, Principal
 from trivet.errors import TrivetError
 from trivet.gateway.board_feed import BoardFeed
 from trivet.gateway.files.drive import Drive
-from trivet.gateway.sessions import principal_of
+from trivet.gateway.sessions import accepted
 from trivet.insight.board.verdict import bank_told, judge, stopped_ports
 from trivet.io.control_socket import ask
 from trivet.io.volume_folder import VolumeFolder
@@ -36,11 +36,8 @@ LIFE_OVER = 4408
 
 async def board(socket: WebSocket) -> None:
     """Show frames until the client goes away or its time is over."""
-    await socket.accept()
-    try:
-        who = principal_of(socket.scope)
-    except TrivetError as error:
-        await socket.close(4401, str(error)[:120])
+    who = await accepted(socket)
+    if who is None:
         return
     drive: Drive = socket.app.state.drive
     feed: BoardFeed = socket.app.state.board

@@ -20,7 +20,7 @@ from trivet.gateway.files.drive import Drive
 from trivet.gateway.files.live_downloads import LiveDownload
 from trivet.gateway.files.transfers import Transfer
 from trivet.gateway.native.shapes import file_of, transfer_told
-from trivet.gateway.sessions import principal_of
+from trivet.gateway.sessions import accepted
 from trivet.gateway.vendor_news import Listener
 
 STEP = 100
@@ -30,11 +30,8 @@ SEND_S = 30.0
 
 async def events(socket: WebSocket) -> None:
     """Tell changes, transfers and news of vendors until the client goes away, from the seq `after` on."""
-    await socket.accept()
-    try:
-        who = principal_of(socket.scope)
-    except TrivetError as error:
-        await socket.close(4401, str(error)[:120])
+    who = await accepted(socket)
+    if who is None:
         return
     drive: Drive = socket.app.state.drive
     after = socket.query_params.get("after")
