@@ -18,6 +18,7 @@ from websockets.sync.client import ClientConnection, connect
 
 from door_under_test import Door, open_door
 from drive_under_test import Drive
+from trivet.insight.scaling import LEAST_SHARE_PERCENT
 from trivet.io.control_socket import ask
 from trivet.io.volume_folder import VolumeFolder
 
@@ -167,8 +168,22 @@ def wait_step(door: Door, what: str, seq: int) -> dict[str, Any]:
         time.sleep(0.1)
 
 
+def wait_calm(door: Door) -> None:
+    """Wait until no worker has anything to do: what a test before asked of them counts no more."""
+
+    def shares() -> list[float]:
+        workers = [one for one in told(door)["processes"] if one["role"] == "door worker"]
+        return [100.0 if one["cpu_percent"] is None else one["cpu_percent"] for one in workers]
+
+    until = time.monotonic() + 30
+    while max(shares(), default=100.0) >= LEAST_SHARE_PERCENT:
+        assert time.monotonic() < until, told(door)
+        time.sleep(0.2)
+
+
 def test_real_load_crosses_the_real_threshold_and_calm_takes_the_worker_away(own_door: Door) -> None:
     set_workers(own_door, 1)
+    wait_calm(own_door)
     seq = max((step["seq"] for step in told(own_door)["steps"]), default=0)
     began, at_s = served_by(own_door), time.time()
     with loaded(own_door) as said:
