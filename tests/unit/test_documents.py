@@ -1,0 +1,83 @@
+"""What README and guide tell people to type is what the program takes, and no command is left untold."""
+
+import itertools
+import re
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from cyclopts.exceptions import (
+    CycloptsError,
+    UnknownCommandError,
+    UnknownOptionError,
+    UnusedCliTokensError,
+)
+
+from trivet.cli.main import VERBS, app
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(trivet [^`]+)`")
+#: What ends a command in a shell's line, and what leads somewhere else.
+SEPARATORS = frozenset(["|", "||", "&&", ";", "&", ">", ">>", "<", "2>"])
+UNKNOWN = (UnknownCommandError, UnknownOptionError, UnusedCliTokensError)
+
+
+def commands_in(line: str) -> Iterator[list[str]]:
+    """Yield the words behind each `trivet` of a shell's line."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    for ends, words in itertools.groupby(lexer, key=SEPARATORS.__contains__):
+        if not ends and (command := list(words))[0] == "trivet":
+            yield command[1:]
+
+
+def typed(document: Path) -> list[list[str]]:
+    """Return the commands of a document's blocks, as somebody types them."""
+    blocks = FENCED.findall(document.read_text())
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    found = [line.removeprefix("$ ") for line in lines if line.removeprefix("$ ").startswith("trivet ")]
+    return [words for line in found for words in commands_in(line)]
+
+
+def named(document: Path) -> list[list[str]]:
+    """Return the commands named in a document's sentences: with placeholders, or without what they need."""
+    text = FENCED.sub("", document.read_text())
+    found = [" ".join(re.sub(r"[][]", "", line).split()) for line in INLINE.findall(text)]
+    return [words for line in found for words in commands_in(line)]
+
+
+def parsed(words: list[str]) -> None:
+    """Read one command line as the program does, without carrying it out."""
+    app.parse_args(words, exit_on_error=False, print_error=False)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem)
+def test_what_people_are_told_to_type_is_taken(document: Path) -> None:
+    refused = {}
+    for words in typed(document):
+        try:
+            parsed(words)
+        except CycloptsError as error:
+            refused[" ".join(words)] = str(error)
+    assert not refused
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda document: document.stem)
+def test_commands_and_options_that_are_named_are_there(document: Path) -> None:
+    unknown = {}
+    for words in named(document):
+        try:
+            parsed(words)
+        except UNKNOWN as error:
+            unknown[" ".join(words)] = str(error)
+        except CycloptsError:
+            continue  # a placeholder, or an argument that the sentence leaves out
+    assert not unknown
+
+
+def test_every_command_is_told() -> None:
+    told = {words[0] for document in DOCUMENTS for words in [*typed(document), *named(document)] if words}
+    assert set(VERBS) - told == set()
