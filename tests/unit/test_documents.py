@@ -1,4 +1,4 @@
-"""What README and guide tell people to type is what the program takes, and no command is left untold."""
+"""What README and guide tell people to type is what the program takes, and what the map shows is there."""
 
 import itertools
 import re
@@ -19,6 +19,7 @@ from trivet.cli.main import VERBS, app
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
 FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
+MODULE = re.compile(r"`((?:\w+/)*[a-z0-9_]+\.(?:py|js))`")
 INLINE = re.compile(r"`(trivet [^`]+)`")
 #: What ends a command in a shell's line, and what leads somewhere else.
 SEPARATORS = frozenset(["|", "||", "&&", ";", "&", ">", ">>", "<", "2>"])
@@ -81,3 +82,15 @@ def test_commands_and_options_that_are_named_are_there(document: Path) -> None:
 def test_every_command_is_told() -> None:
     told = {words[0] for document in DOCUMENTS for words in [*typed(document), *named(document)] if words}
     assert set(VERBS) - told == set()
+
+
+def test_every_module_on_the_map_is_there() -> None:
+    modules = {
+        f"/{path.relative_to(ROOT)}"
+        for room in ("src", "tests", "bench", "scripts")
+        for kind in ("*.py", "*.js")
+        for path in (ROOT / room).rglob(kind)
+    }
+    shown = set(MODULE.findall((ROOT / "docs" / "ARCHITECTURE.md").read_text()))
+    assert shown
+    assert {name for name in shown if not any(path.endswith(f"/{name}") for path in modules)} == set()
