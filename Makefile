@@ -14,7 +14,7 @@ up: install
 test: install
 	bash scripts/setup.sh --for-tests
 	$(MAKE) --no-print-directory check
-	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install
 	.venv/bin/ruff check src tests bench
