@@ -3,6 +3,8 @@
 import itertools
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,7 +19,9 @@ from cyclopts.exceptions import (
 from trivet.cli.main import VERBS, app
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs" / "guide").glob("*.md"))]
+GUIDE = ROOT / "docs" / "guide"
+#: What people wrote; the reference of commands is written by the program.
+DOCUMENTS = [ROOT / "README.md", *sorted(place for place in GUIDE.glob("*.md") if place.stem != "commands")]
 FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MODULE = re.compile(r"`((?:\w+/)*[a-z0-9_]+\.(?:py|js))`")
 INLINE = re.compile(r"`(trivet [^`]+)`")
@@ -77,6 +81,13 @@ def test_commands_and_options_that_are_named_are_there(document: Path) -> None:
         except CycloptsError:
             continue  # a placeholder, or an argument that the sentence leaves out
     assert not unknown
+
+
+def test_the_command_reference_is_what_the_program_says() -> None:
+    written = (GUIDE / "commands.md").read_text()
+    script = [sys.executable, str(ROOT / "scripts" / "write_command_reference.py")]
+    said = subprocess.run(script, capture_output=True, text=True, check=True).stdout
+    assert said == written, "run `make docs`"
 
 
 def test_every_command_is_told() -> None:
