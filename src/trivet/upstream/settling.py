@@ -36,7 +36,7 @@ class Settler:
 
     async def settle(self, due: Due) -> None:
         """Settle a file of the outbox; what the vendor or the volume refuses is raised."""
-        async with self._up.claim(due.id):
+        async with self._up.claims.of(due.id):
             row = await self._up.mirror.by_id(due.id)
             if row is not None and due.session is not None:
                 row, due = await self._look_at_session(row, due)
@@ -53,11 +53,11 @@ class Settler:
         What can't be decided now is left to the outbox.
         """
         up = self._up
-        if up.is_claimed(file_id) or await self._outbox.has(file_id):
+        if file_id in up.claims or await self._outbox.has(file_id):
             await self._outbox.add(file_id, up.now_s(), up.now_s())
             up.wake.set()
             return False
-        async with up.claim(file_id):
+        async with up.claims.of(file_id):
             row = await up.mirror.by_id(file_id)
             there = await self._side(file)
             row, here = await self._known(row)

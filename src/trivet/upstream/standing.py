@@ -10,8 +10,7 @@ import hashlib
 import random
 import stat
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from errno import ENODATA, ENOENT, ESTALE
 from typing import Any
@@ -22,6 +21,7 @@ from trivet.drive.file_metadata import ATTRIBUTE, FileMetadata, decode_metadata
 from trivet.drive.names import shown
 from trivet.drive.upstream.reconciling import Side
 from trivet.errors import FileSystemError
+from trivet.io.claims import Claims
 from trivet.io.upstream_store import UpstreamStore
 from trivet.upstream.vendor import Vendor
 from trivet.volume.interface import AWAY, Attributes, Caller, VersionedVolume
@@ -165,26 +165,14 @@ class Upstream:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     #: How often this process opened files itself, which is no use of theirs.
     own_opens: Counter[int] = field(default_factory=Counter)
-    _claims: dict[str, asyncio.Lock] = field(default_factory=dict)
-
-    @asynccontextmanager
-    async def claim(self, file_id: str) -> AsyncIterator[None]:
-        """Be the only one who works on the file `file_id`."""
-        lock = self._claims.setdefault(file_id, asyncio.Lock())
-        async with lock:
-            yield
-        if not lock.locked() and self._claims.get(file_id) is lock:
-            del self._claims[file_id]
+    #: The vendor's ids of the files that some room works on.
+    claims: Claims[str] = field(default_factory=Claims)
 
     async def tell(self, text: str, user: str = "") -> None:
         """Keep a sentence for `user`, "" for everybody."""
         await self.store.write(
             "INSERT INTO notices (at_s, text, user) VALUES (?, ?, ?)", self.now_s(), text, user
         )
-
-    def is_claimed(self, file_id: str) -> bool:
-        """Tell whether somebody works on the file `file_id`."""
-        return file_id in self._claims
 
     async def look(self, ino: int | None) -> Look | None:
         """Return where an inode stands in the tree; None if it is not there (any more)."""
