@@ -10,11 +10,11 @@ from typing import Any
 
 from trivet.drive.upstream.byte_budget import ByteBudget, Place
 from trivet.errors import (
+    BeyondBudget,
     ContentAway,
     Gone,
     NotFound,
     Parked,
-    QuotaExceeded,
     TrivetError,
     VendorQuotaSpent,
 )
@@ -182,7 +182,7 @@ class Fetching:
             transfer = await self._transfers.add(file_id, ino, user, "download", name, size, up.now_s())
         try:
             self.budget.check(transfer.user, transfer.size)
-        except QuotaExceeded as error:
+        except BeyondBudget as error:
             await self._transfers.end(transfer, "failed", 0, str(error), up.now_s())
             raise
         self._start(transfer)
@@ -193,7 +193,7 @@ class Fetching:
         """It is a transfer's turn: it asks for its bytes before the next does."""
         if self._running.get(transfer.id, transfer).key != transfer.key:
             return False
-        with suppress(QuotaExceeded):  # the transfer itself meets it, and fails
+        with suppress(BeyondBudget):  # the transfer itself meets it, and fails
             self._transfers.ask(transfer, self._up.now_s())
         if transfer.id not in self._tasks:
             self._start(transfer)
