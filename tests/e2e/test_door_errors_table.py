@@ -80,6 +80,12 @@ def test_byte_budget(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
         assert (facts["position"], facts["bytes_left"]) == (1, 10)
         assert facts["resets_at_s"] > time.time()
         assert told(native(ann, "4.bin", prefer="wait=0")) == (429, "budget_spent")
+        budget.limits = BudgetLimits(pool_bytes=SIZE - 1)
+        beyond = native(ann, "4.bin")
+        assert told(beyond) == (403, "beyond_budget")
+        assert "more than the 699 that all together may move in a day" in beyond.json()["detail"]
+        assert told(v3(ann, "4.bin")) == (403, "dailyLimitExceeded")
+        budget.limits = BudgetLimits(pool_bytes=used + SIZE + 10)
         assert told(v3(ann, "4.bin")) == (403, "dailyLimitExceeded")
         listed = ann.get("/api/v1/upstreams/transfers").json()["transfers"]
         assert [one["position"] for one in listed if one["transfer"]["key"] == facts["key"]] == [1]

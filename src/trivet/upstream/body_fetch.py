@@ -74,7 +74,7 @@ class BodyFetch:
         mtime_ns = modified_ns(file)
         await up.volume.setattr(body.ino, AttributeChanges(mtime_ns=mtime_ns))
         for _ in range(_TRIES):
-            async with up.claims.of(transfer.id):
+            async with up.claim(transfer.id):
                 row = await up.mirror.by_id(transfer.id)
                 version = await up.volume.version(transfer.ino)
                 attributes = await up.volume.getattr(transfer.ino)

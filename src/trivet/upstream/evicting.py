@@ -47,7 +47,7 @@ class Evicting:
         row = await self._up.mirror.by_ino(ino)
         if row is None:
             return _NOT_THERE
-        async with self._up.claims.of(row.id):
+        async with self._up.claim(row.id):
             try:
                 for _ in range(_TRIES):
                     why = await self._try(ino, row.id)
