@@ -20,6 +20,7 @@ from trivet.wire.entries import Entry, Epoch, RecordOp
 
 TICK_S = 0.05
 REFRESH_S = 2.0
+PART_BYTES = 700  # logs travel in several parts
 Done = Callable[[str], None]
 
 
@@ -91,6 +92,8 @@ class SimKeeper:
             "v", VOLUME_KEY, self.banks, self.epoch, self.now(),
             high_water=self.disk.high_water, fresh=not self.disk.served,
         )  # fmt: skip
+        for follower in self.leader.reign.followers.values():
+            follower.part_bytes = PART_BYTES
         self.blobs = Blobs(self)
         self.rows = Records(self)
         self.world.trace(f"{self.name} is epoch {self.epoch.number}")

@@ -24,6 +24,7 @@ from trivet.io import clock
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.keeper import bank_links, takeover
 from trivet.keeper.local_volume import LocalVolume
+from trivet.quorum import follower
 from trivet.wire.auth import KEY_BYTES
 from whole_disk import nothing_counts, simulated_disks
 from whole_loop import Process, WholeLoop, current
@@ -34,6 +35,7 @@ from whole_threads import LoopStore
 BASES = [7000, 8000, 9000]
 SERVERS = 2
 JOURNAL_FILE_BYTES = 4 << 20
+PART_BYTES = follower.PART_BYTES, 700  # logs travel at once, or in several parts
 
 
 class WholeDrive:
@@ -126,7 +128,9 @@ class WholeDrive:
 
     def start_server(self, port: int) -> None:
         """Start a server that does not run."""
-        self.servers[port] = BankProcess(self, port, f"boot {port} {self.boots[port]}")
+        before = self.servers.get(port)
+        disk = None if before is None else before.disk
+        self.servers[port] = BankProcess(self, port, f"boot {port} {self.boots[port]}", disk)
         self.processes.append(self.servers[port])
 
     def kill_server(self, port: int) -> None:
@@ -153,6 +157,7 @@ class WholeDrive:
         """A server's folder is emptied."""
         self.kill_server(port)
         shutil.rmtree(self.servers[port].own)
+        self.servers[port].disk.wipe()
         self.trace(f"server {port} is wiped")
 
     def start_keeper(self) -> None:
@@ -223,6 +228,7 @@ def whole_drive(
         patch.setattr(record_store, "StoreThread", LoopStore)
         for module in (bank_links, bank_pool, keeper_link):
             patch.setattr(module, "Link", SimLink)
+        patch.setattr(follower, "PART_BYTES", PART_BYTES[seed % 2])
         patch.setattr(journal_file.Journal.__init__, "__defaults__", (JOURNAL_FILE_BYTES,))
         try:
             yield drive

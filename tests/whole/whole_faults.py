@@ -13,6 +13,7 @@ FAULTS = (
     ("kill", 5), ("die_in_call", 6), ("hang", 3), ("partition", 4), ("slow", 2), ("keeper", 5), ("away", 2),
     ("power", 4), ("wipe", 3), ("blackout", 4), ("sync_fails", 2), ("flip", 5), ("lose_write", 2),
     ("astray", 2), ("tear_journal", 3), ("lose_file", 2), ("cut_clients", 4),
+    ("full", 3),
 )  # fmt: skip
 LOSSES = {"power", "wipe", "sync_fails", "flip", "lose_write", "astray", "tear_journal", "lose_file"}
 
@@ -121,6 +122,15 @@ class Faults:
 
     def _astray(self, base: int) -> None:
         self.drive.servers[self._port(base)].disk.goes_wrong = "astray"
+
+    def _full(self, base: int) -> None:
+        """A server's disk has no room for a while."""
+        port = self._port(base)
+        self._has_room(port, is_full=True)
+        self.drive.loop.call_later(self.drive.rng.uniform(0.5, 4.0), self._has_room, port)
+
+    def _has_room(self, port: int, *, is_full: bool = False) -> None:
+        self.drive.servers[port].disk.is_full = is_full
 
     def _files(self, port: int, pattern: str) -> list[Path]:
         return sorted(path for path in self.drive.servers[port].own.rglob(pattern) if path.is_file())

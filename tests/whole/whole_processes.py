@@ -23,14 +23,14 @@ DATABASES = ("records.sqlite", "foreign.sqlite")
 class BankProcess(Process):
     """One server of a bank: the real stores and answers in a process that can be killed."""
 
-    def __init__(self, drive: "WholeDrive", port: int, boot: str) -> None:
+    def __init__(self, drive: "WholeDrive", port: int, boot: str, disk: Disk | None = None) -> None:
         super().__init__(drive.loop, f"server {port}", boot=boot)
         self.drive = drive
         self.port = port
         base = drive.base_of(port)
         self.own = drive.folder.server_path(base, port)
         self.own.mkdir(parents=True, exist_ok=True)
-        self.disk = Disk(self.own, drive.rng)
+        self.disk = Disk(self.own, drive.rng) if disk is None else disk.next_process()
         self.place: Place | None = None
         self.requests: Requests | None = None
         self.run(self._run(base))

@@ -1,5 +1,6 @@
 """One run of a whole drive: people, faults, calm, and what must be true of all of it at the end."""
 
+import os
 import tempfile
 from collections.abc import Callable
 from hashlib import blake2b
@@ -24,6 +25,15 @@ FAULTS_FROM_S, FAULTS_UNTIL_S = 1.5, 20.0
 FAULT_EVERY_S = 1.1
 HEAL_WITHIN_S = 60.0
 SHM = Path("/dev/shm")
+NEEDS_BYTES = 1 << 30
+
+
+def _fast_folder() -> Path | None:
+    """Return where files lie in memory, None if there is not enough of it."""
+    if SHM.exists():
+        room = os.statvfs(SHM)
+        return SHM if room.f_bavail * room.f_frsize > NEEDS_BYTES else None
+    return None
 
 
 class Violation(AssertionError):
@@ -47,7 +57,7 @@ class WholeRun:
         """Run to the end; raises Violation, Refused or WrongBytes when a promise is broken."""
         durability: Any = "always" if self.seed % 5 == 4 else None
         with (
-            tempfile.TemporaryDirectory(dir=SHM if SHM.exists() else None, prefix="trivet-whole") as folder,
+            tempfile.TemporaryDirectory(dir=_fast_folder(), prefix="trivet-whole") as folder,
             whole_drive(self.seed, Path(folder) / "state", durability=durability, tell=self.tell) as drive,
         ):
             self.drive = drive
@@ -131,7 +141,7 @@ class WholeRun:
         drive.network.delay_s.clear()
         for server in drive.servers.values():
             disk = server.disk
-            disk.crash_in, disk.fails_sync, disk.goes_wrong = None, False, ""
+            disk.crash_in, disk.fails_sync, disk.is_full, disk.goes_wrong = None, False, False, ""
         await self.people.leave()
         began = drive.now
         while True:
