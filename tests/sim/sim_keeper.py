@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from sim_blobs import Blobs, Ref, ref_in, value_of
+from sim_disk import VOLUME_KEY
 from sim_links import Links
 from sim_network import Network
 from sim_oracle import Oracle
 from sim_records import Records
-from sim_server import VOLUME_KEY, SimServer
+from sim_server import SimServer
 from trivet.quorum import leader_commands as lc
 from trivet.quorum.digests import RecordIndex
 from trivet.quorum.leader import Leader

@@ -4,14 +4,16 @@ Rule: a mutant is killed by what any run demands, on seeds that were not chosen 
 """
 
 from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
 import pytest
 
 from sim_blobs import Blobs, ref_in
+from sim_disk import FOREIGN_KEY, VOLUME_KEY
 from sim_keeper import SimKeeper
-from sim_server import VOLUME_KEY
+from trivet.errors import CorruptReplica
 from trivet.quorum import acceptor_start, election, marks, record_loading, upkeep
 from trivet.quorum.acceptor import Acceptor
 from trivet.quorum.acceptor_commands import AcceptorMeta, Decision, DropJournal, StoreMeta
@@ -21,6 +23,7 @@ from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.membership import Config
 from trivet.quorum.reign import Reign
 from trivet.wire import bank_messages as b
+from trivet.wire import entries
 from trivet.wire.entries import seal_entry
 from trivet.wire.journal_messages import Append, Identity
 
@@ -203,7 +206,7 @@ def runs_on_wild_clocks(patch: pytest.MonkeyPatch) -> None:
 
     def init(self: SimKeeper, *args: Any, rate: float, **rules: Any) -> None:
         slow = rate < 1.0
-        real(self, *args, rate=0.3 if slow else 2.5, **rules)
+        real(self, *args, rate=0.5 if slow else 2.0, **rules)
 
     patch.setattr(SimKeeper, "__init__", init)
 
@@ -277,6 +280,21 @@ def believes_rows_without_their_macs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("sim_records.row_is_valid", lambda key, row: True)
 
 
+def adopts_foreign_entries(patch: pytest.MonkeyPatch) -> None:
+    """An entry counts whoever made it."""
+
+    def open_any(key: bytes, raw: bytes, real: Any = entries.open_entry) -> entries.Entry:
+        try:
+            return real(key, raw)
+        except CorruptReplica:
+            return real(FOREIGN_KEY, raw)
+
+    opened = lru_cache(maxsize=4096)(partial(open_any, VOLUME_KEY))
+    patch.setattr(election, "open_entry", open_any)
+    for room in ("sim_disk", "sim_server"):
+        patch.setattr(f"{room}.opened", opened)
+
+
 MUTANTS: tuple[Patch, ...] = (
     votes_while_empty, votes_with_a_new_boot_id, acks_at_one_bank, durable_before_sync,
     durable_without_blobs, forgets_promises, carries_out_lower_epochs, takes_a_prefix_into_its_epoch,
@@ -284,5 +302,5 @@ MUTANTS: tuple[Patch, ...] = (
     trims_what_is_not_applied, trusts_any_bank_on_absence, deletes_blobs_before_durable,
     repairs_from_any_copy, takes_what_is_there_first, runs_on_wild_clocks, opens_trimmed_slots_again,
     deletes_by_list, accepts_a_rollback, takes_a_torn_tail_for_the_end, signs_adopted_entries_again,
-    believes_rows_without_their_macs,
+    believes_rows_without_their_macs, adopts_foreign_entries,
 )  # fmt: skip

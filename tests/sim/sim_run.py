@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from sim_blobs import ref_in
+from sim_disk import VOLUME_KEY
 from sim_faults import Atlas
 from sim_keeper import KeeperDisk, SimKeeper
 from sim_network import Network
 from sim_oracle import Oracle, Violation, demand
-from sim_server import VOLUME_KEY, SimServer
+from sim_server import SimServer
 from sim_world import World
 from trivet.wire.blobs import root_of, sub_hashes
 from trivet.wire.records import bucket_of, row_is_valid

@@ -11,6 +11,7 @@ import errno
 import gc
 import os
 import random
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,7 @@ class Disk:
         self.fails_sync = self.is_full = False
         self.goes_wrong = ""
         self.fds: set[int] = set()
+        self.databases: list[sqlite3.Connection] = []
         self._unsynced: dict[int, list[tuple[int, bytes, int]]] = {}
 
     def next_process(self) -> "Disk":
@@ -87,6 +89,10 @@ class Disk:
 
     def close_all(self) -> None:
         """Close what a dead process had open."""
+        for database in self.databases:
+            with contextlib.suppress(sqlite3.Error):
+                database.close()
+        self.databases.clear()
         for fd in self.fds:
             with contextlib.suppress(OSError):
                 _real.close(fd)
@@ -228,6 +234,14 @@ def _room(_place: Any) -> os.statvfs_result:
     return os.statvfs_result((BLOCK_BYTES, BLOCK_BYTES, free, free, free, free, free, free, 0, 255))
 
 
+def _connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+    disk = _disk()
+    database = sqlite3.Connection(*arguments, **options)
+    if disk is not None:
+        disk.databases.append(database)
+    return database
+
+
 @contextlib.contextmanager
 def simulated_disks() -> Iterator[None]:
     """Let `os` pass through the disk of whichever process runs, for the time of the block."""
@@ -237,11 +251,13 @@ def simulated_disks() -> Iterator[None]:
     }  # fmt: skip
     for name, call in ours.items():
         setattr(os, name, call)
+    real_connect, sqlite3.connect = sqlite3.connect, _connect
     gc.disable()  # what it finds runs where it is found, and when depends on what else this process did
     try:
         yield
     finally:
         gc.enable()
+        sqlite3.connect = real_connect
         for name in ours:
             setattr(os, name, getattr(_real, name))
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from trivet.bank import journal_file, place, record_store
+from trivet.bank import bank_records, foreign_store, journal_file, place, record_store
 from trivet.client import bank_pool, keeper_link
 from trivet.io import clock
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
@@ -34,6 +34,7 @@ from whole_threads import LoopStore
 
 BASES = [7000, 8000, 9000]
 SERVERS = 2
+VOLUME_KEY = bytes(range(KEY_BYTES))
 JOURNAL_FILE_BYTES = 4 << 20
 PART_BYTES = follower.PART_BYTES, 700  # logs travel at once, or in several parts
 
@@ -116,7 +117,7 @@ class WholeDrive:
     def begin(self) -> None:
         """Make the volume and start everything."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        self.folder.key_path.write_bytes(bytes(range(KEY_BYTES)))
+        self.folder.key_path.write_bytes(VOLUME_KEY)
         self.folder.key_path.chmod(0o600)
         config = VolumeConfig("00" * 8, BASES, SERVERS)
         self.folder.config_path.write_bytes(msgspec.json.encode(config))
@@ -225,8 +226,10 @@ def whole_drive(
         patch.setattr(takeover, "random", _Chance(rng))
         patch.setattr(time, "time", lambda: wall_ns() / 1e9)
         patch.setattr(place, "boot_id", _boot_id)
+        patch.setattr(foreign_store, "boot_id", _boot_id)
+        patch.setattr(foreign_store, "_boot_clock", steady_s)
         patch.setattr(record_store, "StoreThread", LoopStore)
-        for module in (bank_links, bank_pool, keeper_link):
+        for module in (bank_links, bank_pool, bank_records, keeper_link):
             patch.setattr(module, "Link", SimLink)
         patch.setattr(follower, "PART_BYTES", PART_BYTES[seed % 2])
         patch.setattr(journal_file.Journal.__init__, "__defaults__", (JOURNAL_FILE_BYTES,))

@@ -17,6 +17,7 @@ from trivet.volume.interface import ROOT_INO
 from whole_banks import broken_promises
 from whole_drive import BASES, whole_drive
 from whole_faults import Faults
+from whole_hands import MARK
 from whole_net import Port
 from whole_people import MOVING, NAMES, People
 from whole_processes import KeeperProcess
@@ -40,6 +41,10 @@ class Violation(AssertionError):
     """A promise was broken."""
 
 
+class Bug(AssertionError):
+    """A process of the drive failed in a way that nothing in it expects."""
+
+
 class WholeRun:
     """Builds and runs the drive of `seed`; `always` makes everything durable before it returns."""
 
@@ -54,7 +59,7 @@ class WholeRun:
         self.hash = ""
 
     def run(self) -> None:
-        """Run to the end; raises Violation, Refused or WrongBytes when a promise is broken."""
+        """Run to the end; raises Violation, Refused or WrongBytes when a promise is broken, Bug otherwise."""
         durability: Any = "always" if self.seed % 5 == 4 else None
         with (
             tempfile.TemporaryDirectory(dir=_fast_folder(), prefix="trivet-whole") as folder,
@@ -70,7 +75,7 @@ class WholeRun:
                 self.steps = drive.loop.steps
                 self.hash = self._hash()
             if drive.loop.bugs:
-                raise Violation(f"a bug: {drive.loop.bugs[0]!r}") from drive.loop.bugs[0]
+                raise Bug(repr(drive.loop.bugs[0])) from drive.loop.bugs[0]
 
     def _hash(self) -> str:
         """Return what names this run: what happened when, what was asked and answered, every entry's hash."""
@@ -85,7 +90,7 @@ class WholeRun:
         with pytest.MonkeyPatch.context() as patch:
             self.people = People(drive, local=2, remote=1)
             self._listen_to_the_log(patch)
-            self.faults = Faults(drive, lambda base: not self._wrong_in(base), self.people.excuse)
+            self.faults = Faults(drive, NAMES, lambda base: not self._wrong_in(base), self.people.excuse)
             drive.begin()
             await drive.sleep(FAULTS_FROM_S)
             await self._go_wrong()
@@ -156,7 +161,8 @@ class WholeRun:
 
     def _what_is_wrong(self) -> str:
         """Return why the drive is not healthy, "" if it is."""
-        return next((wrong for base in BASES if (wrong := self._wrong_in(base))), "")
+        wrong = next((wrong for base in BASES if (wrong := self._wrong_in(base))), "")
+        return wrong or self.faults.hands.what_is_wrong()
 
     def _wrong_in(self, base: int) -> str:
         return broken_promises(self.drive, base)
@@ -183,6 +189,8 @@ class WholeRun:
         assert self.drive.keeper is not None
         volume = self.drive.keeper.volume
         found = dict(volume.space.directory(ROOT_INO))
+        if strange := [name for name in found if MARK in name]:
+            raise Violation(f"foreign entries became files: {strange}")
         for name in (*NAMES, *MOVING):
             if found.get(name, ABSENT) != state.get(name, ABSENT):
                 raise Violation(f"{name!r} leads to {found.get(name)}, the log says {state.get(name)}")
