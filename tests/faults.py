@@ -32,6 +32,10 @@ PARTS = (
         ("tests/e2e/test_power_loss.py",),
     ),
     Part(
+        "corruptions of records and blobs", "TRIVET_CORRUPTIONS", 5000,
+        ("tests/probe/test_corruption_matrix.py",),
+    ),
+    Part(
         "seeds of an upstream over a failing line, and a day of a flapping vendor", "TRIVET_UPSTREAM_SEEDS",
         5000, ("tests/sim/test_upstream_faults.py",),
     ),
