@@ -97,9 +97,10 @@ def wiped(state: Path) -> None:
     data_s = wait(state, has_all) - began
     size_mb = first["bytes"] / 1e6
     healthy_s = wait(state, lambda told: told["healthy"]) - began
-    print(f"wiped server: counts again {back_s:.1f} s, all {first['records']:,} records {records_s:.1f} s, "
-          f"all {size_mb:.0f} MB {data_s:.1f} s ({size_mb / (data_s - back_s):.0f} MB/s after it was back), "
-          f"healthy {healthy_s:.1f} s; first and last time told to be left: {etas[:1]} {etas[-1:]}", flush=True)  # fmt: skip
+    rate = size_mb / (data_s - back_s)
+    print(f"wiped server: counts again {back_s:.1f} s, all {first['records']:,} records {records_s:.1f} s, ")
+    print(f"  all {size_mb:.0f} MB {data_s:.1f} s ({rate:.0f} MB/s), healthy {healthy_s:.1f} s")
+    print(f"  told to be left, at first and at last: {etas[:1]} {etas[-1:]} s", flush=True)
 
 
 class Calls:

@@ -203,6 +203,8 @@ class Rounds:
         self, chosen: Sequence[Spoilt], right: dict[bytes, StoredRow], began_s: float
     ) -> None:
         """Hold the history of repairs against what was done: each copy told once or more, and truly."""
+        queue = self.drive.loaded.queue  # it writes down what it mended a moment later
+        await self.drive.until(lambda: not queue.waiting and queue.refill.told(0.0) is None)
         told = await self.drive.loaded.history.since(began_s)
         assert told.repairs_left_out == 0
         ports = {server.port for server in self.drive.servers}
