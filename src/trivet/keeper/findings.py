@@ -6,6 +6,8 @@ Rule: any bytes may stand where a key should: what has no key's form is told as 
 
 from collections.abc import Sequence
 
+from blake3 import blake3
+
 from trivet.io.clock import wall_s
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, PAGES_PER_MIB
 from trivet.volume.extents import blobs_of, unpack_extents
@@ -58,6 +60,11 @@ class PathFinder:
         if key[:2] == b"d/":
             return f"{path.rstrip('/')}/{path_text(name_of(key))}"
         return path
+
+
+def trace_of(data: bytes | None) -> str:
+    """Return what tells `data` from other bytes: size and beginning of its BLAKE3; None is nothing."""
+    return "nothing" if data is None else f"{len(data)} bytes, {blake3(data).hexdigest(8)}"
 
 
 def row_finding(
