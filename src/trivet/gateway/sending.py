@@ -27,6 +27,7 @@ from trivet.gateway.files.reading import hold_or_fetch
 from trivet.gateway.files.streaming import stream
 from trivet.gateway.sessions import principal_of
 from trivet.gateway.waypoints import failed, moving, reach
+from trivet.io.cache_report import Standing
 from trivet.volume.interface import Snapshot
 
 #: What is at most sent without streaming.
@@ -34,8 +35,8 @@ SMALL_BYTES = 256 << 10
 
 #: What an answer from memory reaches at once.
 _AT_ONCE = (
-    *("queue_start", "queue_end", "transfer_start", "transfer_end", "verify_start", "verify_end", "publish"),
-)
+    "queue_start", "queue_end", "transfer_start", "transfer_end", "verify_start", "verify_end", "publish",
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -74,13 +75,8 @@ async def send_file(
     """
     moving("download", file=out.view.path)
     reach("queue_start")
-    who, queue = principal_of(request.scope).user, "wait=0" not in request.headers.get("prefer", "")
-    vendor = drive.vendors.of(out.view.path)
-    try:
-        snapshot, fetched = await hold_or_fetch(drive, out.ino, who, queue=queue)
-    except UsageLimit:
-        drive.vendors.refused(vendor)
-        raise
+    who, vendor = principal_of(request.scope).user, drive.vendors.of(out.view.path)
+    snapshot, fetched = await _held(drive, request, out, vendor)
     passed_on = False
     try:
         proof = await judged(drive, out, snapshot)
@@ -124,6 +120,18 @@ async def send_file(
     finally:
         if not passed_on:
             await drive.volume.release(snapshot.handle)
+
+
+async def _held(
+    drive: Drive, request: Request, out: Outgoing, vendor: Standing | None
+) -> tuple[Snapshot, bool]:
+    """Return the content as it is now, and whether it came from `vendor` for this request."""
+    who, queue = principal_of(request.scope).user, "wait=0" not in request.headers.get("prefer", "")
+    try:
+        return await hold_or_fetch(drive, out.ino, who, queue=queue)
+    except UsageLimit:
+        drive.vendors.refused(vendor)
+        raise
 
 
 async def _read_small(

@@ -38,8 +38,9 @@ from trivet.volume.blob_names import BlobNames
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.private import make_private
 from trivet.wire.blobs import BlobRef
-from trivet.wire.control_messages import RecoverReport, path_text
+from trivet.wire.control_messages import RecoverReport
 from trivet.wire.entries import Entry
+from trivet.wire.path_text import path_text
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +61,7 @@ class Loaded:
 
 
 class Keeper:
-    """Everything that serves one volume; `start`, then `take_over`, at the end `close`.
-
-    `notes` are sentences for people about what is not well.
-    """
+    """Everything that serves a volume: `start`, `take_over`, then `close`; `notes` say what is wrong."""
 
     def __init__(self, folder: VolumeFolder, durability: Durability | None, refresh_s: float) -> None:
         self.config = folder.read_config()
