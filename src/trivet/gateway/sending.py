@@ -27,7 +27,6 @@ from trivet.gateway.files.reading import hold_or_fetch
 from trivet.gateway.files.streaming import stream
 from trivet.gateway.sessions import principal_of
 from trivet.gateway.waypoints import failed, moving, reach
-from trivet.io.cache_report import Standing
 from trivet.volume.interface import Snapshot
 
 #: What is at most sent without streaming.
@@ -60,6 +59,15 @@ async def send_hot(drive: Drive, request: Request, file_id: str, who: Principal)
     )
 
 
+async def _held(drive: Drive, out: Outgoing, user: str, *, queue: bool) -> tuple[Snapshot, bool]:
+    """Hold `out`, as `hold_or_fetch` does; count what is refused to a user beyond their limit."""
+    try:
+        return await hold_or_fetch(drive, out.ino, user, queue=queue)
+    except UsageLimit:
+        drive.vendors.refused(drive.vendors.of(out.view.path))
+        raise
+
+
 async def send_file(
     drive: Drive,
     request: Request,
@@ -75,15 +83,15 @@ async def send_file(
     """
     moving("download", file=out.view.path)
     reach("queue_start")
-    who, vendor = principal_of(request.scope).user, drive.vendors.of(out.view.path)
-    snapshot, fetched = await _held(drive, request, out, vendor)
+    who, queue = principal_of(request.scope).user, "wait=0" not in request.headers.get("prefer", "")
+    snapshot, fetched = await _held(drive, out, who, queue=queue)
     passed_on = False
     try:
         proof = await judged(drive, out, snapshot)
         told = answer_headers(snapshot, out, proof)
         if _is_known(request, told["ETag"]):
             return Response(status_code=304, headers={"ETag": told["ETag"]})
-        own = dict(told)
+        own, vendor = dict(told), drive.vendors.of(out.view.path)
         told |= drive.vendors.headers(vendor, out.ino, fetched=fetched)
         size = snapshot.attributes.size
         status, start, stop = _asked_part(request, told, size)
@@ -120,18 +128,6 @@ async def send_file(
     finally:
         if not passed_on:
             await drive.volume.release(snapshot.handle)
-
-
-async def _held(
-    drive: Drive, request: Request, out: Outgoing, vendor: Standing | None
-) -> tuple[Snapshot, bool]:
-    """Return the content as it is now, and whether it came from `vendor` for this request."""
-    who, queue = principal_of(request.scope).user, "wait=0" not in request.headers.get("prefer", "")
-    try:
-        return await hold_or_fetch(drive, out.ino, who, queue=queue)
-    except UsageLimit:
-        drive.vendors.refused(vendor)
-        raise
 
 
 async def _read_small(
