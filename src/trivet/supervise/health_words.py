@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from trivet.insight.board.verdict import most_are_away
 from trivet.supervise.live_view import absences, size_text
 from trivet.wire.control_messages import Status
 from trivet.wire.health_messages import (
@@ -38,7 +39,8 @@ def notes_of(
     if machine.memory_percent >= limit:
         notes.append(f"memory of the machine is {machine.memory_percent:.0f} % full")
     last = steps[-1] if steps else None
-    if last is not None and last.what in ("refused", "command failed") and now_s - last.at_s < FAILED_TOLD_S:
+    failed = last is not None and last.what in ("refused", "command failed")
+    if last is not None and failed and abs(now_s - last.at_s) < FAILED_TOLD_S:
         notes.append(f"scaling, {last.what}: {last.why}")
     return notes
 
@@ -46,6 +48,8 @@ def notes_of(
 def problems(status: Status, figures: DriveFigures | None) -> list[str]:
     """Return everything that is not well, the drive's files first; empty when all is well."""
     found = [*absences(status), *status.notes]
+    if most_are_away(status):
+        found.insert(0, "most banks are away: nothing can be changed until one is back")
     if status.open_damage:
         found.append(f"{status.open_damage} findings are not repaired yet")
     if status.gateway is not None and status.gateway.state != "up":
