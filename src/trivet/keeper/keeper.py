@@ -186,9 +186,7 @@ class Keeper:
             try:
                 self.loaded.queue.look_at(find_path(self.loaded.volume.space, path_text(path)))
             except NotFound:
-                log.info(
-                    "server %s was given something for %r, which the drive does not know", server.port, path
-                )
+                log.info("server %s was given something for the unknown %r", server.port, path)
 
     # -- told by the leader
 
@@ -247,9 +245,10 @@ class Keeper:
     # -- asked by status
 
     def degradations(self) -> list[str]:
-        """Return a sentence for each bank that commits do not wait for."""
-        degraded = self.shell.degraded if self.shell else {}
-        return [f"bank {base} is degraded: {reason}" for base, reason in degraded.items()]
+        """Return a sentence for each bank that commits do not wait for, and for each wrong clock."""
+        degraded = self.shell.degraded.items() if self.shell else ()
+        told = [f"bank {base} is degraded: {reason}" for base, reason in degraded]
+        return told + self.fleet.clock_notes()
 
     def is_joining(self, server: ServerLink) -> bool:
         """Tell whether `server` should hold its bank's journal and does not yet."""

@@ -170,10 +170,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Refill(msgspec.Struct, frozen=True):
-    """Bodies being written to servers that lack them: how far, how fast, how long it will take.
-
-    `left_s` is None as long as nobody can tell.
-    """
+    """Bodies being written to servers that lack them; `left_s` is None while nobody can tell."""
 
     done_bytes: int
     total_bytes: int
