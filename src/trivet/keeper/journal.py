@@ -258,13 +258,16 @@ class Journal:
         unacked = [batch.ticket for batch in self._under_way]
         if self._batch is not None:
             unacked.append(self._batch.ticket)
-        if self._shell.taking() < 2:
+        is_deposed = self._leader.reign.phase == "deposed"
+        if is_deposed:
+            limit_s, why = 0.0, "another keeper took over"
+        elif self._shell.taking() < 2:
             limit_s, why = NO_MAJORITY_AFTER_S, "fewer than two banks take changes"
             self._alone_since = self._alone_since or now
         else:  # a busy disk is no lost write
             self._alone_since = None
             limit_s, why = SLOW_DISKS_AFTER_S, f"two banks did not sync within {SLOW_DISKS_AFTER_S:g} s"
-        self._is_stalled = bool(unacked) and now - unacked[0].made_at > limit_s
+        self._is_stalled = is_deposed or (bool(unacked) and now - unacked[0].made_at > limit_s)
         for ticket in (*unacked, *self._unsynced):
             if ticket.is_waited_for and now - ticket.made_at > limit_s:
                 ticket.fail(why)

@@ -96,7 +96,7 @@ def process_table(processes: Sequence[ProcessFigures]) -> Table:
             "-" if one.private_bytes is None else size_text(one.private_bytes),
             "-" if one.handles is None else str(one.handles),
             str(one.threads),
-            _duration(one.elapsed_s),
+            duration_text(one.elapsed_s),
             Text("" if one.leak is None else f"leaks {one.leak}", "red"),
         )
     return table
@@ -106,7 +106,8 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} %"
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Return a time as people say it: "40 s", "12 min", "5 h", "3 d"."""
     minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
     if days >= 2:
         return f"{days:.0f} d"

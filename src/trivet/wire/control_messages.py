@@ -142,16 +142,19 @@ class Status(msgspec.Struct, frozen=True):
     traffic: Traffic = Traffic()
     checks: Checks = Checks()
     gateway: "Child | None" = None
+    refill: "Refill | None" = None
 
 
 class Finding(msgspec.Struct, frozen=True):
     """One damaged, missing or outdated copy, and what became of it.
 
-    `item` says what kind of thing it is (attributes, name, page, extent, blob, xattr, log, configuration).
+    `item` says what kind of thing it is (attributes, name, page, extent, blob, xattr, log, configuration,
+    or record: what has no known key).
     `ranges` are (first byte, byte after the last) of the file; empty for what has no place in a file.
     `server` is the port that holds the bad copy, `source` the one the good copy came from.
     `at_s` is seconds since the epoch; `why` one clause for people ("checksum differs", "missing").
     `found_s` is when the keeper began to know of what is "fixed" at `at_s`, None where nobody noted it.
+    `before` and `after` tell what the bad copy held and the repaired one holds: size and a short hash.
     """
 
     verdict: Verdict
@@ -163,6 +166,20 @@ class Finding(msgspec.Struct, frozen=True):
     source: int | None = None
     ranges: list[tuple[int, int]] = []
     found_s: float | None = None
+    before: str | None = None
+    after: str | None = None
+
+
+class Refill(msgspec.Struct, frozen=True):
+    """Bodies being written to servers that lack them: how far, how fast, how long it will take.
+
+    `left_s` is None as long as nobody can tell.
+    """
+
+    done_bytes: int
+    total_bytes: int
+    bytes_s: float = 0.0
+    left_s: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -188,10 +205,12 @@ class CheckReport(msgspec.Struct, frozen=True):
 
 
 class RepairHistory(msgspec.Struct, frozen=True):
-    """Repairs that were made, oldest first."""
+    """Repairs that were made, and damage that is `open` (not repaired yet); both oldest first."""
 
     repairs: list[Finding] = []
     repairs_left_out: int = 0
+    open: list[Finding] = []
+    open_left_out: int = 0
 
 
 class RecoverReport(msgspec.Struct, frozen=True):
