@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 
 from trivet.errors import ProtocolError
 from trivet.io.link import Body, Link, LinkLost, NoAnswer, Reply
+from trivet.io.processors import processors_of
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.bank_messages import ServerStat, Stat, Touched
 from trivet.wire.journal_messages import BankMessage, Hello, Identity, Refusal
@@ -47,7 +48,7 @@ class ServerLink:
     """One server: its links while it is up, and the last that it said of itself.
 
     `bank` counts the banks from 0, `base` is the first port of the bank's servers, `socket` the path of the
-    unix socket on which a server of this machine listens.
+    unix socket on which a server of this machine listens, `processors` are those of this machine it runs on.
     """
 
     bank: int
@@ -60,6 +61,7 @@ class ServerLink:
     journal: Link | None = None
     blobs: Link | None = None
     generation: int = field(default=0)
+    processors: frozenset[int] = frozenset()
 
     @property
     def is_up(self) -> bool:
@@ -190,6 +192,8 @@ class Fleet:
                 raise
             if isinstance(stat, ServerStat):
                 server.stat = stat
+                if server.is_near:
+                    server.processors = processors_of(stat.pid)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STAT_EVERY_S):
                     await server.journal.lost.wait()
