@@ -19,7 +19,8 @@ from trivet.keeper.blob_check import BlobCheck
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.high_water import HighWater, read_high_water, write_high_water
 from trivet.keeper.journal import Journal
-from trivet.keeper.leader_shell import LeaderShell, Secured
+from trivet.keeper.leader_events import Secured
+from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
 from trivet.keeper.owned_task import own_task
@@ -64,8 +65,7 @@ class Keeper:
     """Everything that serves a volume: `start`, `take_over`, then `close`; `notes` say what is wrong."""
 
     def __init__(self, folder: VolumeFolder, durability: Durability | None, refresh_s: float) -> None:
-        self.config = folder.read_config()
-        self.key = folder.read_key()
+        self.config, self.key = folder.read_config(), folder.read_key()
         self.notes: dict[str, str] = {}
         self.fleet = Fleet(folder, self)
         self.ended = asyncio.Event()

@@ -8,12 +8,14 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Coroutine, Iterable
-from typing import Any, Protocol
+from typing import Any
 
 from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, LinkLost
+from trivet.io.processors import current_processor
 from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.leader_events import LeaderEvents
 from trivet.keeper.owned_task import own_task
 from trivet.quorum.leader import Leader
 from trivet.quorum.leader_commands import (
@@ -36,7 +38,6 @@ from trivet.quorum.leader_commands import (
 from trivet.quorum.membership import likely_acceptor
 from trivet.wire import journal_messages
 from trivet.wire.bank_messages import SyncBlobs as SyncServer
-from trivet.wire.entries import Entry
 from trivet.wire.journal_messages import BankMessage
 
 log = logging.getLogger(__name__)
@@ -44,43 +45,6 @@ log = logging.getLogger(__name__)
 TICK_S = 0.025
 SYNC_TIMEOUT_S = 10.0
 STAND_IN_AFTER_S = 5.0
-
-#: (first slot with a blob nobody has, whether all servers were asked, the (base, slot) that may lack one).
-Secured = tuple[int, bool, list[tuple[int, int]]]
-
-
-class LeaderEvents(Protocol):
-    """Who is told what becomes of the log; all but the two coroutines must not block."""
-
-    def sealed(self, entry: Entry) -> None:
-        """The leader authored `entry` itself."""
-
-    def acked(self, slot: int) -> None:
-        """Everything up to `slot` is with two banks' systems."""
-
-    def durable(self, slot: int) -> None:
-        """Everything up to `slot` is synced on two banks."""
-
-    def serving(self) -> None:
-        """The takeover is complete."""
-
-    def stuck(self, reason: str) -> None:
-        """The takeover can't go on."""
-
-    def deposed(self) -> None:
-        """Another keeper took over."""
-
-    def doubted(self, base: int, reason: str) -> None:
-        """Records and blobs of the bank at `base` must be compared."""
-
-    async def secure_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> Secured:
-        """Return the first slot of `blobs` (slot, name, size, root) whose blob nobody has (0: none).
-
-        And whether all servers that could have it were asked, and the (bank, slot) that may lack one.
-        """
-
-    async def copy_records(self, base: int) -> None:
-        """Copy all records to the acceptor of the bank at `base`; raises ReplicaError when that fails."""
 
 
 class LeaderShell:
@@ -176,7 +140,7 @@ class LeaderShell:
         events = self._events
         match command:
             case Send():
-                self._send(command)
+                self._send_in_turn(command)
             case Acked(slot):
                 self._count_degraded(slot)
                 events.acked(slot)
@@ -206,6 +170,16 @@ class LeaderShell:
                 self._spawn(self._check_blobs(blobs))
             case NotAcceptor(bank, port):
                 self._turn_to(bank, port)
+
+    def _send_in_turn(self, send: Send) -> None:
+        """Send behind the next one to a bank on our own processor: it takes that from us at once."""
+        after = self._due[0] if self._due else None
+        if isinstance(after, Send) and after.bank != send.bank:
+            server = self._connected.get(send.bank)
+            if server is not None and current_processor() in server.processors:
+                self._send(after)
+                self._due.popleft()
+        self._send(send)
 
     def _send(self, send: Send) -> None:
         server = self._connected.get(send.bank)

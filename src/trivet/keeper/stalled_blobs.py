@@ -12,7 +12,8 @@ from trivet.errors import NoMajority, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_service import BlobService
-from trivet.keeper.leader_shell import LeaderShell, Secured
+from trivet.keeper.leader_events import Secured
+from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.owned_task import own_task
 from trivet.wire.blobs import BlobRef
 

@@ -4,11 +4,13 @@ import asyncio
 import gc
 import os
 import weakref
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import uvloop
 
 from trivet.io.link import Handler, HandlerResult, Link, LinkLost, Peer, serve_link
 from trivet.io.unix_socket import bound_socket
@@ -111,6 +113,26 @@ async def test_a_unix_socket_carries_a_link_however_deep_it_lies(tmp_path: Path)
             link = await Link.connect(path, KEY, timeout_s=5)
             assert (await link.request(Hello("journal"), timeout_s=5))[0] == Done()
             await link.close()
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_small_and_large_frames_keep_their_order_on_a_full_unix_socket(
+    run: Callable[[Coroutine[Any, Any, None]], None], tmp_path: Path
+) -> None:
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve_link(reader, writer, KEY, echo)
+
+    async def talk() -> None:
+        bodies = [os.urandom(size) for size in (100, 900_000, 7, 15_000, 3_000_000, 1)] * 4
+        with bound_socket(tmp_path / "socket") as bound:
+            async with await asyncio.start_unix_server(on_connect, sock=bound):
+                link = await Link.connect(tmp_path / "socket", KEY, timeout_s=5)
+                waiting = [link.start(GetBlob(at, 0, 1), body) for at, body in enumerate(bodies)]
+                async with asyncio.timeout(30):
+                    assert [bytes(returned) for _, returned in await asyncio.gather(*waiting)] == bodies
+                await link.close()
+
+    run(talk())
 
 
 @pytest.mark.parametrize(
