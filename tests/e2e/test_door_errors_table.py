@@ -167,6 +167,16 @@ def test_no_majority(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
         rig.door.banks.failing = False
 
 
+@pytest.mark.parametrize("path", ["/api/v1/files/9", "/drive/v3/files/9"])
+def test_a_wrong_method_is_told_every_right_one(ann: httpx.Client, path: str) -> None:
+    answer = ann.post(path)
+    assert answer.status_code == 405
+    allowed = set(answer.headers["allow"].split(", "))
+    assert allowed >= {"GET", "HEAD", "PATCH", "DELETE"}
+    assert "POST" not in allowed
+    assert f"answers {answer.headers['allow']}, not POST" in answer.text
+
+
 def test_no_error_has_an_empty_body(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
     document = ann.get("/api/v1/openapi.json").json()
     asked = [

@@ -34,8 +34,8 @@ SMALL_BYTES = 256 << 10
 
 #: What an answer from memory reaches at once.
 _AT_ONCE = (
-    *("queue_start", "queue_end", "transfer_start", "transfer_end", "verify_start", "verify_end", "publish"),
-)
+    "queue_start", "queue_end", "transfer_start", "transfer_end", "verify_start", "verify_end", "publish",
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 

@@ -126,10 +126,13 @@ class Refresher:
             self._scrubbing = False
 
     async def _scrub_server(self, server: ServerLink) -> bool:
-        """Read on behind the position kept for `server`; tell whether its last blob was reached."""
+        """Read on behind the position kept for `server`; tell whether its last blob was reached.
+
+        A refresh that is wanted goes first: it is how a bank that returned is filled.
+        """
         queue = self._queue
         position = self._positions.setdefault(server.port, _Position())
-        while server.is_up and not self.is_paused:
+        while server.is_up and not self.is_paused and not self._now.is_set():
             named = NamedBlobs(queue.space)
             limit = self.scrub_limit_bytes_s
             flaws, position.after = await queue.blobs.scrub(
@@ -151,7 +154,8 @@ class Refresher:
             state = "paused"
         age = None if self._scrub_finished_at is None else steady_s() - self._scrub_finished_at
         oldest_s = steady_s() - self._verified_at
-        return ScrubState(state, done, total, self.scrub_limit_bytes_s, 0.0, age, oldest_s)
+        rate = done / max(1.0, steady_s() - self._round_began_at) if self._scrubbing else 0.0
+        return ScrubState(state, done, total, self.scrub_limit_bytes_s, rate, age, oldest_s)
 
     # -- blobs that were set free
 

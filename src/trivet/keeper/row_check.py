@@ -6,11 +6,14 @@ then is it "fixed".
 Rule: a bank counts as compared when its sums are right but for rows that neither a bank nor the log has.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
+
+import msgspec
 
 from trivet.errors import ProtocolError
 from trivet.keeper.bank_links import ServerLink
-from trivet.keeper.findings import PathFinder, row_finding
+from trivet.keeper.findings import PathFinder, row_finding, trace_of
 from trivet.keeper.journal import Journal
 from trivet.keeper.log_sums import sums_before, sums_but_for
 from trivet.keeper.log_transfer import Refused, ask, list_rows
@@ -22,6 +25,7 @@ from trivet.wire.journal_messages import Refusal
 from trivet.wire.records import Row, record_mac, row_is_valid
 
 KEYS_AT_ONCE = 256
+CATCH_UP_LOOKS, CATCH_UP_LOOK_S = 50, 0.01
 TIMEOUT_S = 10.0
 
 
@@ -98,8 +102,8 @@ class RowCheck:
     async def _mend_some(
         self, server: ServerLink, keys: Sequence[bytes], paths: PathFinder, *, apply: bool
     ) -> list[Finding]:
-        if server not in self._journal.acceptors_at(self._journal.head_slot):
-            return []  # it has not got everything yet; the next refresh looks again
+        if not await self.has_everything(server):
+            return []  # the next refresh looks again
         flaws = await self._flaws(server, keys)
         self.checked += len(keys)
         if not flaws:
@@ -112,14 +116,24 @@ class RowCheck:
         else:
             left = flaws
         findings = []
-        for key, why in flaws.items():
+        for key, (why, row) in flaws.items():
             source = sources.get(key)
             verdict: Verdict = "would fix" if source or not self._journal.slot_of(key) else "cannot fix"
             if apply:
                 verdict = "cannot fix" if key in left else "fixed"
-            port = source[1] if source else None
-            findings.append(row_finding(verdict, key, server.port, why, paths, port))
+            found = row_finding(verdict, key, server.port, why, paths, source[1] if source else None)
+            before = trace_of(row.value if row else None)
+            after = trace_of(source[0].value if source else None)
+            findings.append(msgspec.structs.replace(found, before=before, after=after))
         return findings
+
+    async def has_everything(self, server: ServerLink) -> bool:
+        """Wait a moment until `server` holds the whole log; while people write there are such instants."""
+        for _ in range(CATCH_UP_LOOKS):
+            if server in self._journal.acceptors_at(self._journal.head_slot):
+                return True
+            await asyncio.sleep(CATCH_UP_LOOK_S)
+        return False
 
     async def _note_lost(self, server: ServerLink, keys: Sequence[bytes]) -> None:
         """Remember rows that nobody has: waiting for them would keep the log for ever."""
@@ -133,8 +147,8 @@ class RowCheck:
             lost[key] = slot, row.slot if row is not None and row_is_valid(self._key, row) else 0
         self._lost[server.base] = lost
 
-    async def _flaws(self, server: ServerLink, keys: Sequence[bytes]) -> dict[bytes, str]:
-        """Return what is wrong with the rows of `keys` on `server`, leaving out what is on its way.
+    async def _flaws(self, server: ServerLink, keys: Sequence[bytes]) -> dict[bytes, tuple[str, Row | None]]:
+        """Return (what is wrong, the row) of those `keys` on `server`, leaving out what is on its way.
 
         A key counts only if it stood still from before the rows were asked for until they came.
         """
@@ -142,7 +156,7 @@ class RowCheck:
         settled = {key: journal.slot_of(key) for key in keys if not journal.is_fresh(key)}
         rows = await self._rows(server, list(settled))
         return {
-            key: why
+            key: (why, rows.get(key))
             for key, slot in settled.items()
             if not journal.is_fresh(key)
             and journal.slot_of(key) == slot
