@@ -245,6 +245,7 @@ def test_over_http_who_may_read_fetches_ahead_and_who_may_change_gives_up(
         answer = asker.post(f"/api/v1/cache/{do}", json={"path": what})
         return answer.status_code, answer.json()
 
+    assert ida.get(path("shared/001.bin")).status_code == 200
     code, told = ordered(ida, "evict", "/google/shared/")
     assert (code, told["state"], told["path"], told["left"]) == (200, "done", "/google/shared", 0)
     assert told["size_bytes"] == told["files"] * SMALL > 0

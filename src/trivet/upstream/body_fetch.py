@@ -38,9 +38,21 @@ class BodyFetch:
     async def fetch(self, transfer: Transfer, body: StagedBody) -> None:
         """Return when the body is in its file; what is staged stays when it can't be."""
         file = await self._asked(transfer.id)
+        if await self._is_here(transfer, file):  # the process ended between this body and its row
+            await body.remove()
+            return
         async with self._contents.alone(file):
             file = await self._verified(transfer, file, body)
             await self._publish(transfer, file, body)
+
+    async def _is_here(self, transfer: Transfer, file: VendorFile) -> bool:
+        """Tell whether the file has the vendor's newest body, as both sides have agreed."""
+        up = self._up
+        row = await up.mirror.by_id(transfer.id)
+        if row is None or row.md5 != file.md5_checksum or await up.away_id(transfer.ino) is not None:
+            return False
+        attributes = await up.volume.getattr(transfer.ino)
+        return (row.size, row.mtime_ns) == (attributes.size, attributes.mtime_ns)
 
     async def _verified(self, transfer: Transfer, file: VendorFile, body: StagedBody) -> VendorFile:
         """Return the vendor's file once the staged body is that file; a wrong one is fetched once more."""

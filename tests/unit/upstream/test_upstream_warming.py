@@ -116,7 +116,7 @@ def test_people_come_first(tmp_path: Path) -> None:
             assert (await bring(await rig.ino("big 0"), "bob", queue=True, wait_s=60))["state"] == "here"
             assert (await bring(await rig.ino("big 1"), "bob", queue=True, wait_s=60))["position"] == 1
             told = await warm("/google/reports", "ann", None)
-            assert (told.fetched, told.why_left) == (0, "1 people wait for today's bytes")
+            assert (told.fetched, told.why_left) == (0, "somebody waits for today's bytes")
             waiting = rig.work.transfers.budgets["download"].waiting
             assert len(waiting) == 1, "a warm-up has no place in the queue"
 

@@ -59,7 +59,11 @@ class Room:
 def why_not(room: Room, size_bytes: int) -> str | None:
     """Return why a warm-up must not fetch a body of this size now, None if it may."""
     if room.waiting:
-        return f"{room.waiting} people wait for today's bytes"
+        return (
+            "somebody waits for today's bytes"
+            if room.waiting == 1
+            else f"{room.waiting} wait for today's bytes"
+        )
     if room.bytes_left is not None and room.bytes_a_day is not None:
         kept = room.bytes_a_day * (1 - SHARE)
         if room.bytes_left - size_bytes < kept:
