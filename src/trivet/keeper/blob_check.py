@@ -16,7 +16,6 @@ from trivet.keeper.blob_service import BlobService
 from trivet.keeper.findings import NamedBlobs, PathFinder, trace_of
 from trivet.volume.blob_names import epoch_of
 from trivet.wire.bank_messages import BlobNames, DeleteBlobs, ListBlobs, Scrubbed, ScrubBlobs
-from trivet.wire.blobs import root_of, sub_hashes
 from trivet.wire.control_messages import Finding, Verdict
 
 NAMES_AT_ONCE = 5000
@@ -165,13 +164,11 @@ class BlobCheck:
         ref = named.refs[name]
         if not named.is_still_named(name):
             return None  # it was set free since it was looked at
-        body = await self._blobs.body_on(ref, server)
-        if body is not None and root_of(len(body), sub_hashes(body)) == ref.root:
+        if await self._blobs.is_good(ref, server):
             return None  # its copy arrived since
-        before = trace_of(body)
         if not server.is_up:  # reading a copy for it now would only slow people down
-            found = named.finding("cannot fix", name, server.port, why, paths, None)
-            return msgspec.structs.replace(found, before=before)
+            return named.finding("cannot fix", name, server.port, why, paths, None)
+        before = trace_of(await self._blobs.body_on(ref, server))
         try:
             data, source = await self._blobs.read_elsewhere(ref, server)
         except (ReplicaError, NoMajority):

@@ -178,7 +178,7 @@ class BlobService:
         return body
 
     async def body_on(self, ref: BlobRef, server: ServerLink) -> bytes | None:
-        """Return what `server` holds under the name of `ref`, right or wrong; None without an answer."""
+        """Return the bytes that `server` holds under the name of `ref`, right or wrong; None without any."""
         try:
             reply, body = await server.ask_blobs(GetBlob(ref.name, 0, ref.size), timeout_s=READ_TIMEOUT_S)
         except LinkLost:

@@ -14,7 +14,8 @@ from trivet.volume.extents import blobs_of, unpack_extents
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.namespace import Namespace
 from trivet.wire.blobs import BlobRef
-from trivet.wire.control_messages import Finding, Verdict, path_text
+from trivet.wire.control_messages import Finding, Verdict
+from trivet.wire.path_text import path_text
 from trivet.wire.records import ino_of, is_key, name_of, part_of
 
 _ITEMS = {
