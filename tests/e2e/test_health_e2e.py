@@ -208,11 +208,7 @@ def test_real_load_crosses_the_real_threshold_and_calm_takes_the_worker_away(own
     assert "gateway" in tree[added["pid"]]
     assert added["pid"] in served_by(own_door) - began
     removed = wait_step(own_door, "worker removed", added["seq"])
-    assert removed["workers"] == 1
-    until = time.monotonic() + 30
-    while psutil.pid_exists(removed["pid"]):
-        assert time.monotonic() < until, "the worker did not end"
-        time.sleep(0.1)
+    assert removed["workers"] == 1  # that it ends is seen in test_metrics_e2e
     kept = told(own_door, series_s=3600)["series"]
     assert kept["step_s"] == 10
     assert {"keeper", "supervisor", "door worker 1", "door worker 2"} <= {

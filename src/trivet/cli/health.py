@@ -99,7 +99,8 @@ def _past(folder: VolumeFolder, back_s: float, *, as_json: bool) -> int:
     elif not series.at_s:
         print("Nothing is kept of that time: `trivet up` writes down what its processes use every 10 s.")
     else:
-        Console(highlight=False, soft_wrap=True).print(series_table(series))
+        console = Console(highlight=False)
+        console.print(series_table(series, console.width))
     return 0
 
 

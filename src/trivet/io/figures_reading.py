@@ -23,13 +23,14 @@ _BUSY_S = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Life:
-    """When a process ran, as exactly as is known; `end_s` None: it ran at the last look."""
+    """When a process ran, as exactly as is known; `is_alive`: `end_s` is the last look, and it still ran."""
 
     role: str
     name: str
     pid: int
     begin_s: float
-    end_s: float | None
+    end_s: float
+    is_alive: bool
     cpu_percent: float | None
     peak_bytes: int
 
@@ -95,9 +96,9 @@ def read_lives(path: Path) -> list[Life]:
             if first >= begin + longest:  # so far back it is not kept in short steps
                 break
             longest, begin = shorter, max(begin, first)
-        end_s = None if last >= newest else float(last + step)
         cpu = next((cpu for *_, cpu, _ in reversed(levels) if cpu is not None), None)
-        lives.append(Life(role, name, pid, float(begin), end_s, cpu, int(max(row[4] for row in levels))))
+        peak = int(max(row[4] for row in levels))
+        lives.append(Life(role, name, pid, begin, last + step, last >= newest, cpu, peak))
     return sorted(lives, key=lambda one: one.begin_s)
 
 

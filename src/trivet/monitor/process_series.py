@@ -11,25 +11,29 @@ from trivet.supervise.live_view import size_text
 from trivet.wire.health_messages import FigureSeries
 
 _CELLS = 32
+#: What a row takes besides its two curves.
+_NAME_CELLS, _FIGURES_CELLS = 22, 71
 _BLOCKS = "▁▂▃▄▅▆▇█"
 _DATE_FROM_S = 20 * 3600.0
 
 
-def series_table(series: FigureSeries) -> RenderableType:
-    """Return the table of `series`: CPU and memory of the machine and of each process."""
+def series_table(series: FigureSeries, width: int) -> RenderableType:
+    """Return the table of `series`, `width` cells wide: CPU and memory of the machine and of each process."""
+    cells = max(min((width - _FIGURES_CELLS) // 2, _CELLS), 4)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "CPU", "mean", "most", "memory", "most", "now", "handles"):
-        table.add_column(title, justify="left" if title in ("", "CPU", "memory") else "right")
+    table.add_column("", no_wrap=True, max_width=_NAME_CELLS)
+    for title in ("CPU", "mean", "most", "memory", "most", "now", "files"):
+        table.add_column(title, justify="left" if title in ("CPU", "memory") else "right", no_wrap=True)
     machine = series.machine_memory_percent
     table.add_row(
-        "machine", *_cpu(series.machine_cpu_percent, 100.0), _curve(machine, 100.0), _share(_most(machine)),
-        _share(machine[-1]), "",
+        "machine", *_cpu(series.machine_cpu_percent, cells, 100.0), _curve(machine, cells, 100.0),
+        _share(_most(machine)), _share(machine[-1]), "",
     )  # fmt: skip
     for one in series.processes:
         most = _most(one.rss_bytes)
         now, handles = one.rss_bytes[-1], one.handles[-1]
         table.add_row(
-            printable(one.name), *_cpu(one.cpu_percent), _curve(one.rss_bytes, most),
+            printable(one.name), *_cpu(one.cpu_percent, cells), _curve(one.rss_bytes, cells, most),
             "-" if most is None else size_text(most), "ended" if now is None else size_text(now),
             "" if handles is None else str(handles),
         )  # fmt: skip
@@ -49,15 +53,15 @@ def _head(series: FigureSeries) -> str:
     )
 
 
-def _cpu(values: Sequence[float | None], top: float | None = None) -> tuple[str, str, str]:
+def _cpu(values: Sequence[float | None], cells: int, top: float | None = None) -> tuple[str, str, str]:
     known = [value for value in values if value is not None]
     mean = sum(known) / len(known) if known else None
-    return _curve(values, top or max(100.0, _most(values) or 0.0)), _share(mean), _share(_most(values))
+    return _curve(values, cells, top or max(100.0, _most(values) or 0.0)), _share(mean), _share(_most(values))
 
 
-def _curve(values: Sequence[float | None], top: float | None) -> str:
+def _curve(values: Sequence[float | None], cells: int, top: float | None) -> str:
     """Return `values` as blocks, from 0 to `top`, the most of what falls into a cell; a hole is a space."""
-    cells = min(_CELLS, len(values))
+    cells = min(cells, len(values))
     drawn = []
     for cell in range(cells):
         value = _most(values[cell * len(values) // cells : (cell + 1) * len(values) // cells])

@@ -12,7 +12,7 @@ import uvicorn
 from trivet.gateway import guarded_socket
 from trivet.gateway.guarded_socket import GuardedSocket
 
-MOST_BYTES = 1 << 20
+MOST_BYTES = 512 << 10
 _HELLO = (b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
           b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")  # fmt: skip
 #: A ping of 125 bytes, masked by zeros, and a text message of one letter.
@@ -98,7 +98,7 @@ async def test_who_does_not_read_is_sent_no_more_and_cut(monkeypatch: pytest.Mon
 async def test_pings_of_who_does_not_read_are_not_read_for_ever(
     monkeypatch: pytest.MonkeyPatch, said: bytes
 ) -> None:
-    monkeypatch.setattr(guarded_socket, "STALLED_S", 1.0)
+    monkeypatch.setattr(guarded_socket, "STALLED_S", 0.5)
     loop = asyncio.get_running_loop()
     most = 0
     async with served(listens) as (server, client):
@@ -112,13 +112,13 @@ async def test_pings_of_who_does_not_read_are_not_read_for_ever(
 
 
 async def test_who_reads_again_in_time_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(guarded_socket, "STALLED_S", 1.0)
+    monkeypatch.setattr(guarded_socket, "STALLED_S", 0.6)
     loop = asyncio.get_running_loop()
     async with served(talks) as (server, client):
         got = 0
         for _ in range(4):  # longer than STALLED_S all in all
             await until(lambda: waiting_bytes(server) > 0)
-            await asyncio.sleep(0.4)
+            await asyncio.sleep(0.2)
             for _ in range(200):
                 got += len(await loop.sock_recv(client, 1 << 16))
         assert server.server_state.connections

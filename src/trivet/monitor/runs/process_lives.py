@@ -1,6 +1,7 @@
 """The processes of a drive as runs: each life of a process is a run of one phase, from its start to its end.
 
-Rule: what is read is the series that `trivet up` keeps; a process that still runs is open.
+Rule: what is read is the series that `trivet up` keeps; a process that still runs ends at the last look, and
+says so in its dimension `alive`.
 """
 
 from pathlib import Path
@@ -28,9 +29,7 @@ def read_processes(path: Path, reading: Reading) -> None:
         dimensions["peak_mib"] = str(round(one.peak_bytes / _MIB))
         if one.cpu_percent is not None:
             dimensions["cpu_percent"] = f"{one.cpu_percent:.1f}"
-        begin_ns, end_ns = (
-            None if at_s is None else round(at_s) * SECOND_NS for at_s in (one.begin_s, one.end_s)
-        )
-        assert begin_ns is not None
+        dimensions["alive"] = "yes" if one.is_alive else "no"
+        begin_ns, end_ns = (round(at_s) * SECOND_NS for at_s in (one.begin_s, one.end_s))
         events.span(f"{one.name} {one.pid}", "running", begin_ns, end_ns, dimensions)
     events.flush()

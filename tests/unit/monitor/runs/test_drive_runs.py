@@ -90,13 +90,14 @@ def test_processes_of_a_drive_are_runs_as_long_as_they_lived(
             rows.append(FigureRow("door worker", "door worker 1", 3, 2.0, 9 << 20, 9))
         kept.add(began_s + second, rows)
     kept.close()
-    assert [(one.pid, one.begin_s - began_s, one.end_s and one.end_s - began_s)
-            for one in read_lives(path)] == [(1, 0, None), (2, 60, 120), (3, 120, None)]  # fmt: skip
+    lives = [(one.pid, one.begin_s - began_s, one.end_s - began_s, one.is_alive) for one in read_lives(path)]
+    assert lives == [(1, 0, 3600, True), (2, 60, 120, False), (3, 120, 3600, True)]
     capsys.readouterr()
     assert run(["runs", "stats", str(path), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    assert told["runs"] == 3
-    assert told["phases"]["running"]["max"] == 60.0
+    assert (told["runs"], told["phases"]["running"]["min"], told["phases"]["running"]["max"]) == (3, 60, 3600)
+    assert run(["runs", "stats", str(path), "--json", "--where", "alive=no"]) == 0
+    assert json.loads(capsys.readouterr().out)["phases"]["running"]["count"] == 1
     path.write_bytes(b"SQLite format 3\0 and nothing else")
     assert run(["runs", "stats", str(path)]) == 2
     assert "only processes.sqlite of a drive's state can be read" in capsys.readouterr().err
