@@ -169,6 +169,8 @@ class People:
             one.outcome = "absent" if one.kind != "load" or one.content is None else "failed"
         elif isinstance(error, AssertionError):
             raise error
+        elif isinstance(error, FileSystemError) and error.errno == ENOENT and one.content is None:
+            one.outcome = "failed"  # made, not closed yet, and gone with the keeper
         elif isinstance(error, FileSystemError) and one.kind == "store":
             raise DoneTwice(f"{one.name!r}: {error} although the name it was made under is nobody else's")
         elif isinstance(error, FileSystemError):
