@@ -25,18 +25,28 @@ class Entry:
         self.banks = banks
         self.changes = ChangeSet()
         self.slot: int | None = None
-        self.is_acked = asyncio.Event()
-        self.is_durable = asyncio.Event()
+        self.written = asyncio.Event()
+        self.synced = asyncio.Event()
+
+    @property
+    def is_acked(self) -> bool:
+        """See stores.Ticket."""
+        return self.written.is_set()
+
+    @property
+    def is_durable(self) -> bool:
+        """See stores.Ticket."""
+        return self.synced.is_set()
 
     async def acked(self) -> None:
         """See stores.Ticket."""
-        await self.is_acked.wait()
+        await self.written.wait()
         if self.banks.failing:
             raise NoMajority("two banks are gone")
 
     async def durable(self) -> None:
         """See stores.Ticket."""
-        await self.is_durable.wait()
+        await self.synced.wait()
         if self.banks.failing:
             raise NoMajority("two banks are gone")
 
@@ -96,9 +106,7 @@ class MemoryBanks:
     @property
     def durable_slot(self) -> int:
         """See stores.CommitPort."""
-        return next(
-            (n for n in range(len(self.entries), 0, -1) if self.entries[n - 1].is_durable.is_set()), 0
-        )
+        return next((n for n in range(len(self.entries), 0, -1) if self.entries[n - 1].is_durable), 0)
 
     def slot_of(self, key: bytes) -> int:
         """See stores.CommitPort; what is not sealed yet is not told."""
@@ -108,7 +116,7 @@ class MemoryBanks:
     def is_fresh(self, key: bytes) -> bool:
         """See stores.CommitPort."""
         waiting = [*self.entries[-2:], *self._pending]
-        return any(key in entry.changes.records and not entry.is_acked.is_set() for entry in waiting)
+        return any(key in entry.changes.records and not entry.is_acked for entry in waiting)
 
     def new_name(self) -> int:
         """See stores.BlobPort."""
@@ -157,9 +165,9 @@ class MemoryBanks:
             entry.slot = len(self.entries)
             self.freed.update(entry.changes.freed)
             await self._dawdle()
-            entry.is_acked.set()
+            entry.written.set()
             await self._dawdle()
-            entry.is_durable.set()
+            entry.synced.set()
 
     async def _dawdle(self) -> None:
         if self.rng is None:

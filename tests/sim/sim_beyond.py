@@ -87,7 +87,7 @@ class BeyondPromise(Simulation):
         lost = set(sorted(self.keeper.blobs.wanted())[::2])
         for disks in everything.values():
             for name in lost:
-                disks[0].blobs[name] = disks[0].blobs[name][:-1] + b"!"
+                disks[0].spoil_blob(name)
         self._restart_all(everything)
         said = self.keeper.lost_blobs
         demand(said == lost, f"blobs {sorted(lost)} are lost, {sorted(said)} are said to be")

@@ -105,6 +105,11 @@ class Disk:
         self.unsynced_blobs.clear()
         return f"lost {head - kept} entries and {len(lost)} blobs"
 
+    def spoil_blob(self, name: int) -> None:
+        """Flip a bit at the end of a blob."""
+        *kept, last = self.blobs[name]
+        self.blobs[name] = bytes([*kept, last ^ 1])
+
     def put_row(self, row: Row, *, over_damage: bool) -> None:
         """Store `row` unless a newer one stands there; a damaged one gives way (`over_damage`)."""
         standing = self.rows.get(row.key)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 #: Faults after which a bank may lack what it had, until a keeper has found it clean again.
 LOSSES = (
     "power", "power_die", "wipe", "damage_rows", "damage_blobs", "sync_fails", "away", "amnesia", "hide",
-    "rollback", "torn",
+    "rollback", "torn", "brownout",
 )  # fmt: skip
 
 
@@ -146,10 +146,11 @@ class Losses:
 
     def _damage_spread(self, _bank: int) -> None:
         """Rows are damaged on every bank, but one newest copy of each stays right."""
-        if self.impaired:
+        seats = self.simulation.seats()
+        if self.impaired or not seats:
             return
         rng = self.simulation.world.rng
-        disks = [server.disk for row in self.simulation.banks.values() for server in row]
+        disks = [server.disk for server in seats]
         for key in sorted(set().union(*(disk.rows for disk in disks))):
             newest = max(disk.rows[key].slot for disk in disks if key in disk.rows)
             holders = [disk for disk in disks if key in disk.rows and disk.rows[key].slot == newest]
@@ -182,5 +183,5 @@ class Losses:
             if fate < 0.2:
                 del disk.blobs[name]
             elif fate < 0.5:
-                disk.blobs[name] = disk.blobs[name][:-1] + b"!"
+                disk.spoil_blob(name)
         self._over(bank)

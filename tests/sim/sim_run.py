@@ -51,6 +51,15 @@ class Simulation:
         """The name that the next keeper will have."""
         return f"keeper {self._keepers_made + 1}"
 
+    def seats(self) -> list[SimServer]:
+        """The servers that hold their banks' records now, none while no keeper knows."""
+        loaded = [keeper for keeper in self.keepers if keeper.is_alive and keeper.is_loaded]
+        config = loaded[-1].leader.reign.log.config if loaded else None
+        if config is None:
+            return []
+        ports = {seat.port for seat in config.seats.values()}
+        return [server for servers in self.banks.values() for server in servers if server.port in ports]
+
     def start_keeper(self) -> None:
         """Start one more keeper, whether or not another runs."""
         rng = self.world.rng

@@ -14,7 +14,7 @@ FAULTS = (
     ("kill", 5), ("die_in_call", 6), ("hang", 3), ("partition", 4), ("slow", 2), ("keeper", 5), ("away", 2),
     ("power", 4), ("wipe", 3), ("blackout", 4), ("sync_fails", 2), ("flip", 5), ("lose_write", 2),
     ("astray", 2), ("tear_journal", 3), ("lose_file", 2), ("cut_clients", 4),
-    ("full", 3), ("foreign", 4), ("spoil", 3),
+    ("full", 3), ("foreign", 4), ("spoil", 3), ("cut_off", 4),
 )  # fmt: skip
 LOSSES = {"power", "wipe", "sync_fails", "flip", "lose_write", "astray", "tear_journal", "lose_file", "spoil"}
 
@@ -86,6 +86,17 @@ class Faults:
 
     def _keeper(self, base: int) -> None:
         self.drive.kill_keeper(self.drive.rng.uniform(0.0, 2.0))
+
+    def _cut_off(self, base: int) -> None:
+        """Nothing the keeper sends reaches a bank any more, and then it dies with what it had to send."""
+        drive = self.drive
+        seconds = drive.rng.uniform(0.1, 3.0)
+        for port in drive.ports:
+            drive.network.blocked[str(port), "to"] = drive.loop.time() + seconds
+        keeper = drive.keepers
+        drive.loop.call_later(
+            seconds * 0.9, lambda: None if drive.keepers != keeper or drive.is_calm else drive.kill_keeper()
+        )
 
     def _cut_clients(self, base: int) -> None:
         """The connection of a client breaks just when a change of it arrived."""

@@ -47,7 +47,7 @@ class People:
         self.slowest_s = 0.0
         self._think_s = think_s
         self._entries: list[tuple[int, bytes, list[tuple[float, bytes, int]]]] = []
-        self.taken_back = 0
+        self._unsure: list[float] = []
         self._journal: object = None
         self._pending: list[tuple[float, bytes, int]] = []
         self._made = 0
@@ -72,12 +72,15 @@ class People:
                 one.outcome = "failed" if one.kind == "load" or one.outcome == "absent" else one.outcome
                 one.outcome = "unknown" if one.outcome == "ok" else one.outcome
 
+    def told_possibly_stale(self) -> None:
+        """Somebody is told of a name without a majority: what reads under way found may be taken back."""
+        self._unsure.append(self.drive.loop.time())
+
     # -- the witness
 
     def submitted(self, journal: object, changes: ChangeSet) -> None:
         """Take down what is handed to the log: its next entry holds that, and what came before it."""
         if journal is not self._journal:
-            self._take_back(self._pending)
             self._journal, self._pending = journal, []
         self._pending += [
             (self.drive.loop.time(), name_of(key), ABSENT if value is None else int.from_bytes(value, "big"))
@@ -96,26 +99,9 @@ class People:
         for slot, entry_hash, names in self._entries:
             if slot <= log.floor or (slot <= log.head and log.hash_at(slot) == entry_hash):
                 kept.append((slot, entry_hash, names))
-            else:
-                self._take_back(names)
         struck = len(self._entries) - len(kept)
         self._entries = kept
         return struck
-
-    def _take_back(self, names: list[tuple[float, bytes, int]]) -> None:
-        """Excuse who read what was not acknowledged yet and went with the keeper.
-
-        A keeper shows what it has changed before two banks have it; whoever asked for the change is told
-        nothing, or that nobody knows.
-        """
-        now = self.drive.loop.time()
-        for at, name, content in names:
-            for one in self.operations:
-                asked = one.kind == "load" or one.outcome == "absent"
-                found = ABSENT if one.outcome == "absent" else one.content
-                if asked and one.name == name and found == content and at <= one.until and one.called <= now:
-                    one.outcome = "failed"
-                    self.taken_back += 1
 
     @property
     def sealed_hashes(self) -> list[str]:
@@ -171,12 +157,20 @@ class People:
         """Note what came of an operation."""
         if error != "gone":
             one.returned = self.drive.loop.time()
+        self._note_outcome(one, error)
+        if (one.kind == "load" or one.outcome == "absent") and any(at >= one.called for at in self._unsure):
+            one.outcome = "failed"
+
+    @staticmethod
+    def _note_outcome(one: Operation, error: BaseException | str | None) -> None:
         if error is None:
             one.outcome = "ok" if one.outcome == "unknown" else one.outcome
         elif isinstance(error, FileSystemError) and error.errno == ENOENT and one.kind != "store":
             one.outcome = "absent" if one.kind != "load" or one.content is None else "failed"
         elif isinstance(error, AssertionError):
             raise error
+        elif isinstance(error, FileSystemError) and error.errno == ENOENT and one.content is None:
+            one.outcome = "failed"  # made, not closed yet, and gone with the keeper
         elif isinstance(error, FileSystemError) and one.kind == "store":
             raise DoneTwice(f"{one.name!r}: {error} although the name it was made under is nobody else's")
         elif isinstance(error, FileSystemError):

@@ -11,6 +11,7 @@ import pytest
 
 from history import ABSENT, check_linearizable, check_witness
 from trivet.keeper.journal import Journal
+from trivet.keeper.submitting import Submitter
 from trivet.keeper.volume_door import OutsideBlobs, VolumeDoor, _Connection
 from trivet.volume.changes import ChangeSet
 from trivet.volume.interface import ROOT_INO
@@ -55,7 +56,6 @@ class WholeRun:
         self.outcomes: dict[str, int] = {}
         self.steps = 0
         self.healed_after_s = 0.0
-        self.taken_back = 0
         self.hash = ""
 
     def run(self) -> None:
@@ -105,7 +105,9 @@ class WholeRun:
             self.faults.strike()
 
     def _listen_to_the_log(self, patch: pytest.MonkeyPatch) -> None:
-        people, real_submit, real_seal = self.people, Journal.submit, Journal._seal
+        people, real_submit, real_seal, real_safe = (
+            self.people, Journal.submit, Journal._seal, Submitter._safe
+        )  # fmt: skip
 
         def submit(journal: Journal, changes: ChangeSet, *, sync: bool = False) -> Any:
             people.submitted(journal, changes)
@@ -115,6 +117,15 @@ class WholeRun:
             real_seal(journal, batch)
             people.sealed(journal._leader.reign.log.entries[-1])
 
+        async def safe(submitter: Submitter, ticket: Any) -> None:
+            await real_safe(submitter, ticket)
+            if ticket._failure:
+                journal: Any = submitter._commit
+                if not journal.is_possibly_stale:
+                    raise Violation("a name is told that may be taken back, and status does not say so")
+                people.told_possibly_stale()
+
+        patch.setattr(Submitter, "_safe", safe)
         patch.setattr(Journal, "submit", submit)
         patch.setattr(Journal, "_seal", seal)
 
@@ -173,7 +184,6 @@ class WholeRun:
         for one in people.operations:
             self.outcomes[one.outcome] = self.outcomes.get(one.outcome, 0) + 1
         self.counts = self.faults.counts
-        self.taken_back = people.taken_back
         events = people.events
         check_witness(people.operations, events)
         for name in NAMES:

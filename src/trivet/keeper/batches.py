@@ -46,6 +46,11 @@ class Ticket:
         """Whether two banks have handed the entry and its blobs to their system."""
         return self._acked
 
+    @property
+    def is_durable(self) -> bool:
+        """Whether two banks have synced the entry."""
+        return self._durable
+
     async def acked(self) -> None:
         """Wait until two banks have handed the entry to their system; raises NoMajority without them."""
         if not self._acked:

@@ -68,6 +68,8 @@ class Control:
         ]
         states = [server.state for bank in banks for server in bank.servers]
         notes = list(keeper.notes.values()) + keeper.degradations()
+        if loaded is not None and loaded.journal.is_possibly_stale:
+            notes.append("possibly stale: fewer than two banks answer, what is read now may be taken back")
         damage = len(loaded.queue.open) + loaded.queue.waiting if loaded else 0
         refresher = loaded.refresher if loaded else None
         finished = refresher.finished_at if refresher else None

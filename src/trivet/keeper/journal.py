@@ -82,6 +82,11 @@ class Journal:
                 raise NoMajority("fewer than two banks take changes")
             await asyncio.sleep(MAJORITY_LOOK_S)
 
+    @property
+    def is_possibly_stale(self) -> bool:
+        """Whether what is read now may be taken back, or not be the last state any more."""
+        return self._is_stalled or not self._leader.reign.lease.holds(steady_s())
+
     def submit(self, changes: ChangeSet, *, sync: bool = False) -> Ticket:
         """Put `changes` whole into the next entry, and have that synced at once if `sync`; never blocks."""
         batch = self._batch

@@ -33,7 +33,7 @@ from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.row_check import RowCheck
 from trivet.keeper.stalled_blobs import StalledBlobs, secure_blobs
 from trivet.keeper.stores import Durability
-from trivet.keeper.takeover import begin_reign, load_volume, wait_for_banks
+from trivet.keeper.takeover import begin_reign, load_volume
 from trivet.keeper.whole_check import find_path
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
@@ -91,9 +91,8 @@ class Keeper:
 
     async def take_over(self) -> None:
         """Become the leader, load the volume and serve it; waits as long as the banks can't elect."""
-        mark = read_high_water(self._mark_path)
-        await wait_for_banks(self.fleet, 3 if mark is None else 2, self.notes)
-        leader = begin_reign(self.fleet, self.config.volume, self.key, mark)
+        volume, mark_path = self.config.volume, self._mark_path
+        leader, wait_s = await begin_reign(self.fleet, volume, self.key, mark_path, self.notes)
         self.shell = LeaderShell(leader, self.fleet, self)
         names = BlobNames(leader.reign.epoch.number)
         self._blobs = BlobService(self.fleet, names.take, self._blob_stored, self._bad_blob)
@@ -102,6 +101,7 @@ class Keeper:
             if server.is_up:
                 self.shell.server_up(server)
         await self._serving.wait()
+        await asyncio.sleep(wait_s)
         await self._load(self.shell, self._blobs, names)
 
     async def _load(self, shell: LeaderShell, blobs: BlobService, names: BlobNames) -> None:

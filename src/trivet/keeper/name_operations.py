@@ -2,11 +2,14 @@
 
 Rule: an operation changes memory in one step, without an await in between, then waits for its ticket.
 Rule: a file that gets or loses a name has its dirty data stored first, in the same or an earlier entry.
+Rule: what is told of names, refusals too, can't be taken back: it waits for changes that are on their way.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from errno import EINVAL
+from functools import wraps
 from stat import S_IFDIR, S_IFMT, S_IFREG, S_IMODE
+from typing import Any, TypeVar, cast
 
 from trivet.errors import FileSystemError
 from trivet.keeper.parting import Parting
@@ -20,6 +23,22 @@ from trivet.volume.quotas import QUOTA
 from trivet.volume.rename import exchange as exchange_names
 from trivet.volume.rename import rename as move_name
 from trivet.wire.records import xattr_key
+
+Operation = TypeVar("Operation", bound=Callable[..., Awaitable[Any]])
+
+
+def _told_when_settled(operation: Operation) -> Operation:
+    """Let `operation` tell why it is refused once the names it saw can't be taken back any more."""
+
+    @wraps(operation)
+    async def told(self: "NameOperations", *arguments: Any, **options: Any) -> Any:
+        try:
+            return await operation(self, *arguments, **options)
+        except FileSystemError:
+            await self._submitter.all_settled()
+            raise
+
+    return cast(Operation, told)
 
 
 class NameOperations:
@@ -44,7 +63,11 @@ class NameOperations:
 
     async def lookup(self, parent: int, name: bytes) -> Attributes:
         """Return what `name` names in `parent`."""
-        return self.space.lookup(parent, name).attributes()
+        try:
+            found = self.space.lookup(parent, name).attributes()
+        finally:
+            await self._submitter.settled(parent, name)
+        return found
 
     async def getattr(self, ino: int) -> Attributes:
         """Return what stat(2) tells."""
@@ -65,21 +88,26 @@ class NameOperations:
     async def listing(self, ino: int, after_cookie: int, limit: int) -> Sequence[DirectoryEntry]:
         """Return up to `limit` entries behind `after_cookie`, 0 = from the start."""
         space = self.space
-        found = space.listings.read(ino, space.directory(ino), after_cookie, limit)
-        return [
-            DirectoryEntry(name, cookie, space.inode(number).attributes()) for name, cookie, number in found
+        listed = space.listings.read(ino, space.directory(ino), after_cookie, limit)
+        found = [
+            DirectoryEntry(name, cookie, space.inode(number).attributes()) for name, cookie, number in listed
         ]
+        await self._submitter.settled(ino)
+        return found
 
+    @_told_when_settled
     async def mkdir(self, parent: int, name: bytes, mode: int, caller: Caller) -> Attributes:
         """Make a directory."""
         return await self._make(parent, name, S_IFDIR | S_IMODE(mode), caller)
 
+    @_told_when_settled
     async def mknod(self, parent: int, name: bytes, mode: int, rdev: int, caller: Caller) -> Attributes:
         """Make a file, device, pipe or socket, as the type in `mode` says."""
         if S_IFMT(mode) == S_IFDIR:
             raise FileSystemError(EINVAL)
         return await self._make(parent, name, mode if S_IFMT(mode) else mode | S_IFREG, caller, rdev)
 
+    @_told_when_settled
     async def symlink(self, parent: int, name: bytes, target: bytes, caller: Caller) -> Attributes:
         """Make a symbolic link."""
         await self._submitter.writable()
@@ -88,6 +116,7 @@ class NameOperations:
         await self._submitter.committed()
         return attributes
 
+    @_told_when_settled
     async def link(self, ino: int, parent: int, name: bytes) -> Attributes:
         """Give a file one more name."""
         await self._submitter.writable()
@@ -96,6 +125,7 @@ class NameOperations:
         await self._submitter.committed()
         return attributes
 
+    @_told_when_settled
     async def unlink(self, parent: int, name: bytes) -> None:
         """Take a name away; the data of a file that keeps another name is stored first."""
         await self._submitter.writable()
@@ -105,12 +135,14 @@ class NameOperations:
         self.space.unlink(parent, name, self._clock_ns())
         await self._submitter.committed()
 
+    @_told_when_settled
     async def rmdir(self, parent: int, name: bytes) -> None:
         """Take an empty directory away."""
         await self._submitter.writable()
         self.space.rmdir(parent, name, self._clock_ns())
         await self._submitter.committed()
 
+    @_told_when_settled
     async def rename(
         self, parent: int, name: bytes, new_parent: int, new_name: bytes, *, replace: bool, exchange: bool
     ) -> None:

@@ -22,6 +22,14 @@ class Ticket(Protocol):
     def slot(self) -> int | None:
         """The journal slot, None until the entry is sealed."""
 
+    @property
+    def is_acked(self) -> bool:
+        """Whether two banks have handed it to their operating system."""
+
+    @property
+    def is_durable(self) -> bool:
+        """Whether two banks have synced it."""
+
     async def acked(self) -> None:
         """Return when two banks have handed it to their system; raise NoMajority in less than 2 s."""
 

@@ -1,20 +1,23 @@
 """A keeper's first minutes: find the banks, begin a reign, and load what the log and the rows prove.
 
-Rule: nothing is served before the sums say that every record was loaded.
+Rule: nothing is served before the sums say that every record was loaded, and before the lease of a keeper
+that may still be reading is over.
 """
 
 import asyncio
 import logging
 import random
+from pathlib import Path
 
 from trivet.errors import NoMajority, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import Fleet
-from trivet.keeper.high_water import HighWater
+from trivet.keeper.high_water import HighWater, read_high_water, write_high_water
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.loader import Loader
 from trivet.quorum.digests import RecordIndex
 from trivet.quorum.leader import Leader
+from trivet.quorum.lease import wait_out_s
 from trivet.quorum.takeover import next_epoch
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.loading import Loading
@@ -46,14 +49,35 @@ async def wait_for_banks(fleet: Fleet, wanted: int, notes: dict[str, str]) -> No
         await asyncio.sleep(LOOK_AGAIN_S)
 
 
-def begin_reign(fleet: Fleet, volume: str, volume_key: bytes, mark: HighWater | None) -> Leader:
-    """Return a leader with an epoch above all that the banks and the high-water `mark` know of."""
-    seen = [server.identity.promised for server in fleet.servers if server.identity is not None]
-    seen.append(mark.epoch if mark else NO_EPOCH)
-    epoch = next_epoch(seen, random.SystemRandom().getrandbits(64))
+async def begin_reign(
+    fleet: Fleet, volume: str, volume_key: bytes, mark_path: Path, notes: dict[str, str]
+) -> tuple[Leader, float]:
+    """Return a leader, and how long it must not be read from once banks have promised to follow it.
+
+    Its epoch is above all that the banks and the high-water mark at `mark_path` know of. The keeper before
+    is dead if it was this folder's, since its lock is ours; one of another folder may be reading still, and
+    its lease is waited out.
+    """
+    mark = read_high_water(mark_path)
+    await wait_for_banks(fleet, 3 if mark is None else 2, notes)
+    own = mark.epoch if mark else NO_EPOCH
+    promised = [server.identity.promised for server in fleet.servers if server.identity is not None]
+    epoch = next_epoch([own, *promised], random.SystemRandom().getrandbits(64))
+    if mark is not None:
+        await asyncio.to_thread(_claim, mark_path, HighWater(epoch, mark.slot))
     bases = [bank[0].base for bank in fleet.banks]
     high_water = mark.slot if mark else 0
-    return Leader(volume, volume_key, bases, epoch, steady_s(), high_water=high_water, fresh=mark is None)
+    leader = Leader(volume, volume_key, bases, epoch, steady_s(), high_water=high_water, fresh=mark is None)
+    others_reigned = any(seen.number > own.number for seen in promised)
+    return leader, wait_out_s() if others_reigned else 0.0
+
+
+def _claim(mark_path: Path, mark: HighWater) -> None:
+    """Write down that the epoch of `mark` is this folder's."""
+    try:
+        write_high_water(mark_path, mark)
+    except OSError as error:  # a full disk: the next keeper waits for a lease that nobody has
+        log.warning("the high-water mark can't be written: %s", error)
 
 
 async def load_volume(
