@@ -9,6 +9,8 @@ sys.path.append(str(Path(__file__).parents[1] / "whole"))
 
 import sim_hunt
 import sim_mutants
+import standby_hunt
+import standby_mutants
 import whole_hunt
 import whole_mutants
 
@@ -18,6 +20,7 @@ def main() -> int:
     logging.disable(logging.CRITICAL)
     lives: list[int] = []
     hunts = [(mutant, sim_hunt.seeds_to_the_kill) for mutant in sim_mutants.MUTANTS]
+    hunts += [(mutant, standby_hunt.seeds_to_the_kill) for mutant in standby_mutants.MUTANTS]
     hunts += [(mutant, whole_hunt.seeds_to_the_kill) for mutant in whole_mutants.MUTANTS]
     for mutant, seeds_to_the_kill in hunts:
         seeds = seeds_to_the_kill(mutant)

@@ -203,7 +203,7 @@ def runs_on_wild_clocks(patch: pytest.MonkeyPatch) -> None:
 
     def init(self: SimKeeper, *args: Any, rate: float, **rules: Any) -> None:
         slow = rate < 1.0
-        real(self, *args, rate=0.3 if slow else 2.5, **rules)
+        real(self, *args, rate=0.3 if slow else 5.0, **rules)
 
     patch.setattr(SimKeeper, "__init__", init)
 
