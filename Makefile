@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check sim sim-standby mutants faults soak bench bench-peers conformance clean
+.PHONY: install up test check docs sim sim-standby mutants faults soak bench bench-peers conformance clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -14,7 +14,7 @@ up: install
 test: install
 	bash scripts/setup.sh --for-tests
 	$(MAKE) --no-print-directory check
-	$(PY) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(PY) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install
 	.venv/bin/ruff check src tests bench
@@ -22,6 +22,9 @@ check: install
 	.venv/bin/mypy
 	.venv/bin/lint-imports
 	$(PY) -m pytest tests/unit/test_tidy.py -p no:randomly
+
+docs: install
+	$(PY) scripts/write_command_reference.py > docs/guide/commands.md
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

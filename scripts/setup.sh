@@ -57,11 +57,17 @@ fi
 
 install_system_packages fuse3 libfuse3-dev pkg-config gcc python3-dev python3-venv
 
+is_new_enough() { "$1" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; }
+
+# The system's own Python is built with optimisation, which those that people build beside it often are not, and
+# python3-dev is of its version. PYTHON=/path/to/python3 takes another one.
 if [ ! -x .venv/bin/python ]; then
-  echo "Making the virtual environment .venv"
-  python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' ||
-    { echo "trivet needs Python 3.11 or newer; python3 here is $(python3 --version)" >&2; exit 1; }
-  python3 -m venv .venv
+  python=${PYTHON:-/usr/bin/python3}
+  [ -n "${PYTHON:-}" ] || is_new_enough $python || python=python3
+  is_new_enough "$python" ||
+    { echo "trivet needs Python 3.11 or newer; $python here is $("$python" --version 2>&1)" >&2; exit 1; }
+  echo "Making the virtual environment .venv with $python"
+  "$python" -m venv .venv
 fi
 echo "Installing trivet and its pinned packages into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \

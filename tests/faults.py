@@ -20,6 +20,7 @@ class Part:
     tests: tuple[str, ...]
 
 
+LOAD = "tests/e2e/test_faults_under_load.py"
 PARTS = (
     Part(
         "seeds of the simulated protocol", "TRIVET_SIM_SEEDS", 10_000,
@@ -34,6 +35,19 @@ PARTS = (
     Part(
         "power losses of banks' disks and of the whole machine", "TRIVET_POWER_LOSSES", 50,
         ("tests/e2e/test_power_loss.py",),
+    ),
+    Part(
+        "kills (SIGKILL) of keeper and banks under load", "TRIVET_KILLS", 200,
+        (f"{LOAD}::test_killed_under_load",),
+    ),
+    Part("wipes of a server or a bank under load", "TRIVET_WIPES", 40, (f"{LOAD}::test_wiped_under_load",)),
+    Part(
+        "stops, partitions, slow links and second keepers under load", "TRIVET_PARTITIONS", 60,
+        (f"{LOAD}::test_stopped_cut_off_and_slow_under_load",),
+    ),
+    Part(
+        "corruptions of records and blobs", "TRIVET_CORRUPTIONS", 5000,
+        ("tests/probe/test_corruption_matrix.py",),
     ),
     Part(
         "seeds of an upstream over a failing line, and a day of a flapping vendor", "TRIVET_UPSTREAM_SEEDS",

@@ -64,8 +64,13 @@ class MemoryBanks:
         self._pending: list[Entry] = []
         self._seal: asyncio.Task[None] | None = None
 
-    def check_writable(self) -> None:
+    @property
+    def takes_changes(self) -> bool:
         """See stores.CommitPort: these banks fail at the ticket, never before."""
+        return True
+
+    async def writable(self) -> None:
+        """See stores.CommitPort."""
 
     def submit(self, changes: ChangeSet, *, sync: bool = False) -> Entry:
         """See stores.CommitPort; values are readable at once, as from the port's overlay."""

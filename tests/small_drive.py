@@ -23,12 +23,15 @@ DEADLINE_S = 20.0
 class ServedBank(BankInProcess):
     """A bank's server in this process that listens on its port."""
 
+    is_listening = False
+
     async def listen(self) -> None:
         """Open the stores and take connections."""
         await self.open()
         self._serving: set[asyncio.Task[None]] = set()
         listener = socket.create_server(("127.0.0.1", self.port))
         self._server = await asyncio.start_server(self._connected, sock=listener)
+        self.is_listening = True
 
     def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.create_task(self._speak(reader, writer))
@@ -46,6 +49,7 @@ class ServedBank(BankInProcess):
 
     async def hang_up(self, *, clean: bool) -> None:
         """Stop listening and end, as a clean stop or a kill does."""
+        self.is_listening = False
         self._server.close()
         for task in self._serving:
             task.cancel()
@@ -80,13 +84,17 @@ class SmallDrive:
         return dict(await handlers(self.keeper)[verb](arguments, lambda progress: None))
 
     async def start_keeper(self, refresh_s: float = 3600.0) -> None:
+        """Start a keeper and wait until it serves and has looked at everything once."""
+        await self.begin_keeper(refresh_s)
+        # Its first refresh and scrub are over, so that they mend nothing that a test spoils.
+        await self.until(lambda: self.loaded.refresher.scrub_state().finished_age_s is not None)
+
+    async def begin_keeper(self, refresh_s: float = 3600.0) -> None:
         """Start a keeper and wait until it serves."""
         self.keeper = Keeper(self.folder, None, refresh_s)
         await self.keeper.start()
         async with asyncio.timeout(DEADLINE_S):
             await self.keeper.take_over()
-        # Its first refresh and scrub are over, so that they mend nothing that a test spoils.
-        await self.until(lambda: self.loaded.refresher.scrub_state().finished_age_s is not None)
 
     async def until(self, is_so: Callable[[], bool]) -> None:
         """Wait until something is so."""

@@ -65,6 +65,10 @@ class QuotaExceeded(RequestError):
     errno = _errno.EDQUOT
 
 
+class BeyondBudget(QuotaExceeded):
+    """More bytes than a whole day's budget has: no day has room for them."""
+
+
 class PreconditionFailed(RequestError):
     """The version or fencing token that was named is not the present one."""
 

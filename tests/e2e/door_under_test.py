@@ -113,9 +113,10 @@ class Door:
 
 @contextlib.contextmanager
 def open_door(place: Path, *options: str) -> Iterator[Door]:
-    """Bring up a drive without a folder, its door open without logins."""
+    """Bring up a drive without a folder, its door open without logins, with one worker unless told."""
     port = free_port()
-    with running_drive(place, 1, "--no-mount", "--no-auth", "--port", str(port), *options) as drive:
+    one = [] if {"--workers", "--max-workers"} & set(options) else ["--max-workers", "1"]
+    with running_drive(place, 1, "--no-mount", "--no-auth", "--port", str(port), *one, *options) as drive:
         door = Door(drive, port)
         try:
             yield door

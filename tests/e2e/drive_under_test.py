@@ -38,13 +38,16 @@ class Drive:
         self.state = place / "state"
         self.folder = place / "drive"
         self.bases = free_bases(servers)
+        #: What stands before the command that brings it up, `unshare ...` for one.
+        self.up_within: list[str] = []
 
     def trivet(
         self, *words: str, expect: int | None = 0, stdin: str | None = None
     ) -> subprocess.CompletedProcess[str]:
         """Run `trivet WORDS --state ...`; assert the exit code unless `expect` is None."""
+        within = self.up_within if words[:1] == ("up",) else []
         done = subprocess.run(
-            [sys.executable, "-m", "trivet", *words, "--state", str(self.state)],
+            [*within, sys.executable, "-m", "trivet", *words, "--state", str(self.state)],
             capture_output=True,
             text=True,
             input=stdin,

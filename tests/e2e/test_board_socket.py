@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 
+import httpx
 import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosed
@@ -53,6 +54,27 @@ def test_an_administrator_sees_all_and_others_the_short_form(door: DoorInMemory)
     assert short.banks[0].servers[1] == ServerStatus(9001, "down")
     assert "secret" not in told
     assert "127.0.0.1" not in told
+
+
+def test_health_and_repairs_tell_each_what_concerns_them(door: DoorInMemory) -> None:
+    def told(user: str, path: str, scope: Scope = EVERYTHING) -> httpx.Response:
+        secret, _ = door.people.tokens.create(user, scope)
+        return httpx.get(f"{door.url}/api/v1/{path}", headers={"Authorization": f"Bearer {secret}"})
+
+    hers, his = told("ann", "health").json(), told("bob", "health").json()
+    assert hers["banks"][0]["servers"][0]["pid"] == 1
+    assert his["banks"][0]["servers"][0] | {"pid": None} == his["banks"][0]["servers"][0]
+    assert (his["healthy"], his["gateway"]) == (False, None)
+    assert his["notes"] == ["The drive works; bank 9000 lacks server 9001."]
+    seen = {
+        (user, scope.path): [one["path"] for one in told(user, "repairs", scope).json()["repairs"]]
+        for user, scope in (("ann", EVERYTHING), ("bob", EVERYTHING), ("bob", Scope("/reports", "r")))
+    }
+    assert seen == {("ann", "/"): ["/secret.txt"], ("bob", "/"): ["/secret.txt"], ("bob", "/reports"): []}
+    assert told("ann", "processes").status_code == 501  # no `trivet up` looks here
+    for who in ("bob", "ann"):
+        assert told(who, "processes", Scope("/reports", "r")).status_code == 403
+    assert "only administrators" in told("bob", "processes").json()["detail"]
 
 
 def test_nobody_sees_nothing(door: DoorInMemory) -> None:

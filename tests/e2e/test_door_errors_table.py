@@ -80,6 +80,12 @@ def test_byte_budget(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
         assert (facts["position"], facts["bytes_left"]) == (1, 10)
         assert facts["resets_at_s"] > time.time()
         assert told(native(ann, "4.bin", prefer="wait=0")) == (429, "budget_spent")
+        budget.limits = BudgetLimits(pool_bytes=SIZE - 1)
+        beyond = native(ann, "4.bin")
+        assert told(beyond) == (403, "beyond_budget")
+        assert "more than the 699 that all together may move in a day" in beyond.json()["detail"]
+        assert told(v3(ann, "4.bin")) == (403, "dailyLimitExceeded")
+        budget.limits = BudgetLimits(pool_bytes=used + SIZE + 10)
         assert told(v3(ann, "4.bin")) == (403, "dailyLimitExceeded")
         listed = ann.get("/api/v1/upstreams/transfers").json()["transfers"]
         assert [one["position"] for one in listed if one["transfer"]["key"] == facts["key"]] == [1]
@@ -159,6 +165,16 @@ def test_no_majority(rig: DoorBeforeVendor, ann: httpx.Client) -> None:
         assert told(ann.post("/drive/v3/files", json=body)) == (503, "backendError")
     finally:
         rig.door.banks.failing = False
+
+
+@pytest.mark.parametrize("path", ["/api/v1/files/9", "/drive/v3/files/9"])
+def test_a_wrong_method_is_told_every_right_one(ann: httpx.Client, path: str) -> None:
+    answer = ann.post(path)
+    assert answer.status_code == 405
+    allowed = set(answer.headers["allow"].split(", "))
+    assert allowed >= {"GET", "HEAD", "PATCH", "DELETE"}
+    assert "POST" not in allowed
+    assert f"answers {answer.headers['allow']}, not POST" in answer.text
 
 
 def test_no_error_has_an_empty_body(rig: DoorBeforeVendor, ann: httpx.Client) -> None:

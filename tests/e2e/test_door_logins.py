@@ -56,6 +56,12 @@ def token(door: Door) -> str:
     return str(json.loads(told)["secret"])
 
 
+def test_a_login_link_leads_to_where_the_drive_answers(door: Door, token: str) -> None:
+    link = door.drive.trivet("user", "link", "reader").stdout.strip()
+    assert link.startswith(f"http://127.0.0.1:{door.port}/login/")
+    assert httpx.get(link).status_code == 303
+
+
 @pytest.mark.parametrize("path", ["/drive/v3/files", "/api/v1/files/root", "/api/v1/trash", "/api/v1/health"])
 def test_nobody_gets_nothing(guarded: Door, path: str) -> None:
     answer = guarded.http.get(path)

@@ -22,6 +22,11 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DoorBeforeVendor]:
         yield made
 
 
+def volume_misses(rig: DoorBeforeVendor) -> int:
+    """Return how many bodies were asked for that were not here."""
+    return rig.work.cache.counts.counts.volume.misses
+
+
 def test_beyond_the_limit_only_what_is_here_and_the_history(rig: DoorBeforeVendor) -> None:
     with rig.client("ann") as ann, rig.client("bob") as bob:
         for number in range(LIMIT):
@@ -29,6 +34,8 @@ def test_beyond_the_limit_only_what_is_here_and_the_history(rig: DoorBeforeVendo
         ann.get("/api/v1/me"), ann.get("/api/v1/upstreams"), ann.get("/api/v1/history")
         here = ann.get("/api/v1/content/google/near.txt")
         assert (here.status_code, here.content) == (200, b"near")
+        assert here.headers["X-Cache"] == "HIT-QUOTA"
+        misses = volume_misses(rig)
         assert ann.get("/api/v1/folders/root/children").status_code == 200
         refused = ann.get("/api/v1/content/google/far.txt")
         assert (refused.status_code, refused.json()["code"]) == (429, "usage_limit")
@@ -37,6 +44,7 @@ def test_beyond_the_limit_only_what_is_here_and_the_history(rig: DoorBeforeVendo
         v3 = ann.get(f"/drive/v3/files/{file}?alt=media")
         assert (v3.status_code, v3.json()["error"]["errors"][0]["reason"]) == (403, "dailyLimitExceeded")
         assert ann.put("/api/v1/content/mine.txt", content=b"x").status_code == 429
+        rig.until(lambda: volume_misses(rig) == misses + 2)
         assert rig.vendor.face.seen["download"] == 1, "what was refused cost the vendor nothing"
 
         history = ann.get("/api/v1/history").json()

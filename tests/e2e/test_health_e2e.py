@@ -17,7 +17,6 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from door_under_test import Door, open_door
-from drive_under_test import Drive
 from trivet.insight.scaling import LEAST_SHARE_PERCENT
 from trivet.io.control_socket import ask
 from trivet.io.volume_folder import VolumeFolder
@@ -206,6 +205,16 @@ def test_real_load_crosses_the_real_threshold_and_calm_takes_the_worker_away(own
     while psutil.pid_exists(removed["pid"]):
         assert time.monotonic() < until, "the worker did not end"
         time.sleep(0.1)
+    kept = told(own_door, series_s=3600)["series"]
+    assert kept["step_s"] == 10
+    assert {"keeper", "supervisor", "door worker 1", "door worker 2"} <= {
+        one["name"] for one in kept["processes"]
+    }
+    busiest = next(one for one in kept["processes"] if one["name"] == "door worker 1")
+    assert max(filter(None, busiest["cpu_percent"])) > LEAST_SHARE_PERCENT
+    printed = json.loads(own_door.drive.trivet("health", "--since", "1h", "--json").stdout)
+    assert set(kept["at_s"]) <= set(printed["at_s"])
+    assert "door worker 2" in own_door.drive.trivet("health", "--since", "1h").stdout
 
 
 def test_a_worker_that_leaves_cuts_no_download_and_sends_websockets_elsewhere(own_door: Door) -> None:
@@ -246,9 +255,3 @@ def test_health_says_first_whether_all_is_well(own_door: Door) -> None:
     lines = own_door.drive.trivet("health", expect=None).stdout.splitlines()
     assert lines[0] in ("All is well.", "NOT well: 1 thing.")
     assert any("door worker 1" in line for line in lines)
-
-
-def test_options_that_contradict_each_other_are_refused_with_words(new_drive: Drive) -> None:
-    done = new_drive.up("--scale-up-cpu", "30", "--scale-down-cpu", "60", expect=2)
-    assert "--scale-down-cpu 60 and --scale-up-cpu 30: the first must be below" in done.stderr
-    assert not (new_drive.state / "gateway").exists()

@@ -1,4 +1,4 @@
-"""/metrics and /readyz of a running drive, read as Prometheus and a load balancer read them."""
+"""/metrics and /readyz as Prometheus and a load balancer read them; a worker that leaks is replaced."""
 
 import asyncio
 import os
@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 
 import httpx
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -14,14 +15,43 @@ from door_under_test import Door, open_door
 from trivet.io.control_socket import ask
 from trivet.io.volume_folder import VolumeFolder
 
+_EVERY_PYTHON = """
+import os, sys, threading, time
+if "gateway" in sys.orig_argv:
+    def leak(kept=[]):
+        while True:
+            try:
+                os.rename({place!r} + "/leak", {place!r} + "/leaking")  # only one of them
+                break
+            except FileNotFoundError:
+                time.sleep(0.1)
+        while True:
+            kept.append(bytearray(b"x") * (1 << 20))
+            time.sleep(0.05)
+    threading.Thread(target=leak, daemon=True).start()
+elif "up" in sys.orig_argv:
+    from trivet.insight.leaks import GrowthWatch, Scale
+    from trivet.supervise import watching
+    watching.EVERY_S = 0.1
+    watching.DriveWatch.__init__.__defaults__ = (None, 0.1)
+    GrowthWatch.__init__.__defaults__ = ((Scale(0.4, 30),),)
+"""
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 @pytest.fixture(scope="module")
 def own_door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Door]:
-    """A drive of this module, with two workers."""
-    with open_door(tmp_path_factory.mktemp("metrics"), "--workers", "2") as opened:
-        yield opened
+    """A drive of this module, with two workers, whose memory counts as short; looks go ten times as fast.
+
+    Its workers leak when there is a file `leak` beside its state: no code of trivet can leak on order.
+    """
+    place = tmp_path_factory.mktemp("metrics")
+    (place / "sitecustomize.py").write_text(_EVERY_PYTHON.format(place=str(place)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(place))
+        with open_door(place, "--workers", "2", "--scale-memory", "1", "--scale-for", "1") as opened:
+            patch.undo()
+            yield opened
 
 
 def samples(door: Door) -> Samples:
@@ -127,3 +157,32 @@ def test_a_worker_that_leaves_is_not_ready_on_connections_that_are_open(own_door
     red = next(answer for answer in told if answer.status_code == 503)
     assert "leaving" in red.json()["problem"]
     assert red.headers["connection"] == "close"
+
+
+def test_a_worker_that_leaks_is_named_and_replaced(own_door: Door) -> None:
+    before = own_door.told("GET", "/api/v1/processes")
+    pids = {one["pid"] for one in before["processes"] if one["role"] == "door worker"}
+    (own_door.drive.state.parent / "leak").touch()
+    until = time.monotonic() + 60
+    while True:
+        told = own_door.told("GET", "/api/v1/processes")
+        steps = [step for step in told["steps"] if step["what"] == "worker recycled"]
+        if steps:
+            break
+        assert time.monotonic() < until, told
+        time.sleep(0.1)
+    assert steps[0]["pid"] in pids
+    assert "memory is at" in steps[0]["why"]
+    assert "this worker leaks: memory grew from" in steps[0]["why"]
+    until = time.monotonic() + 30
+    while psutil.pid_exists(steps[0]["pid"]):
+        assert own_door.http.get("/healthz").status_code == 200
+        assert time.monotonic() < until, "the worker that leaks did not end"
+        time.sleep(0.1)
+    while True:
+        figures = own_door.told("GET", "/api/v1/processes")["processes"]
+        workers = [one for one in figures if one["role"] == "door worker"]
+        if len(workers) == 2:
+            break
+        assert time.monotonic() < until, workers
+    assert not any(one["leak"] for one in workers)

@@ -14,6 +14,7 @@ from message_servers import Server
 from queue_bench import SOON_S, Bench, keys, until
 from queue_making import store_at, wish
 from trivet.errors import ConfigError
+from trivet.io.queues import amqp_queue
 from trivet.io.queues.amqp_link import check_amqp
 from trivet.io.queues.request_queue import RequestQueue
 
@@ -145,7 +146,10 @@ async def test_a_killed_broker_loses_nothing_and_keeps_the_order(rabbit: Server,
     await bench.close()
 
 
-async def test_a_broker_that_lost_its_queue_is_given_everything_again(rabbit: Server, tmp_path: Path) -> None:
+async def test_a_broker_that_lost_its_queue_is_given_everything_again(
+    rabbit: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(amqp_queue, "_LOOK_S", 0.3)
     bench = Bench("rabbitmq", tmp_path, rabbit)
     queue = await bench.queue()
     for number in range(3):
@@ -159,7 +163,21 @@ async def test_a_broker_that_lost_its_queue_is_given_everything_again(rabbit: Se
     await bench.closed(queue)
     async with await aio_pika.connect(rabbit.url) as link, link.channel() as channel:
         await channel.queue_delete(bench.name)
-    assert await took(await bench.queue(), 3) == keys(0, 1, 2)
+    queue = await bench.queue()
+    assert await took(queue, 3) == keys(0, 1, 2)
+    async with await aio_pika.connect(rabbit.url) as link, link.channel() as channel:
+        await channel.queue_delete(bench.name)  # while it is taken from
+
+        async def is_there_again() -> bool:
+            try:
+                async with link.channel() as looking:
+                    return (await looking.declare_queue(bench.name, passive=True)).name == bench.name
+            except aio_pika.exceptions.ChannelNotFoundEntity:
+                return False
+
+        await until(is_there_again)
+    await queue.push(wish(3))
+    assert await took(queue, 1) == keys(3)
     await bench.close()
 
 

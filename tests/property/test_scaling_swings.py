@@ -46,7 +46,7 @@ def run(
         now_s = look * every_s
         each = min(demand(now_s) / len(workers), 1.0, cores / len(workers)) * 100
         machine = min(each * len(workers) / cores, 100)
-        loads = [WorkerLoad(number, each, number == leaking) for number in workers]
+        loads = [WorkerLoad(number, each, "memory grew" if number == leaking else "") for number in workers]
         step = scaler.step(Load(now_s, machine, memory(now_s), loads))
         if step is None:
             continue

@@ -1,11 +1,30 @@
 """A server's disk: what was written, what was synced, and what a power cut or damage leaves of it."""
 
 import random
+from functools import lru_cache
 
+from trivet.errors import CorruptReplica
 from trivet.quorum.acceptor_commands import AcceptorMeta
 from trivet.quorum.hash_chain import HashChain
-from trivet.wire.entries import Entry
+from trivet.wire.entries import Entry, EntryBody, RecordOp, open_entry, seal_entry
 from trivet.wire.records import Row
+
+VOLUME_KEY = bytes(range(32))
+FOREIGN_KEY = bytes(range(32, 64))
+
+
+@lru_cache(maxsize=4096)
+def opened(raw: bytes) -> Entry:
+    """Return the entry in `raw`, opened once for all servers; raises CorruptReplica."""
+    return open_entry(VOLUME_KEY, raw)
+
+
+def _is_ours(entry: Entry) -> bool:
+    try:
+        opened(entry.raw)
+    except CorruptReplica:
+        return False
+    return True
 
 
 class Disk:
@@ -28,7 +47,7 @@ class Disk:
         chain = HashChain(self.meta.floor, self.meta.floor_hash)
         readable = [entry for entry in self.journal if entry.slot > self.meta.floor]
         for entry in readable:
-            if not chain.follows([entry]):
+            if not chain.follows([entry]) or not _is_ours(entry):
                 break
             chain.extend([entry])
         self.journal = [entry for entry in self.journal if entry.slot <= chain.head]
@@ -60,6 +79,13 @@ class Disk:
         self.drop_above(self.head() - rng.randint(1, 6))
         self.staged = []
         self.is_torn = True
+
+    def forge(self, key: bytes) -> None:
+        """Somebody without the volume's key writes an entry behind the last one, which changes `key`."""
+        if self.journal:
+            last = self.journal[-1]
+            body = EntryBody(ops=[RecordOp(key, 0, b"foreign")], durable=last.body.durable)
+            self.journal.append(seal_entry(FOREIGN_KEY, last.slot + 1, last.epoch, last.hash, body))
 
     def drop_above(self, slot: int) -> None:
         """Remove the entries above `slot`."""

@@ -19,6 +19,7 @@ FAULTS = (
     ("sync_fails", 2), ("blackout", 1), ("away", 2), ("isolate", 4), ("duel", 4),
     ("amnesia", 4), ("hide", 4), ("slow_disk", 2), ("brownout", 3), ("relapse", 5), ("full", 2),
     ("damage_spread", 1), ("rollback", 3), ("torn", 3),
+    ("foreign", 3),
 )  # fmt: skip
 
 

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from sim_blobs import Blobs, Ref, ref_in, value_of
+from sim_disk import VOLUME_KEY
 from sim_links import Links
 from sim_network import Network
 from sim_oracle import Oracle
 from sim_records import Records
-from sim_server import VOLUME_KEY, SimServer
+from sim_server import SimServer
 from trivet.quorum import leader_commands as lc
 from trivet.quorum.digests import RecordIndex
 from trivet.quorum.leader import Leader
@@ -21,6 +22,7 @@ from trivet.wire.entries import Entry, Epoch, RecordOp
 
 TICK_S = 0.05
 REFRESH_S = 2.0
+PART_BYTES = 700  # logs travel in several parts
 Done = Callable[[str], None]
 
 
@@ -97,6 +99,8 @@ class SimKeeper:
         self.leader = Leader(
             "v", VOLUME_KEY, self.banks, self.epoch, self.now(), high_water=self.disk.high_water, **rules
         )
+        for follower in self.leader.reign.followers.values():
+            follower.part_bytes = PART_BYTES
         self.blobs = Blobs(self)
         self.rows = Records(self)
         self.world.trace(f"{self.name} is epoch {self.epoch.number}")

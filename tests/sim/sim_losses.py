@@ -165,6 +165,15 @@ class Losses:
         world = self.simulation.world
         self.simulation.banks[bank][0].full_until = world.now + world.rng.uniform(0.5, 4.0)
 
+    def _foreign(self, bank: int) -> None:
+        """An entry that no keeper wrote stands in a journal when its server starts."""
+        simulation, rng = self.simulation, self.simulation.world.rng
+        server = simulation.banks[bank][0]
+        server.kill("finds a foreign entry in its journal")
+        server.disk.forge(b"i/foreign")
+        if rng.random() < 0.5:
+            simulation.kill_keeper(every=True)
+
     def _damage_blobs(self, bank: int) -> None:
         rng = self.simulation.world.rng
         disk = self.simulation.banks[bank][0].disk

@@ -3,16 +3,16 @@
 Rule: a mutant is killed by what any run demands, on seeds that were not chosen for it.
 """
 
-from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 import msgspec
 import pytest
 
-from sim_blobs import Blobs, ref_in
-from sim_keeper import SimKeeper
-from sim_server import VOLUME_KEY
-from trivet.quorum import acceptor_start, election, marks, record_loading, upkeep
+from sim_disk import FOREIGN_KEY, VOLUME_KEY
+from sim_keeper_mutants import KEEPER_MUTANTS, Patch
+from trivet.errors import CorruptReplica
+from trivet.quorum import acceptor_start, election, marks, upkeep
 from trivet.quorum.acceptor import Acceptor
 from trivet.quorum.acceptor_commands import AcceptorMeta, Decision, DropJournal, StoreMeta
 from trivet.quorum.election import Election
@@ -20,11 +20,9 @@ from trivet.quorum.hash_chain import HashChain
 from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.membership import Config
 from trivet.quorum.reign import Reign
-from trivet.wire import bank_messages as b
+from trivet.wire import entries
 from trivet.wire.entries import seal_entry
 from trivet.wire.journal_messages import Append, Identity
-
-Patch = Callable[[pytest.MonkeyPatch], None]
 
 
 def votes_while_empty(patch: pytest.MonkeyPatch) -> None:
@@ -129,11 +127,6 @@ def admits_without_config(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(election.Election, "_unseat", lambda self, config, now: None)
 
 
-def skips_the_lease(patch: pytest.MonkeyPatch) -> None:
-    """A new keeper does not wait the old one's lease out."""
-    patch.setattr("sim_keeper.wait_out_s", lambda: 0.0)
-
-
 def applies_before_durable(patch: pytest.MonkeyPatch) -> None:
     """Records show what only one bank may have."""
 
@@ -159,32 +152,6 @@ def trims_what_is_not_applied(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Acceptor, "on_trim", on_trim)
 
 
-def trusts_any_bank_on_absence(patch: pytest.MonkeyPatch) -> None:
-    """Rows are loaded from the first bank whether they add up or not."""
-
-    def settle(bucket: int, banks: Any, history: Any) -> Any:
-        state = record_loading._carried_on(bucket, next(iter(banks.values())), history)
-        return record_loading.BucketState(state, proven=True, doubtful=frozenset())
-
-    patch.setattr("sim_records.settle_bucket", settle)
-
-
-def deletes_blobs_before_durable(patch: pytest.MonkeyPatch) -> None:
-    """What an entry frees goes as soon as the entry is written."""
-    real = SimKeeper.absorb
-
-    def absorb(self: SimKeeper, entry: Any) -> None:
-        real(self, entry)
-        self.blobs._delete(entry.body.freed)
-
-    patch.setattr(SimKeeper, "absorb", absorb)
-
-
-def repairs_from_any_copy(patch: pytest.MonkeyPatch) -> None:
-    """A blob is copied without looking at what is copied."""
-    patch.setattr("sim_blobs.Blobs._state", staticmethod(lambda ref, held: "good" if held else "unknown"))
-
-
 def takes_what_is_there_first(patch: pytest.MonkeyPatch) -> None:
     """Put-if-absent as commit: whoever fills a slot first wins it, whatever the epoch it was filled in."""
 
@@ -195,17 +162,6 @@ def takes_what_is_there_first(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(election, "takeover", takeover)
     carries_out_lower_epochs(patch)
-
-
-def runs_on_wild_clocks(patch: pytest.MonkeyPatch) -> None:
-    """Clocks drift by far more than the lease allows for."""
-    real = SimKeeper.__init__
-
-    def init(self: SimKeeper, *args: Any, rate: float, **rules: Any) -> None:
-        slow = rate < 1.0
-        real(self, *args, rate=0.3 if slow else 5.0, **rules)
-
-    patch.setattr(SimKeeper, "__init__", init)
 
 
 def opens_trimmed_slots_again(patch: pytest.MonkeyPatch) -> None:
@@ -221,27 +177,6 @@ def opens_trimmed_slots_again(patch: pytest.MonkeyPatch) -> None:
         return Decision((StoreMeta(self.meta), DropJournal(-1)), self.identity())
 
     patch.setattr(Acceptor, "on_trim", on_trim)
-
-
-def deletes_by_list(patch: pytest.MonkeyPatch) -> None:
-    """Blobs that are listed and that no record names are garbage."""
-    real = Blobs.compare
-
-    def compare(self: Blobs, refs: Any, then: Any) -> None:
-        keeper = self.keeper
-        named = {ref[0] for _, value in keeper.records.values() if (ref := ref_in(value)) is not None}
-
-        def sweep(bank: int, reply: Any) -> None:
-            garbage = [name for name, _, _ in reply.blobs if name not in named]
-            keeper.links.ask_blobs(bank, b.DeleteBlobs(garbage), b"", lambda *_: None)
-
-        if keeper.is_loaded:
-            for bank in keeper.banks:
-                ask = b.ListBlobs(0, 1000)
-                keeper.links.ask_blobs(bank, ask, b"", lambda reply, _data, bank=bank: sweep(bank, reply))
-        real(self, refs, then)
-
-    patch.setattr(Blobs, "compare", compare)
 
 
 def accepts_a_rollback(patch: pytest.MonkeyPatch) -> None:
@@ -271,18 +206,26 @@ def signs_adopted_entries_again(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Election, "_have_log", have_log)
 
 
-def believes_rows_without_their_macs(patch: pytest.MonkeyPatch) -> None:
-    """What stands in a row is taken for what a keeper wrote there."""
-    patch.setattr("sim_server.row_is_valid", lambda key, row: True)
-    patch.setattr("sim_records.row_is_valid", lambda key, row: True)
+def adopts_foreign_entries(patch: pytest.MonkeyPatch) -> None:
+    """An entry counts whoever made it."""
+
+    def open_any(key: bytes, raw: bytes, real: Any = entries.open_entry) -> entries.Entry:
+        try:
+            return real(key, raw)
+        except CorruptReplica:
+            return real(FOREIGN_KEY, raw)
+
+    opened = lru_cache(maxsize=4096)(partial(open_any, VOLUME_KEY))
+    patch.setattr(election, "open_entry", open_any)
+    for room in ("sim_disk", "sim_server"):
+        patch.setattr(f"{room}.opened", opened)
 
 
 MUTANTS: tuple[Patch, ...] = (
     votes_while_empty, votes_with_a_new_boot_id, acks_at_one_bank, durable_before_sync,
-    durable_without_blobs, forgets_promises, carries_out_lower_epochs, takes_a_prefix_into_its_epoch,
-    takes_the_shortest_log, admits_without_config, skips_the_lease, applies_before_durable,
-    trims_what_is_not_applied, trusts_any_bank_on_absence, deletes_blobs_before_durable,
-    repairs_from_any_copy, takes_what_is_there_first, runs_on_wild_clocks, opens_trimmed_slots_again,
-    deletes_by_list, accepts_a_rollback, takes_a_torn_tail_for_the_end, signs_adopted_entries_again,
-    believes_rows_without_their_macs,
+    durable_without_blobs, forgets_promises, carries_out_lower_epochs,
+    takes_a_prefix_into_its_epoch, takes_the_shortest_log, admits_without_config,
+    applies_before_durable, trims_what_is_not_applied, takes_what_is_there_first,
+    opens_trimmed_slots_again, accepts_a_rollback, takes_a_torn_tail_for_the_end,
+    signs_adopted_entries_again, adopts_foreign_entries, *KEEPER_MUTANTS,
 )  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from sim_server import VOLUME_KEY
+from sim_disk import VOLUME_KEY
 from trivet.quorum.digests import RecordIndex
 from trivet.quorum.membership import CONFIG_KEY
 from trivet.quorum.record_history import RecordHistory

@@ -3,13 +3,13 @@
 from collections.abc import Callable
 
 from sim_blobs import ref_in
+from sim_disk import VOLUME_KEY
 from sim_faults import Atlas
 from sim_keeper import KeeperDisk, SimKeeper
 from sim_network import Network
 from sim_oracle import Oracle, Violation, demand
-from sim_server import VOLUME_KEY, SimServer
+from sim_server import SimServer
 from sim_world import World
-from trivet.quorum import follower
 from trivet.wire.blobs import root_of, sub_hashes
 from trivet.wire.records import bucket_of, row_is_valid
 
@@ -19,7 +19,6 @@ FAULTS_FROM_S, FAULTS_UNTIL_S = 1.0, 16.0
 HEAL_WITHIN_S = 60.0
 CLIENTS = 3
 THINK_S = 0.12
-follower.PART_BYTES = 700  # so that logs travel in several parts
 FAULT_EVERY_S = 1.0
 
 

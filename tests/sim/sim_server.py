@@ -1,9 +1,8 @@
 """One server of a bank: the real acceptor over a simulated disk, and a plain store of records and blobs."""
 
 from collections.abc import Callable
-from functools import lru_cache
 
-from sim_disk import Disk
+from sim_disk import VOLUME_KEY, Disk, opened
 from sim_world import World
 from trivet.quorum import acceptor_commands as c
 from trivet.quorum.acceptor import Acceptor
@@ -11,17 +10,10 @@ from trivet.quorum.acceptor_start import fresh, start
 from trivet.wire import bank_messages as b
 from trivet.wire import journal_messages as m
 from trivet.wire.blobs import root_of, sub_hashes
-from trivet.wire.entries import Entry, open_entry, split_entries
+from trivet.wire.entries import Entry, split_entries
 from trivet.wire.records import Row, record_mac, row_is_valid
 
-VOLUME_KEY = bytes(range(32))
 Reply = Callable[[m.BankMessage, bytes], None]
-
-
-@lru_cache(maxsize=4096)
-def opened(raw: bytes) -> Entry:
-    """Return the entry in `raw`, opened once for all servers."""
-    return open_entry(VOLUME_KEY, raw)
 
 
 def entries_in(body: bytes) -> list[Entry]:

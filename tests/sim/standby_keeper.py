@@ -2,8 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+from sim_disk import VOLUME_KEY
 from sim_keeper import TICK_S, KeeperDisk, SimKeeper
-from sim_server import VOLUME_KEY
 from trivet.quorum import leader_commands as lc
 from trivet.quorum.standby import Standby
 from trivet.wire import journal_messages as m

@@ -13,7 +13,7 @@ from trivet.quorum.membership import KEEPER, STANDBY
 
 #: Of a pair the one that died stays away for a while, or nobody would ever take over from it.
 AWAY_S = (0.2, 9.0)
-PAIR_FAULTS = (*FAULTS, ("pause", 14), ("step_down", 10), ("one_way", 6), ("cut_off", 24))
+PAIR_FAULTS = (*FAULTS, ("pause", 14), ("step_down", 18), ("one_way", 6), ("cut_off", 40))
 
 
 class PairAtlas(Atlas):

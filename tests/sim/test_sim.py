@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from run_seed import replay
 from seeded_runs import assert_pure_function
 from sim_beyond import BeyondPromise
 from sim_run import Simulation
@@ -43,4 +44,4 @@ def run(seed: int) -> None:
 
 
 def test_run_is_a_pure_function_of_its_seed() -> None:
-    assert_pure_function(Path(__file__).with_name("run_seed.py"), 7)
+    assert_pure_function(replay, Path(__file__).with_name("run_seed.py"), 7, 8)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from run_standby import replay
 from seeded_runs import assert_pure_function
 from sim_mutants import Patch
 from sim_run import KEYS
@@ -13,7 +14,7 @@ from standby_keeper import PairKeeper
 from standby_mutants import MUTANTS
 from standby_run import StandbyRun
 
-SEEDS = int(os.environ.get("TRIVET_STANDBY_SEEDS", "60"))
+SEEDS = int(os.environ.get("TRIVET_STANDBY_SEEDS", "40"))
 SEEDS_A_TEST = 20
 TAKEN_OVER_WITHIN_S = 10.0
 
@@ -28,7 +29,7 @@ def test_every_seed_with_a_standby_ends_healthy(first: int) -> None:
 
 
 def test_run_with_a_standby_is_a_pure_function_of_its_seed() -> None:
-    assert_pure_function(Path(__file__).with_name("run_standby.py"), 7)
+    assert_pure_function(replay, Path(__file__).with_name("run_standby.py"), 7, 8)
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.__name__)

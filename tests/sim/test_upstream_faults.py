@@ -21,7 +21,8 @@ from vendor_drive import FOLDER, ROOT
 from vendor_faults import KINDS
 from vendor_server import Vendor
 
-SEEDS = range(int(os.environ.get("TRIVET_UPSTREAM_SEEDS", "500")))
+FIRST = int(os.environ.get("TRIVET_UPSTREAM_FIRST_SEED", "0"))
+SEEDS = range(FIRST, FIRST + int(os.environ.get("TRIVET_UPSTREAM_SEEDS", "500")))
 if "TRIVET_UPSTREAM_SEED" in os.environ:
     SEEDS = range(int(os.environ["TRIVET_UPSTREAM_SEED"]), int(os.environ["TRIVET_UPSTREAM_SEED"]) + 1)
 #: So small that an upload takes several, and may break off between two.

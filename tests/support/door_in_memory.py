@@ -20,6 +20,7 @@ from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.drive import NO_LIMITS, Drive, open_drive
 from trivet.gateway.guarded_protocol import GuardedProtocol
+from trivet.gateway.guarded_socket import GuardedSocket
 from trivet.gateway.people import People
 from trivet.gateway.upkeep import keep_up
 from trivet.gateway.waypoints import Waypoints
@@ -123,6 +124,7 @@ async def _served(
         config = uvicorn.Config(
             build_app(drive, access, waypoints, board),
             http=GuardedProtocol,
+            ws=GuardedSocket,
             lifespan="off",
             log_config=None,
             access_log=False,

@@ -20,6 +20,7 @@ from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.volume_door import OutsideBlobs, VolumeDoor, open_door
 from trivet.upstream.service import serve_upstreams
 from trivet.upstream.telling import Statuses, TransfersTold, UpstreamStatus
+from trivet.upstream.transfers import OPEN
 from trivet.volume.interface import Caller
 
 ME = Caller(0, 0)
@@ -90,10 +91,15 @@ async def status(drive: SmallDrive) -> Statuses:
         return Statuses([])
 
 
-async def all_over(drive: SmallDrive) -> bool:
-    """Tell whether no transfer waits or runs."""
-    told = msgspec.convert(await ask(drive.folder.upstream_socket, "transfers"), TransfersTold)
-    return all(one.transfer.state == "done" for one in told.transfers)
+async def all_done(drive: SmallDrive) -> None:
+    """Wait until no transfer is open; assert that none has failed."""
+    while True:
+        told = msgspec.convert(await ask(drive.folder.upstream_socket, "transfers"), TransfersTold)
+        transfers = [one.transfer for one in told.transfers]
+        if not any(one.state in OPEN for one in transfers):
+            break
+        await asyncio.sleep(0.05)
+    assert [(one.name, one.error) for one in transfers if one.state != "done"] == []
 
 
 async def read(drive: SmallDrive, folder: int, name: str) -> bytes:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from run_whole import replay
 from seeded_runs import assert_pure_function
 from whole_run import WholeRun
 
@@ -22,4 +23,4 @@ def test_every_whole_drive_ends_healthy(first: int) -> None:
 
 
 def test_a_whole_run_is_a_pure_function_of_its_seed() -> None:
-    assert_pure_function(Path(__file__).with_name("run_whole.py"), 3)
+    assert_pure_function(replay, Path(__file__).with_name("run_whole.py"), 3, 4)

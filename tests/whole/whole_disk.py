@@ -1,7 +1,8 @@
 """The disks of a whole drive: real files, of which a power cut takes back what was not synced.
 
 Rule: while a run lasts, `os` passes through here: every call may be the last one of its process, a sync may
-fail, a write may be lost or go astray.
+fail, a write may be lost or go astray, there may be no room.
+Rule: nothing of the machine shows through: how much room it has, when it collects garbage.
 Rule: names (create, rename, unlink) are taken as safe at once; SQLite's own files lose the end of their log.
 """
 
@@ -10,6 +11,7 @@ import errno
 import gc
 import os
 import random
+import sqlite3
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,8 @@ from typing import Any
 from whole_loop import Killed, current
 
 SECTOR_BYTES = 512
+BLOCK_BYTES = 4096
+ROOM_BYTES = 64 << 30
 
 
 class Disk:
@@ -27,10 +31,26 @@ class Disk:
         self.folder = folder
         self.rng = rng
         self.crash_in: int | None = None
-        self.fails_sync = False
+        self.fails_sync = self.is_full = False
         self.goes_wrong = ""
         self.fds: set[int] = set()
+        self.databases: list[sqlite3.Connection] = []
         self._unsynced: dict[int, list[tuple[int, bytes, int]]] = {}
+
+    def next_process(self) -> "Disk":
+        """Return this disk for the process that is started next: what was not synced still is not."""
+        disk = Disk(self.folder, self.rng)
+        disk._unsynced, disk.is_full = self._unsynced, self.is_full
+        return disk
+
+    def forget(self, path: Any) -> None:
+        """The file at `path` is removed; another one may get its number."""
+        with contextlib.suppress(OSError):
+            self._unsynced.pop(_real.lstat(path).st_ino, None)
+
+    def wipe(self) -> None:
+        """All files are gone."""
+        self._unsynced.clear()
 
     def call(self) -> bool:
         """Count one call; tell whether the process dies in it."""
@@ -69,6 +89,10 @@ class Disk:
 
     def close_all(self) -> None:
         """Close what a dead process had open."""
+        for database in self.databases:
+            with contextlib.suppress(sqlite3.Error):
+                database.close()
+        self.databases.clear()
         for fd in self.fds:
             with contextlib.suppress(OSError):
                 _real.close(fd)
@@ -79,18 +103,9 @@ class _Real:
     """The calls as they are without us."""
 
     names = (
-        "open",
-        "dup",
-        "close",
-        "pwrite",
-        "pwritev",
-        "pread",
-        "fstat",
-        "fsync",
-        "fdatasync",
-        "ftruncate",
-        "rename",
-    )
+        "open", "dup", "close", "pwrite", "pwritev", "pread", "fstat", "fsync", "fdatasync", "ftruncate",
+        "rename", "unlink", "lstat", "statvfs", "fstatvfs",
+    )  # fmt: skip
 
     def __init__(self) -> None:
         for name in self.names:
@@ -167,6 +182,8 @@ def _pwritev(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
         written: int = _real.pwritev(fd, buffers, offset)
         return written
     data = b"".join(bytes(buffer) for buffer in buffers)
+    if disk.is_full and offset + len(data) > _real.fstat(fd).st_size:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     disk.before_write(fd, len(data), offset)
     if disk.call():
         _real.pwrite(fd, data[: disk.rng.randrange(len(data) + 1)], offset)
@@ -196,26 +213,51 @@ def _rename(one: Any, other: Any, **options: Any) -> None:
     disk = _disk()
     if disk is not None and disk.call():
         _die()
+    if disk is not None:
+        disk.forget(other)
     _real.rename(one, other, **options)
+
+
+def _unlink(path: Any, **options: Any) -> None:
+    disk = _disk()
+    if disk is not None and disk.call():
+        _die()
+    if disk is not None:
+        disk.forget(path)
+    _real.unlink(path, **options)
+
+
+def _room(_place: Any) -> os.statvfs_result:
+    """Return the same room on every machine, none on a full disk."""
+    disk = _disk()
+    free = 0 if disk is not None and disk.is_full else ROOM_BYTES // BLOCK_BYTES
+    return os.statvfs_result((BLOCK_BYTES, BLOCK_BYTES, free, free, free, free, free, free, 0, 255))
+
+
+def _connect(*arguments: Any, **options: Any) -> sqlite3.Connection:
+    disk = _disk()
+    database = sqlite3.Connection(*arguments, **options)
+    if disk is not None:
+        disk.databases.append(database)
+    return database
 
 
 @contextlib.contextmanager
 def simulated_disks() -> Iterator[None]:
     """Let `os` pass through the disk of whichever process runs, for the time of the block."""
     ours = {
-        "open": _open,
-        "dup": _dup,
-        "close": _close,
-        "pwrite": _pwrite,
-        "pwritev": _pwritev,
-        "fsync": _sync,
-    }
-    ours |= {"fdatasync": _sync, "rename": _rename}
+        "open": _open, "dup": _dup, "close": _close, "pwrite": _pwrite, "pwritev": _pwritev, "fsync": _sync,
+        "fdatasync": _sync, "rename": _rename, "unlink": _unlink, "statvfs": _room, "fstatvfs": _room,
+    }  # fmt: skip
     for name, call in ours.items():
         setattr(os, name, call)
+    real_connect, sqlite3.connect = sqlite3.connect, _connect
+    gc.disable()  # what it finds runs where it is found, and when depends on what else this process did
     try:
         yield
     finally:
+        gc.enable()
+        sqlite3.connect = real_connect
         for name in ours:
             setattr(os, name, getattr(_real, name))
 

@@ -18,12 +18,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from trivet.bank import journal_file, place, record_store
+from trivet.bank import bank_records, foreign_store, journal_file, place, record_store
 from trivet.client import bank_pool, keeper_link
 from trivet.io import clock
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.keeper import bank_links, takeover
 from trivet.keeper.local_volume import LocalVolume
+from trivet.quorum import follower
 from trivet.wire.auth import KEY_BYTES
 from whole_disk import nothing_counts, simulated_disks
 from whole_loop import Process, WholeLoop, current
@@ -33,7 +34,9 @@ from whole_threads import LoopStore
 
 BASES = [7000, 8000, 9000]
 SERVERS = 2
+VOLUME_KEY = bytes(range(KEY_BYTES))
 JOURNAL_FILE_BYTES = 4 << 20
+PART_BYTES = follower.PART_BYTES, 700  # logs travel at once, or in several parts
 
 
 class WholeDrive:
@@ -114,7 +117,7 @@ class WholeDrive:
     def begin(self) -> None:
         """Make the volume and start everything."""
         self.folder.path.mkdir(parents=True, exist_ok=True)
-        self.folder.key_path.write_bytes(bytes(range(KEY_BYTES)))
+        self.folder.key_path.write_bytes(VOLUME_KEY)
         self.folder.key_path.chmod(0o600)
         config = VolumeConfig("00" * 8, BASES, SERVERS)
         self.folder.config_path.write_bytes(msgspec.json.encode(config))
@@ -126,7 +129,9 @@ class WholeDrive:
 
     def start_server(self, port: int) -> None:
         """Start a server that does not run."""
-        self.servers[port] = BankProcess(self, port, f"boot {port} {self.boots[port]}")
+        before = self.servers.get(port)
+        disk = None if before is None else before.disk
+        self.servers[port] = BankProcess(self, port, f"boot {port} {self.boots[port]}", disk)
         self.processes.append(self.servers[port])
 
     def kill_server(self, port: int) -> None:
@@ -153,6 +158,7 @@ class WholeDrive:
         """A server's folder is emptied."""
         self.kill_server(port)
         shutil.rmtree(self.servers[port].own)
+        self.servers[port].disk.wipe()
         self.trace(f"server {port} is wiped")
 
     def start_keeper(self) -> None:
@@ -220,9 +226,12 @@ def whole_drive(
         patch.setattr(takeover, "random", _Chance(rng))
         patch.setattr(time, "time", lambda: wall_ns() / 1e9)
         patch.setattr(place, "boot_id", _boot_id)
+        patch.setattr(foreign_store, "boot_id", _boot_id)
+        patch.setattr(foreign_store, "_boot_clock", steady_s)
         patch.setattr(record_store, "StoreThread", LoopStore)
-        for module in (bank_links, bank_pool, keeper_link):
+        for module in (bank_links, bank_pool, bank_records, keeper_link):
             patch.setattr(module, "Link", SimLink)
+        patch.setattr(follower, "PART_BYTES", PART_BYTES[seed % 2])
         patch.setattr(journal_file.Journal.__init__, "__defaults__", (JOURNAL_FILE_BYTES,))
         try:
             yield drive

@@ -4,31 +4,39 @@ Rule: what a disk loses hits one bank at a time, until that bank was looked at a
 Rule: processes die, hang and are cut off at any time; in the end everything comes back.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from whole_drive import BASES, WholeDrive
+from whole_hands import Hands
 
 FAULTS = (
     ("kill", 5), ("die_in_call", 6), ("hang", 3), ("partition", 4), ("slow", 2), ("keeper", 5), ("away", 2),
     ("power", 4), ("wipe", 3), ("blackout", 4), ("sync_fails", 2), ("flip", 5), ("lose_write", 2),
     ("astray", 2), ("tear_journal", 3), ("lose_file", 2), ("cut_clients", 4),
+    ("full", 3), ("foreign", 4), ("spoil", 3),
 )  # fmt: skip
-LOSSES = {"power", "wipe", "sync_fails", "flip", "lose_write", "astray", "tear_journal", "lose_file"}
+LOSSES = {"power", "wipe", "sync_fails", "flip", "lose_write", "astray", "tear_journal", "lose_file", "spoil"}
 
 
 class Faults:
-    """Draws faults for `drive`; `is_whole(base)` looks whether a bank has all it should have.
+    """Draws faults for `drive` with files `names`; `is_whole(base)` looks whether a bank has all it should.
 
     `on_blackout` is called when all machines lost their power at once.
     """
 
     def __init__(
-        self, drive: WholeDrive, is_whole: Callable[[int], bool], on_blackout: Callable[[], None]
+        self,
+        drive: WholeDrive,
+        names: Sequence[bytes],
+        is_whole: Callable[[int], bool],
+        on_blackout: Callable[[], None],
     ) -> None:
         self.drive = drive
         self.impaired: set[int] = set()
         self.counts: dict[str, int] = {}
+        self.hands = Hands(drive)
+        self._names = names
         self._is_whole = is_whole
         self._on_blackout = on_blackout
 
@@ -99,6 +107,7 @@ class Faults:
         ports = self.drive.bank_ports(base)
         for port in self.drive.rng.choice((ports, ports[:1], ports[1:])):
             self.drive.wipe(port)
+            self.hands.forget(port)
 
     def _blackout(self, base: int) -> None:
         """All machines lose their power at once, right after somebody was told that something is safe."""
@@ -121,6 +130,15 @@ class Faults:
 
     def _astray(self, base: int) -> None:
         self.drive.servers[self._port(base)].disk.goes_wrong = "astray"
+
+    def _full(self, base: int) -> None:
+        """A server's disk has no room for a while."""
+        port = self._port(base)
+        self._has_room(port, is_full=True)
+        self.drive.loop.call_later(self.drive.rng.uniform(0.5, 4.0), self._has_room, port)
+
+    def _has_room(self, port: int, *, is_full: bool = False) -> None:
+        self.drive.servers[port].disk.is_full = is_full
 
     def _files(self, port: int, pattern: str) -> list[Path]:
         return sorted(path for path in self.drive.servers[port].own.rglob(pattern) if path.is_file())
@@ -163,3 +181,13 @@ class Faults:
             path = self.drive.rng.choice(files)
             self.drive.trace(f"{path.name} of server {port} is gone")
             path.unlink()
+            if path.name.startswith("foreign"):
+                self.hands.forget(port)
+
+    def _foreign(self, base: int) -> None:
+        """Somebody keeps something of their own in a server."""
+        self.hands.put(self._port(base))
+
+    def _spoil(self, base: int) -> None:
+        """Somebody replaces what a server stores of a file."""
+        self.hands.put(self._port(base), b"/" + self.drive.rng.choice(self._names))

@@ -5,9 +5,13 @@ from typing import Any
 
 import pytest
 
+from trivet.bank.stored_paths import StoredPaths
 from trivet.keeper import blob_service
 from trivet.keeper.batches import Ticket
 from trivet.keeper.volume_session import VolumeSession
+from trivet.volume.interface import ROOT_INO
+from trivet.wire.records import Row, entry_key, record_mac
+from whole_drive import VOLUME_KEY
 
 Patch = Callable[[pytest.MonkeyPatch], None]
 
@@ -32,4 +36,21 @@ def takes_any_copy_of_a_blob(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(blob_service, "is_intact", lambda *_: True)
 
 
-MUTANTS: tuple[Patch, ...] = (acknowledges_before_the_sync, retries_without_a_nonce, takes_any_copy_of_a_blob)
+def adopts_foreign_entries(patch: pytest.MonkeyPatch) -> None:
+    """What somebody put by hand becomes a file of that name."""
+
+    async def put(self: Any, key: Any, value: Any, ttl: Any, real: Any = StoredPaths.put) -> bool:
+        name, head = key.removeprefix(b"/"), self._acceptor.chain.head
+        if head and await self._find(key) is None:
+            entry, ino = entry_key(ROOT_INO, name), (1 << 40).to_bytes(8, "big")
+            await self._records.put([Row(entry, head, ino, record_mac(VOLUME_KEY, entry, head, ino))])
+            return True
+        done: bool = await real(self, key, value, ttl)
+        return done
+
+    patch.setattr(StoredPaths, "put", put)
+
+
+MUTANTS: tuple[Patch, ...] = (
+    acknowledges_before_the_sync, retries_without_a_nonce, takes_any_copy_of_a_blob, adopts_foreign_entries,
+)  # fmt: skip

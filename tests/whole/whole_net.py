@@ -78,7 +78,7 @@ class SimLink:
         self._next = 1
         self._free_at = {"to": 0.0, "from": 0.0}
         self._late = self.network.rng.random() < 0.5
-        self._running: set[asyncio.Future[Any]] = set()
+        self._running: dict[asyncio.Future[Any], None] = {}  # a set's order is where they lie in memory
         self._handle: Serve | None = None
         self._left: Callable[[], None] | None = None
 
@@ -177,11 +177,11 @@ class SimLink:
             self._reply(number, result)
             return
         running = asyncio.ensure_future(result)
-        self._running.add(running)
+        self._running[running] = None
         running.add_done_callback(lambda done: self._answered(number, done))
 
     def _answered(self, number: int, done: asyncio.Future[Any]) -> None:
-        self._running.discard(done)
+        self._running.pop(done, None)
         if not done.cancelled():
             self._reply(number, done.result())
 
@@ -224,7 +224,7 @@ class SimLink:
         self._pass("to", self._port.process, self._leave)
 
     def _leave(self) -> None:
-        for running in self._running:
+        for running in list(self._running):
             running.cancel()
         if self._left is not None:
             self._left()

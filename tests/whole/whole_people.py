@@ -51,10 +51,11 @@ class People:
         self._journal: object = None
         self._pending: list[tuple[float, bytes, int]] = []
         self._made = 0
-        self._running = [asyncio.ensure_future(self._live(number, None)) for number in range(local)]
-        for number in range(local, local + remote):
+        self._running = []
+        for number in range(local + remote):
             process = Process(drive.loop, f"client {number}")
-            self._running.append(process.spawn(self._live(number, process)))
+            drive.processes.append(process)
+            self._running.append(process.spawn(self._live(number, is_remote=number >= local)))
 
     async def leave(self) -> None:
         """Let everybody finish what they do."""
@@ -134,9 +135,9 @@ class People:
 
     # -- what they do
 
-    async def _live(self, number: int, process: Process | None) -> None:
+    async def _live(self, number: int, *, is_remote: bool) -> None:
         drive, rng = self.drive, self.drive.rng
-        volume = RemoteVolume(drive.folder) if process is not None else None
+        volume = RemoteVolume(drive.folder) if is_remote else None
         while not self.stop:
             await drive.sleep(rng.expovariate(1 / self._think_s))
             keeper = drive.keeper

@@ -3,15 +3,17 @@
 import contextlib
 from typing import TYPE_CHECKING, Any
 
+from trivet.bank.bank_records import RecordsOfBank
 from trivet.bank.place import Place
 from trivet.bank.requests import Requests
-from trivet.errors import CorruptReplica
+from trivet.bank.stored_paths import StoredPaths
+from trivet.errors import ConfigError, CorruptReplica
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.local_volume import LocalVolume
 from whole_disk import Disk
 from whole_loop import Killed, Process
 from whole_net import Port
-from whole_threads import LoopPool
+from whole_threads import LoopPool, LoopStore
 
 if TYPE_CHECKING:
     from whole_drive import WholeDrive
@@ -23,23 +25,30 @@ DATABASES = ("records.sqlite", "foreign.sqlite")
 class BankProcess(Process):
     """One server of a bank: the real stores and answers in a process that can be killed."""
 
-    def __init__(self, drive: "WholeDrive", port: int, boot: str) -> None:
+    def __init__(self, drive: "WholeDrive", port: int, boot: str, disk: Disk | None = None) -> None:
         super().__init__(drive.loop, f"server {port}", boot=boot)
         self.drive = drive
         self.port = port
         base = drive.base_of(port)
         self.own = drive.folder.server_path(base, port)
         self.own.mkdir(parents=True, exist_ok=True)
-        self.disk = Disk(self.own, drive.rng)
+        self.disk = Disk(self.own, drive.rng) if disk is None else disk.next_process()
         self.place: Place | None = None
         self.requests: Requests | None = None
+        self.paths: StoredPaths | None = None
         self.run(self._run(base))
 
     async def _run(self, base: int) -> None:
         drive = self.drive
         config, key = drive.folder.read_config(), drive.folder.read_key()
         pool: Any = LoopPool(drive.loop)
-        self.place = Place(self.own, config.volume, self.port, key, pool, first=self.port == base)
+        try:
+            self.place = Place(self.own, config.volume, self.port, key, pool, first=self.port == base)
+        except (OSError, ConfigError) as error:
+            drive.trace(f"{self.name} can't start: {type(error).__name__}")
+            self.on_crash()
+            raise Killed from error
+        self.paths = self._by_hand(base, key)
         self.requests = Requests(self.place, self.own, key, pool, on_failure=self._fail, on_ended=self._ended)
         handle = self.requests.handle
         drive.network.ports[str(self.port)] = Port(self, lambda: (handle, lambda: None), str(self.port))
@@ -53,6 +62,14 @@ class BankProcess(Process):
                 except CorruptReplica as error:
                     self._fail(error)
             await drive.sleep(0.5)
+
+    def _by_hand(self, base: int, key: bytes) -> StoredPaths:
+        """What stands behind the XML-RPC door; the keeper's next compare sees what was done there."""
+        place: Any = self.place
+        others = [port for port in self.drive.bank_ports(base) if port != self.port]
+        bank = RecordsOfBank(place.records, place.acceptor, others, key)
+        foreign: Any = LoopStore("foreign", place.foreign)
+        return StoredPaths(place.acceptor, place.records, place.blobs, foreign, bank, lambda path: None)
 
     def _fail(self, error: Exception) -> None:
         """As in a real server: write down that nothing unsynced counts, and end."""
@@ -80,10 +97,6 @@ class BankProcess(Process):
             for path in (self.own / name, self.own / f"{name}-wal"):
                 if path.exists():
                     found[path] = path.read_bytes()
-        if self.place is not None:
-            with contextlib.suppress(Exception):
-                self.place.records._table.close()
-                self.place.foreign.close()
         self.disk.close_all()
         for path, content in found.items():
             path.unlink(missing_ok=True)

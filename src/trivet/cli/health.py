@@ -13,15 +13,18 @@ from rich.live import Live
 from rich.table import Table
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, volume_folder
+from trivet.cli.repair import span_s
 from trivet.cli.status import drive_status
 from trivet.errors import InputError, TrivetError
-from trivet.io.clock import steady_s
+from trivet.io.clock import steady_s, wall_s
 from trivet.io.control_socket import NotRunning, Remote, ask
+from trivet.io.figures_reading import read_series
 from trivet.io.volume_folder import VolumeFolder
 from trivet.monitor.process_log import Choice, ProcessLog, counters_of
+from trivet.monitor.process_series import series_table
 from trivet.supervise.health_words import machine_line, problems, process_table, verdict_lines
 from trivet.wire.control_messages import Status
-from trivet.wire.health_messages import DriveFigures
+from trivet.wire.health_messages import SERIES_MAX_S, DriveFigures
 
 LEAST_EVERY_S = 0.1
 
@@ -43,12 +46,16 @@ def health(
     every: Annotated[float | None, Parameter(help="Seconds between two looks (1).")] = None,
     for_s: Annotated[float | None, Parameter(name="--for", help="Stop after so many seconds.")] = None,
     table: Annotated[bool, Parameter(negative="", help="A table, not JSON lines, of a log.")] = False,
+    since: Annotated[
+        str | None, Parameter(help="What the drive's processes used in the last 90s, 15m, 2h, 30d.")
+    ] = None,
     json: AsJson = False,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Say whether all is well with the drive (exit code 1 if not), or log processes of this machine.
 
     With --process, --pid, --filter, --counter or --all any processes are logged, one line of JSON a look.
+    With --since the past of the drive's processes is told, also of a drive that is stopped.
     """
     every_s = 1.0 if every is None else every
     if not LEAST_EVERY_S <= every_s <= 86400:
@@ -56,6 +63,8 @@ def health(
     if for_s is not None and not for_s > 0:
         raise InputError(f"--for {for_s:g}: a number of seconds above 0")
     if process or pid or counter or filter_ or all_:
+        if since is not None:
+            raise InputError("--since is for the drive's own processes; a log of others begins now")
         if watch:
             raise InputError("--watch is for the drive; a log goes on anyhow (--for ends it)")
         choice = Choice(process or [], pid or [], filter_ or [])
@@ -64,6 +73,10 @@ def health(
     if table:
         raise InputError("--table is for a log of processes: add --process NAME, --pid N or --all")
     folder = volume_folder(state)
+    if since is not None:
+        if watch:
+            raise InputError("--since tells the past and --watch the present: one of them")
+        return _past(folder, span_s(since), as_json=json)
     if watch:
         return asyncio.run(_watch(folder, every_s, for_s, as_json=json))
     told, figures = asyncio.run(_asked(folder))
@@ -73,6 +86,21 @@ def health(
     else:
         Console(highlight=False, soft_wrap=True).print(_drawn(found, figures))
     return 1 if found else 0
+
+
+def _past(folder: VolumeFolder, back_s: float, *, as_json: bool) -> int:
+    """Print what the processes used in the last `back_s` seconds."""
+    if not 0 < back_s <= SERIES_MAX_S:
+        raise InputError(f"--since: up to {SERIES_MAX_S // 86400}d are kept")
+    now_s = wall_s()
+    series = read_series(folder.figures_path, now_s - back_s, now_s)
+    if as_json:
+        print(msgspec.json.format(msgspec.json.encode(series)).decode())
+    elif not series.at_s:
+        print("Nothing is kept of that time: `trivet up` writes down what its processes use every 10 s.")
+    else:
+        Console(highlight=False, soft_wrap=True).print(series_table(series))
+    return 0
 
 
 async def _asked(folder: VolumeFolder) -> tuple[Status, DriveFigures | None]:

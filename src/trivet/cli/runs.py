@@ -47,7 +47,8 @@ class ReadOptions:
     """How files are read."""
 
     format: str = ""
-    "The format of all files, if names do not tell: csv, parquet, jsonl, hdf5, junit, otlp, chrome, github."
+    """The format of all files, if names do not tell: csv, parquet, jsonl, hdf5, junit, otlp, chrome, github,
+    processes."""
     unit: Literal["s", "ms", "us", "ns", "min"] = "s"
     "What the numbers of times count."
     zone: str = "UTC"

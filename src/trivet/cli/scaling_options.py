@@ -1,5 +1,6 @@
 """The options of `trivet up` about how many workers the HTTP door has."""
 
+import os
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -10,6 +11,7 @@ from trivet.supervise.scaling_plan import ScalingPlan
 
 _GROUP = Group("Workers of the HTTP door", sort_key=1)
 _DEFAULT = Thresholds()
+USUAL_MOST = 4
 
 
 @dataclass(frozen=True)
@@ -18,7 +20,10 @@ class ScalingOptions:
 
     workers: Annotated[int | None, Parameter(help="Workers to begin with, and at least (1).")] = None
     max_workers: Annotated[
-        int | None, Parameter(help="Workers at most (as many as --workers: none are added).")
+        int | None,
+        Parameter(
+            help="Workers at most (half of the processors, up to 4); as many as --workers: no scaling."
+        ),
     ] = None
     scale_up_cpu: Annotated[
         float, Parameter(help="Add one when machine or workers are so busy, in percent.")
@@ -42,12 +47,17 @@ class ScalingOptions:
 Scaling = Annotated[ScalingOptions, Parameter(name="*", group=_GROUP)]
 
 
+def _usual_most() -> int:
+    """Return how many workers there may be unless somebody says: keeper and banks want the other half."""
+    return min(len(os.sched_getaffinity(0)) // 2, USUAL_MOST)
+
+
 def scaling_plan(options: ScalingOptions) -> ScalingPlan:
     """Return the checked plan; ConfigError when the options contradict each other."""
     at_least = 1 if options.workers is None else options.workers
     thresholds = Thresholds(
         min_workers=at_least,
-        max_workers=at_least if options.max_workers is None else options.max_workers,
+        max_workers=max(at_least, _usual_most()) if options.max_workers is None else options.max_workers,
         add_above_cpu=options.scale_up_cpu,
         remove_below_cpu=options.scale_down_cpu,
         for_s=options.scale_for,

@@ -66,6 +66,7 @@ def up(
         raise InputError(f"--refresh {refresh:g}: a number of seconds above 0")
     reporter = Reporter()
     try:
+        workers = scaling_plan(scaling)
         if not no_mount:
             check_fuse()
         folder = volume_folder(state)
@@ -79,7 +80,6 @@ def up(
         if detach:
             with only_supervisor(folder):
                 pass
-        workers = scaling_plan(scaling)
         if not no_gateway:
             limits = checked_limits(requests_per_user_day, error_handler)
             asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key, limits, workers)

@@ -9,8 +9,8 @@ from cyclopts import App, Parameter
 from rich.console import Console
 from rich.table import Table
 
-from trivet.cli.asking import DEFAULT_STATE, AsJson, State, print_json
-from trivet.cli.people_of_state import Below, Verbs, day, opened
+from trivet.cli.asking import DEFAULT_STATE, AsJson, State, print_json, volume_folder
+from trivet.cli.people_of_state import Below, Verbs, day, door_address, opened
 from trivet.drive.rights import parse_scope
 from trivet.errors import InputError
 from trivet.gateway.people import People
@@ -21,8 +21,9 @@ app = App(name="user", help="Who may use the drive over HTTP, and what they may 
 FromStdin = Annotated[
     bool, Parameter(name="--password-stdin", negative="", help="Read the password from standard input.")
 ]
-Url = Annotated[str, Parameter(help="Where the drive answers, for the login link.")]
-LOCAL_URL = "http://127.0.0.1:8080"
+Url = Annotated[
+    str | None, Parameter(help="Where people reach the drive, for the link; where it answers, by default.")
+]
 
 
 class Users(msgspec.Struct, frozen=True):
@@ -134,8 +135,9 @@ def allow(
 
 
 @app.command
-def link(name: str, /, *, url: Url = LOCAL_URL, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
+def link(name: str, /, *, url: Url = None, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
     """Make a link that logs NAME in once, within the hour."""
+    url = url or door_address(volume_folder(state))
     with opened(state) as people:
         whole = f"{url.rstrip('/')}/login/{people.link_for(name)}"
     print_json(LoginLink(name, whole)) if json else print(whole)

@@ -29,6 +29,7 @@ TABLE: dict[type[TrivetError], Faces] = {
     errors.Unauthorized: Faces(401, "authError", 401, "unauthorized"),
     errors.Forbidden: Faces(403, "insufficientFilePermissions", 403, "forbidden"),
     errors.QuotaExceeded: Faces(403, "storageQuotaExceeded", 403, "quota_exceeded"),
+    errors.BeyondBudget: Faces(403, "dailyLimitExceeded", 403, "beyond_budget"),
     errors.NotFound: Faces(404, "notFound", 404, "not_found"),
     errors.Conflict: Faces(409, "conflict", 409, "conflict"),
     errors.ChangesExpired: Faces(410, "pageTokenExpired", 410, "changes_expired"),

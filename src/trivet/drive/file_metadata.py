@@ -24,7 +24,8 @@ class Sums(msgspec.Struct, frozen=True, omit_defaults=True):
 class Content(msgspec.Struct, frozen=True, omit_defaults=True):
     """What is known of the bytes as they stood at `size` and `mtime_ns`.
 
-    `checked` is the promise (see drive/validation) that they were checked against; "" = they were not.
+    `checked` is the promise (see drive/validation) that they were checked against; "" = they were not. `by`
+    is the user who put them there over HTTP, "" when it was in another way.
     """
 
     revision: str
@@ -32,6 +33,7 @@ class Content(msgspec.Struct, frozen=True, omit_defaults=True):
     mtime_ns: int
     sums: Sums | None = None
     checked: str = ""
+    by: str = ""
 
 
 class Permission(msgspec.Struct, frozen=True, omit_defaults=True):

@@ -63,6 +63,11 @@ class Principal:
     groups: tuple[str, ...] = ()
     admin: bool = False
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether this is an administrator, and no token cuts that down."""
+        return self.admin and (self.limit is None or EVERYTHING in self.limit)
+
     def may(self, verb: Verb, path: str, grants: Iterable[Grant] = ()) -> bool:
         """Say whether `verb` on `path` is allowed; `grants` are those on the file and the folders above."""
         if self.limit is not None and not any(scope.covers(verb, path) for scope in self.limit):

@@ -4,69 +4,89 @@ Rule: names end in their unit, shares are ratios from 0 to 1, as Prometheus want
 Rule: what is not known is left out, never told as 0; `trivet_up` says who answered.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, Metric
 
+from trivet.gateway.upstream_metrics import Rows, Told, gauge, upstream_families
 from trivet.wire.control_messages import BankStatus, ServerStatus, Status
 from trivet.wire.health_messages import DriveFigures, ProcessFigures
 
-Rows = Iterable[tuple[Sequence[str], float | None]]
+
+@dataclass(frozen=True, slots=True)
+class Vendors:
+    """What the upstream's process tells; None of either: it did not answer."""
+
+    statuses: Sequence[Told] | None
+    caches: Sequence[Told] | None
 
 
+@dataclass(frozen=True, eq=False)
 class DriveMetrics:
-    """Collects for one answer; `uploads` are the open transfers by state."""
+    """Collects for one answer; `moving` counts transfers of the door that are not over by what they do.
 
-    def __init__(
-        self, status: Status | None, figures: DriveFigures | None, uploads: Mapping[str, int]
-    ) -> None:
-        self._status, self._figures, self._uploads = status, figures, uploads
+    `vendors` is None when there are none, `users` their requests of today (for administrators).
+    """
+
+    status: Status | None
+    figures: DriveFigures | None
+    moving: Mapping[str, int] = field(default_factory=dict)
+    vendors: Vendors | None = None
+    users: Mapping[str, int] = field(default_factory=dict)
 
     def collect(self) -> Iterator[Metric]:
         """Yield all families."""
-        told = {"keeper": self._status, "supervisor": self._figures}
-        yield _gauge(
+        told: dict[str, object] = {"keeper": self.status, "supervisor": self.figures}
+        if self.vendors is not None:
+            told["upstream"] = self.vendors.statuses
+        yield gauge(
             "trivet_up", "Whether this part of the drive answers.", ["part"],
             (([part], float(answer is not None)) for part, answer in told.items()),
         )  # fmt: skip
-        if self._status is not None:
-            yield from _of_status(self._status)
-        if self._figures is not None:
-            yield from _of_figures(self._figures)
-        yield _gauge(
+        if self.status is not None:
+            yield from _of_status(self.status)
+        if self.figures is not None:
+            yield from _of_figures(self.figures)
+        if self.vendors is not None:
+            yield from upstream_families(self.vendors.statuses or (), self.vendors.caches or ())
+        yield gauge(
             "trivet_queue_depth", "What waits: damage to be repaired, transfers that are not finished.",
             ["queue"], self._queues(),
         )  # fmt: skip
+        if self.users:
+            yield gauge("trivet_user_day_requests", "Requests of today of those who ask most.", ["user"],
+                        (([user], count) for user, count in self.users.items()))  # fmt: skip
 
     def _queues(self) -> Rows:
-        if self._status is not None:
-            yield ["repairs"], self._status.open_damage
-        for state, count in self._uploads.items():
-            yield [f"transfers {state}"], count
+        if self.status is not None:
+            yield ["repairs"], self.status.open_damage
+        for what, count in self.moving.items():
+            yield [what], count
 
 
 def _of_status(status: Status) -> Iterator[Metric]:
-    yield _gauge("trivet_healthy", "1 when every copy is whole and nothing is open.", [],
+    yield gauge("trivet_healthy", "1 when every copy is whole and nothing is open.", [],
                  [([], float(status.healthy))])  # fmt: skip
-    yield _gauge(
+    yield gauge(
         "trivet_redundancy_missing",
         "Copies (records and blobs) that differ or are out of reach, with their server.", ["bank"],
         (([str(bank.base)], _missing(bank, status.banks)) for bank in status.banks),
     )  # fmt: skip
     servers = [(bank, server) for bank in status.banks for server in bank.servers]
-    yield _gauge(
+    yield gauge(
         "trivet_server_up", "Whether the server answers and is whole.", ["bank", "server"],
         (([str(bank.base), str(one.port)], float(one.state == "up")) for bank, one in servers),
     )  # fmt: skip
-    yield _gauge(
+    yield gauge(
         "trivet_stored_bytes", "What the server stores.", ["bank", "server"],
         (([str(bank.base), str(one.port)], one.bytes) for bank, one in servers),
     )  # fmt: skip
-    yield _gauge(
+    yield gauge(
         "trivet_scrub_oldest_verified_seconds", "No byte was last verified longer ago than this.", [],
         [([], status.scrub.oldest_age_s)],
     )  # fmt: skip
-    yield _gauge("trivet_refresh_age_seconds", "How long ago the last comparison of all banks ended.", [],
+    yield gauge("trivet_refresh_age_seconds", "How long ago the last comparison of all banks ended.", [],
                  [([], status.refresh_age_s)])  # fmt: skip
     for name, help_text, value in (
         ("trivet_repairs", "Copies repaired since the drive was made.", status.repaired_total),
@@ -101,7 +121,7 @@ def _items(server: ServerStatus) -> int:
 def _of_figures(figures: DriveFigures) -> Iterator[Metric]:
     machine, processes = figures.machine, figures.processes
     shares = [(["cpu"], machine.cpu_percent), (["memory"], machine.memory_percent)]
-    yield _gauge(
+    yield gauge(
         "trivet_machine_used_ratio", "How busy the machine is.", ["what"],
         ((what, None if percent is None else percent / 100) for what, percent in shares),
     )  # fmt: skip
@@ -117,21 +137,13 @@ def _of_figures(figures: DriveFigures) -> Iterator[Metric]:
          lambda one: float(one.leak is not None)),
     ):  # fmt: skip
         rows = ((_labels(one), of(one)) for one in processes)
-        yield _gauge(name, help_text, ["role", "name", "pid"], rows)
+        yield gauge(name, help_text, ["role", "name", "pid"], rows)
     scaling = figures.scaling
     if scaling is not None:
         counts = [("running", scaling.workers), ("most", scaling.max_workers), ("outside", scaling.outside)]
-        yield _gauge("trivet_workers", "Workers of the door: running, at most, asked for elsewhere.",
+        yield gauge("trivet_workers", "Workers of the door: running, at most, asked for elsewhere.",
                      ["what"], (([what], count) for what, count in counts))  # fmt: skip
 
 
 def _labels(one: ProcessFigures) -> list[str]:
     return [one.role, one.name, str(one.pid)]
-
-
-def _gauge(name: str, help_text: str, labels: Sequence[str], rows: Rows) -> GaugeMetricFamily:
-    family = GaugeMetricFamily(name, help_text, labels=labels)
-    for values, value in rows:
-        if value is not None:
-            family.add_metric(values, value)
-    return family

@@ -9,6 +9,7 @@ import msgspec
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
 
 from trivet.drive.errors_v3 import drive_error, faces_of, problem
 from trivet.errors import (
@@ -56,16 +57,27 @@ async def on_http_error(request: Request, error: Exception) -> Response:
     """Return the answer for an address or a method that there is not."""
     assert isinstance(error, HTTPException)
     status = error.status_code
+    headers = dict(error.headers or {})
+    detail = "There is nothing at this address; /api/v1/openapi.json lists what there is."
+    if status == 405:
+        headers["Allow"] = ", ".join(sorted(_methods_of(request)))
+        detail = f"This address answers {headers['Allow']}, not {request.method}."
     if is_v3(request.url.path):
         item = {"domain": "global", "reason": "notFound" if status == 404 else "badRequest"}
-        message = str(error.detail)
-        errors = [{**item, "message": message}]
-        told: dict[str, Any] = {"error": {"code": status, "message": message, "errors": errors}}
-        return _json(status, told, "application/json; charset=UTF-8", dict(error.headers or {}))
+        errors = [{**item, "message": detail}]
+        told: dict[str, Any] = {"error": {"code": status, "message": detail, "errors": errors}}
+        return _json(status, told, "application/json; charset=UTF-8", headers)
     code = str(error.detail).lower().replace(" ", "_")
-    told = {"type": "about:blank", "title": error.detail, "status": status, "code": code}
+    told = {"type": "about:blank", "title": error.detail, "status": status, "code": code, "detail": detail}
     told["request_id"] = request.scope.get("trivet.request_id", "")
-    return _json(status, told, "application/problem+json", dict(error.headers or {}))
+    return _json(status, told, "application/problem+json", headers)
+
+
+def _methods_of(request: Request) -> set[str]:
+    """Return every method that some route answers at the address of `request`."""
+    routes = [route for route in request.app.routes if isinstance(route, Route)]
+    found = [route for route in routes if route.matches(request.scope)[0] is not Match.NONE]
+    return {method for route in found for method in route.methods or ()}
 
 
 def _json(status: int, told: Any, kind: str, headers: dict[str, str]) -> Response:

@@ -1,10 +1,13 @@
 """/metrics and /readyz: for Prometheus, and for whoever sends requests to this worker.
 
-Rule: /metrics wants a login or a token, as it tells how much people do; /readyz asks nobody who they are.
+Rule: /metrics wants a login or a token, as it tells how much people do; who they are it tells administrators.
+Rule: /readyz asks nobody who they are.
 Rule: a part that does not answer in time is told as down; the rest is told all the same.
 """
 
 import asyncio
+import time
+from typing import Any
 
 import msgspec
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
@@ -12,25 +15,32 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from trivet.drive.usage_limits import day_of
 from trivet.errors import NoMajority, TrivetError
-from trivet.gateway.drive_metrics import DriveMetrics
+from trivet.gateway.drive_metrics import DriveMetrics, Vendors
 from trivet.gateway.native.operations import asker, drive_of
 from trivet.gateway.request_metrics import RequestMetrics
-from trivet.io.control_socket import ask
+from trivet.insight.board.verdict import most_are_away
+from trivet.io.control_socket import NotRunning, ask
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.control_messages import Status
 from trivet.wire.health_messages import DriveFigures
 
 ANSWER_S = 2.0
+USERS_MAX = 20
+_OVER = {"committed", "rolled back"}
 
 
 async def metrics(request: Request) -> Response:
     """Tell everything that is counted, in Prometheus's text format."""
-    asker(request)
+    who = asker(request)
     folder = VolumeFolder(drive_of(request).folder.parent)
-    status, figures, uploads = await asyncio.gather(_status(folder), _figures(folder), _uploads(request))
+    status, figures, moving, vendors = await asyncio.gather(
+        _status(folder), _figures(folder), _moving(request), _vendors(folder)
+    )
+    told = DriveMetrics(status, figures, moving, vendors, await _users(request) if who.admin else {})
     counted: RequestMetrics | None = request.app.state.counted
-    text = await asyncio.to_thread(metrics_text, DriveMetrics(status, figures, uploads), counted)
+    text = await asyncio.to_thread(metrics_text, told, counted)
     return Response(text, headers={"Content-Type": CONTENT_TYPE_LATEST, "Cache-Control": "no-store"})
 
 
@@ -58,9 +68,37 @@ async def _figures(folder: VolumeFolder) -> DriveFigures | None:
     return msgspec.convert(told, DriveFigures)
 
 
-async def _uploads(request: Request) -> dict[str, int]:
-    rows = await drive_of(request).door.rows("SELECT state, count(*) FROM transfers GROUP BY state")
-    return {state: count for state, count in rows if state not in {"committed", "rolled back"}}
+async def _vendors(folder: VolumeFolder) -> Vendors | None:
+    """Return what is told of vendors; None when no process looks after any."""
+
+    async def told(verb: str, rows: str) -> list[dict[str, Any]]:
+        answer = await ask(folder.upstream_socket, verb, silence_s=ANSWER_S)
+        found: list[dict[str, Any]] = answer[rows]
+        return found
+
+    try:
+        return Vendors(await told("status", "upstreams"), await told("cache", "caches"))
+    except NotRunning:
+        return None
+    except TrivetError:
+        return Vendors(None, None)
+
+
+async def _moving(request: Request) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for what in ("transfers", "downloads"):
+        rows = await drive_of(request).door.rows(f"SELECT state, count(*) FROM {what} GROUP BY state")
+        found |= {f"{what} {state}": count for state, count in rows if state not in _OVER}
+    return found
+
+
+async def _users(request: Request) -> dict[str, int]:
+    """Return how often those who asked most today have asked (counted where there is a limit)."""
+    rows = await drive_of(request).door.rows(
+        "SELECT user, requests FROM usage WHERE day = ? ORDER BY requests DESC LIMIT ?",
+        *(day_of(time.time()), USERS_MAX),
+    )
+    return dict(rows)
 
 
 async def readyz(request: Request) -> Response:
@@ -75,7 +113,8 @@ async def readyz(request: Request) -> Response:
 
 
 def _stuck(status: Status) -> str:
-    return "; ".join(note for note in status.notes if note.startswith(NoMajority.__name__))
+    told = "; ".join(note for note in status.notes if note.startswith(NoMajority.__name__))
+    return told or (f"{NoMajority.__name__}: most banks are away" if most_are_away(status) else "")
 
 
 ROUTES = [Route("/metrics", metrics, methods=["GET"]), Route("/readyz", readyz, methods=["GET"])]

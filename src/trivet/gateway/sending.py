@@ -16,7 +16,7 @@ from starlette.responses import Response, StreamingResponse
 from trivet.drive.errors_v3 import faces_of
 from trivet.drive.ranges import parse_range
 from trivet.drive.rights import Principal
-from trivet.errors import BadRange, TrivetError
+from trivet.errors import BadRange, TrivetError, UsageLimit
 from trivet.gateway.files import downloads
 from trivet.gateway.files.downloads import Sending
 from trivet.gateway.files.drive import Drive
@@ -75,14 +75,19 @@ async def send_file(
     moving("download", file=out.view.path)
     reach("queue_start")
     who, queue = principal_of(request.scope).user, "wait=0" not in request.headers.get("prefer", "")
-    snapshot, fetched = await hold_or_fetch(drive, out.ino, who, queue=queue)
+    vendor = drive.vendors.of(out.view.path)
+    try:
+        snapshot, fetched = await hold_or_fetch(drive, out.ino, who, queue=queue)
+    except UsageLimit:
+        drive.vendors.refused(vendor)
+        raise
     passed_on = False
     try:
         proof = await judged(drive, out, snapshot)
         told = answer_headers(snapshot, out, proof)
         if _is_known(request, told["ETag"]):
             return Response(status_code=304, headers={"ETag": told["ETag"]})
-        own, vendor = dict(told), drive.vendors.of(out.view.path)
+        own = dict(told)
         told |= drive.vendors.headers(vendor, out.ino, fetched=fetched)
         size = snapshot.attributes.size
         status, start, stop = _asked_part(request, told, size)

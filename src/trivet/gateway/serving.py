@@ -29,6 +29,7 @@ from trivet.gateway.decoding.pool import DecodingPool
 from trivet.gateway.door_file import DoorFile
 from trivet.gateway.files.drive import NO_LIMITS, Drive, open_drive
 from trivet.gateway.guarded_protocol import DoorState, GuardedProtocol
+from trivet.gateway.guarded_socket import GuardedSocket
 from trivet.gateway.people import People
 from trivet.gateway.request_metrics import RequestMetrics
 from trivet.gateway.teardown import App
@@ -201,7 +202,7 @@ def _config(app: App, where: Door) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         http=GuardedProtocol,
-        ws="websockets-sansio",
+        ws=GuardedSocket,
         ws_max_size=64 << 10,
         lifespan="off",
         log_config=None,

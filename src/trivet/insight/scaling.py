@@ -57,11 +57,11 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLoad:
-    """One worker; `cpu_percent` 100 = one core, None when it is new."""
+    """One worker; `cpu_percent` 100 = one core, None when it is new; `leak`: what grows, "" if nothing."""
 
     number: int
     cpu_percent: float | None
-    leaking: bool = False
+    leak: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,9 +217,9 @@ class Scaler:
 
     def _without_memory(self, load: Load) -> Step:
         why = f"memory is at {load.memory_percent:.0f} % of the machine"
-        leaking = [one for one in load.workers if one.leaking]
+        leaking = [one for one in load.workers if one.leak]
         if leaking:
-            return RecycleWorker(leaking[0].number, f"{why}, and this worker leaks")
+            return RecycleWorker(leaking[0].number, f"{why}, and this worker leaks: {leaking[0].leak}")
         if self._has_command:
             return CallCommand(1, why)
         return Refuse(f"no worker is added on this machine: {why}, no worker leaks, no --scale-command")

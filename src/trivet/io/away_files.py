@@ -6,12 +6,12 @@ Rule: who asks waits a bounded time; the fetching goes on behind them, so that a
 from collections.abc import Awaitable, Callable
 
 from trivet.errors import (
+    BeyondBudget,
     BudgetSpent,
     ContentAway,
     Gone,
     NotFound,
     Parked,
-    QuotaExceeded,
     UpstreamError,
     VendorQuotaSpent,
 )
@@ -22,7 +22,7 @@ from trivet.io.volume_folder import VolumeFolder
 WAIT_S = 25.0
 
 Bring = Callable[[int], Awaitable[None]]
-_KINDS = {kind.__name__: kind for kind in (ContentAway, Gone, NotFound, QuotaExceeded, UpstreamError)}
+_KINDS = {kind.__name__: kind for kind in (BeyondBudget, ContentAway, Gone, NotFound, UpstreamError)}
 
 
 class AwayFiles:

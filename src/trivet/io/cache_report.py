@@ -17,7 +17,8 @@ USES_MAX = 1000
 class Served(msgspec.Struct):
     """What one worker has served of an upstream.
 
-    `described` times it told names and attributes, `not_there` times that there is no such name.
+    `described` times it told names and attributes, `not_there` times that there is no such name, `refused`
+    times a body that would have had to be fetched to a user beyond their limit.
     """
 
     memory_hits: int = 0
@@ -26,6 +27,7 @@ class Served(msgspec.Struct):
     volume_bytes: int = 0
     described: int = 0
     not_there: int = 0
+    refused: int = 0
 
 
 class WorkerReport(msgspec.Struct, frozen=True):

@@ -101,6 +101,11 @@ class VolumeFolder:
         """Where `trivet up` answers control requests."""
         return self.path / "up.sock"
 
+    @property
+    def figures_path(self) -> Path:
+        """The series of what the drive's processes used."""
+        return self.path / "processes.sqlite"
+
     def server_path(self, base: int, port: int) -> Path:
         """Return the folder of the server on `port`, of the bank with this `base`."""
         return self.path / f"bank-{base}" / f"server-{port}"

@@ -199,6 +199,8 @@ class Fleet:
     async def _unlink(self, server: ServerLink) -> None:
         was_up = server.journal is not None and server.identity is not None
         links = [link for link in (server.journal, server.blobs) if link is not None]
+        if server.state == "hung":  # it takes nothing any more: nobody need wait until that has left
+            server.drop()
         server.journal = server.blobs = None
         if server.state == "up" or not links:
             server.state = "down"

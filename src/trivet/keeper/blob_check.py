@@ -19,6 +19,7 @@ from trivet.wire.control_messages import Finding, Verdict
 NAMES_AT_ONCE = 5000
 SCRUB_BYTES = 4 << 20
 TIMEOUT_S = 10.0
+MENDED_AT_ONCE = 8
 MISSING, DAMAGED = "missing", "checksum differs"
 
 
@@ -141,17 +142,32 @@ class BlobCheck:
         self, flaws: dict[int, tuple[ServerLink, str]], named: NamedBlobs, paths: PathFinder, *, apply: bool
     ) -> list[Finding]:
         """Mend `flaws` if `apply`; return what was found and what became of it."""
-        findings = []
-        for name, (server, why) in flaws.items():
-            ref = named.refs[name]
-            if not named.is_still_named(name) or await self._blobs.is_good(ref, server):
-                continue  # it was set free, or its copy arrived, since it was looked at
-            try:
-                data, source = await self._blobs.read_elsewhere(ref, server)
-            except (ReplicaError, NoMajority):
-                findings.append(named.finding("cannot fix", name, server.port, why, paths, None))
-                continue
-            fixed = apply and await self._blobs.replace(ref, data, server)
-            verdict: Verdict = "fixed" if fixed else "cannot fix" if apply else "would fix"
-            findings.append(named.finding(verdict, name, server.port, why, paths, source.port))
+        todo = iter(flaws.items())
+        findings: list[Finding] = []
+
+        async def work_off() -> None:
+            for name, flaw in todo:
+                finding = await self._mend_one(name, *flaw, named, paths, apply=apply)
+                if finding is not None:
+                    findings.append(finding)
+
+        async with asyncio.TaskGroup() as group:
+            for _ in range(min(MENDED_AT_ONCE, len(flaws))):
+                group.create_task(work_off())
         return findings
+
+    async def _mend_one(
+        self, name: int, server: ServerLink, why: str, named: NamedBlobs, paths: PathFinder, *, apply: bool
+    ) -> Finding | None:
+        ref = named.refs[name]
+        if not named.is_still_named(name) or await self._blobs.is_good(ref, server):
+            return None  # it was set free, or its copy arrived, since it was looked at
+        if not server.is_up:  # reading a copy for it now would only slow people down
+            return named.finding("cannot fix", name, server.port, why, paths, None)
+        try:
+            data, source = await self._blobs.read_elsewhere(ref, server)
+        except (ReplicaError, NoMajority):
+            return named.finding("cannot fix", name, server.port, why, paths, None)
+        fixed = apply and await self._blobs.replace(ref, data, server)
+        verdict: Verdict = "fixed" if fixed else "cannot fix" if apply else "would fix"
+        return named.finding(verdict, name, server.port, why, paths, source.port)

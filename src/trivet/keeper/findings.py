@@ -1,6 +1,7 @@
 """What is wrong with a copy, said so that people understand it: which path, which bytes, where, why.
 
 Rule: a record or blob that nothing names any more has no path; it is told by its number.
+Rule: any bytes may stand where a key should: what has no key's form is told as such.
 """
 
 from collections.abc import Sequence
@@ -12,7 +13,7 @@ from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.namespace import Namespace
 from trivet.wire.blobs import BlobRef
 from trivet.wire.control_messages import Finding, Verdict, path_text
-from trivet.wire.records import ino_of, name_of, part_of
+from trivet.wire.records import ino_of, is_key, name_of, part_of
 
 _ITEMS = {
     b"i/": "attributes",
@@ -49,6 +50,8 @@ class PathFinder:
 
     def path_of_key(self, key: bytes) -> str:
         """Return the path of what the record `key` belongs to."""
+        if not is_key(key):
+            return "(no record)"
         if key[:2] == b"c/":
             return "(configuration)"
         path = self.path_of(ino_of(key))
@@ -62,6 +65,8 @@ def row_finding(
 ) -> Finding:
     """Return the finding on one record of the server at `port`."""
     ranges: list[tuple[int, int]] = []
+    if not is_key(key):  # a key that damage made; its row goes
+        return Finding(verdict, paths.path_of_key(key), "record", port, why, wall_s(), source)
     if key[:2] == b"b/":
         ranges = [(part_of(key) * PAGE_BYTES, (part_of(key) + 1) * PAGE_BYTES)]
     elif key[:2] == b"e/":

@@ -1,7 +1,8 @@
 """The log as the volume uses it: changes go in, tickets tell when they are acknowledged and durable.
 
 Rule: what is handed in during one turn of the loop becomes one entry; a few entries may be under way.
-Rule: while no majority answers, tickets fail after 2 s; what was handed in is kept and committed later.
+Rule: without a majority nothing more is taken in, and tickets fail within 2 s; what was handed in before
+is kept and committed later.
 """
 
 import asyncio
@@ -21,7 +22,8 @@ from trivet.volume.changes import ChangeSet
 from trivet.wire.blobs import BlobRef
 from trivet.wire.entries import Entry, RecordOp
 
-NO_MAJORITY_AFTER_S = 2.0
+NO_MAJORITY_AFTER_S = 1.7
+MAJORITY_LOOK_S = 0.02
 SLOW_DISKS_AFTER_S = 30.0
 SYNC_EVERY_S = 0.05
 CHECK_EVERY_S = 0.1
@@ -53,6 +55,7 @@ class Journal:
         self._slot_of_blob: dict[int, int] = {}
         self._freed: deque[tuple[int, list[int]]] = deque()
         self._is_stalled = False
+        self._alone_since: float | None = None
         self._sync_asked = False
         self._seal_asked = False
         self._last_entry_at = steady_s()
@@ -68,10 +71,18 @@ class Journal:
 
     # -- handing in
 
-    def check_writable(self) -> None:
-        """Raise NoMajority while changes handed in 2 s ago are not acknowledged."""
-        if self._is_stalled:
-            raise NoMajority("fewer than two banks take changes")
+    @property
+    def takes_changes(self) -> bool:
+        """Whether two banks are there to take changes, and took those handed in earlier."""
+        return not self._is_stalled and self._shell.taking() >= 2
+
+    async def writable(self) -> None:
+        """Wait until banks take changes; raise NoMajority once they have not for NO_MAJORITY_AFTER_S."""
+        while not self.takes_changes:
+            self._alone_since = self._alone_since or steady_s()
+            if self._is_stalled or steady_s() - self._alone_since > NO_MAJORITY_AFTER_S:
+                raise NoMajority("fewer than two banks take changes")
+            await asyncio.sleep(MAJORITY_LOOK_S)
 
     def submit(self, changes: ChangeSet, *, sync: bool = False) -> Ticket:
         """Put `changes` whole into the next entry, and have that synced at once if `sync`; never blocks."""
@@ -247,11 +258,16 @@ class Journal:
         unacked = [batch.ticket for batch in self._under_way]
         if self._batch is not None:
             unacked.append(self._batch.ticket)
-        if self._shell.taking() < 2:
+        is_deposed = self._leader.reign.phase == "deposed"
+        if is_deposed:
+            limit_s, why = 0.0, "another keeper took over"
+        elif self._shell.taking() < 2:
             limit_s, why = NO_MAJORITY_AFTER_S, "fewer than two banks take changes"
+            self._alone_since = self._alone_since or now
         else:  # a busy disk is no lost write
+            self._alone_since = None
             limit_s, why = SLOW_DISKS_AFTER_S, f"two banks did not sync within {SLOW_DISKS_AFTER_S:g} s"
-        self._is_stalled = bool(unacked) and now - unacked[0].made_at > limit_s
+        self._is_stalled = is_deposed or (bool(unacked) and now - unacked[0].made_at > limit_s)
         for ticket in (*unacked, *self._unsynced):
             if ticket.is_waited_for and now - ticket.made_at > limit_s:
                 ticket.fail(why)

@@ -226,9 +226,9 @@ class Keeper:
         self.ended.set()
 
     def doubted(self, base: int, reason: str) -> None:
-        """Have a bank compared."""
+        """Have a bank compared, at once if it is there: if not, its return will."""
         log.warning("bank %s must be compared: %s", base, reason)
-        if self.loaded is not None:
+        if self.loaded is not None and all(server.is_up for server in self.fleet.bank_at(base)):
             self.loaded.refresher.refresh_now()
 
     async def secure_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> Secured:

@@ -75,7 +75,7 @@ class LocalVolume(VersionOperations):
 
     async def setattr(self, ino: int, changes: AttributeChanges, handle: int | None = None) -> Attributes:
         """Change attributes; a new size cuts or extends the file."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         inode = self.space.inode(ino)
         if changes.size is not None:
             _check_resizable(inode, changes.size)
@@ -111,7 +111,7 @@ class LocalVolume(VersionOperations):
 
     async def create(self, parent: int, name: bytes, mode: int, caller: Caller) -> tuple[Attributes, int]:
         """Make and open a file; it rides with its first close."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         permissions = S_IMODE(mode) & ~caller.umask
         inode = self.space.make(parent, name, S_IFREG | permissions, caller.uid, caller.gid, self._clock_ns())
         handle = self.space.open_files.open(inode.ino, writing=True, sync=False)
@@ -142,7 +142,7 @@ class LocalVolume(VersionOperations):
 
     async def write(self, handle: int, offset: int, data: bytes) -> int:
         """Take in `data` whole; return its length."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         file = self.space.open_files.get(handle)
         if file.snapshot is not None:
             raise FileSystemError(EBADF)

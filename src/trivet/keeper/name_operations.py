@@ -82,7 +82,7 @@ class NameOperations:
 
     async def symlink(self, parent: int, name: bytes, target: bytes, caller: Caller) -> Attributes:
         """Make a symbolic link."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         inode = self.space.symlink(parent, name, target, caller.uid, caller.gid, self._clock_ns())
         attributes = inode.attributes()
         await self._submitter.committed()
@@ -90,7 +90,7 @@ class NameOperations:
 
     async def link(self, ino: int, parent: int, name: bytes) -> Attributes:
         """Give a file one more name."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         await self._writes.flush(ino)
         attributes = self.space.link(ino, parent, name, self._clock_ns()).attributes()
         await self._submitter.committed()
@@ -98,7 +98,7 @@ class NameOperations:
 
     async def unlink(self, parent: int, name: bytes) -> None:
         """Take a name away; the data of a file that keeps another name is stored first."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         inode = self.space.lookup(parent, name)
         if inode.nlink > 1 and not inode.is_directory:
             await self._writes.flush(inode.ino)
@@ -107,7 +107,7 @@ class NameOperations:
 
     async def rmdir(self, parent: int, name: bytes) -> None:
         """Take an empty directory away."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         self.space.rmdir(parent, name, self._clock_ns())
         await self._submitter.committed()
 
@@ -115,7 +115,7 @@ class NameOperations:
         self, parent: int, name: bytes, new_parent: int, new_name: bytes, *, replace: bool, exchange: bool
     ) -> None:
         """Move a name, or let two names change what they name; dirty data is stored first."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         space = self.space
         await self._writes.flush(space.lookup(parent, name).ino)
         other = space.directory(new_parent).get(new_name)
@@ -143,7 +143,7 @@ class NameOperations:
 
     async def setxattr(self, ino: int, name: bytes, value: bytes, *, create: bool, replace: bool) -> None:
         """Set an extended attribute."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         inode = self.space.inode(ino)
         self.space.xattrs.check(ino, name, value, create=create, replace=replace)
         if self.space.xattrs.has(ino, name) and self.space.xattrs.value(ino, name) == value:
@@ -162,7 +162,7 @@ class NameOperations:
 
     async def removexattr(self, ino: int, name: bytes) -> None:
         """Take an extended attribute away, or raise ENODATA."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         inode = self.space.inode(ino)
         self.space.xattrs.remove(ino, name)
         if name == QUOTA:
@@ -171,7 +171,7 @@ class NameOperations:
         await self._attribute_changed(inode)
 
     async def _make(self, parent: int, name: bytes, mode: int, caller: Caller, rdev: int = 0) -> Attributes:
-        self._submitter.check_writable()
+        await self._submitter.writable()
         mode &= ~caller.umask
         inode = self.space.make(parent, name, mode, caller.uid, caller.gid, self._clock_ns(), rdev=rdev)
         attributes = inode.attributes()

@@ -66,7 +66,7 @@ class OutsideBodies:
 
         `on_stored(name, base)` is called for each bank that is said to have one, before the entry is made.
         """
-        self._submitter.check_writable()
+        await self._submitter.writable()
         ends = {part.mib * MIB_BYTES + part.page * PAGE_BYTES + part.blob.size for part in parts}
         if max(ends) > MAX_FILE_BYTES:
             raise FileSystemError(EFBIG)

@@ -126,10 +126,13 @@ class Refresher:
             self._scrubbing = False
 
     async def _scrub_server(self, server: ServerLink) -> bool:
-        """Read on behind the position kept for `server`; tell whether its last blob was reached."""
+        """Read on behind the position kept for `server`; tell whether its last blob was reached.
+
+        A refresh that is wanted goes first: it is how a bank that returned is filled.
+        """
         queue = self._queue
         position = self._positions.setdefault(server.port, _Position())
-        while server.is_up and not self.is_paused:
+        while server.is_up and not self.is_paused and not self._now.is_set():
             named = NamedBlobs(queue.space)
             limit = self.scrub_limit_bytes_s
             flaws, position.after = await queue.blobs.scrub(

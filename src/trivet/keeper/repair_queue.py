@@ -54,6 +54,7 @@ class RepairQueue:
         self._inodes: dict[int, None] = {}
         self._bad_rows: dict[tuple[int, bytes], None] = {}
         self._bad_blobs: dict[tuple[int, int], ServerLink] = {}
+        self._in_hand = 0
         self._work = asyncio.Event()
         self._told_s = 0.0
         self._running = own_task(self._work_off())
@@ -90,8 +91,8 @@ class RepairQueue:
 
     @property
     def waiting(self) -> int:
-        """How many copies are known to be wrong and not looked at yet."""
-        return len(self._bad_rows) + len(self._bad_blobs)
+        """How many copies are known to be wrong, or said to be, and not mended yet."""
+        return len(self._bad_rows) + len(self._bad_blobs) + self._in_hand
 
     def divergent(self, port: int) -> int:
         """Return how many items of the server at `port` are known to differ."""
@@ -146,7 +147,11 @@ class RepairQueue:
     ) -> list[Finding]:
         """Mend the blobs of `named` that have `flaws`, suspected since `found_s`."""
         found_s = found_s or wall_s()
-        return await self.note(await self.blobs.mend(flaws, named, paths, apply=True), found_s)
+        self._in_hand += len(flaws)
+        try:
+            return await self.note(await self.blobs.mend(flaws, named, paths, apply=True), found_s)
+        finally:
+            self._in_hand -= len(flaws)
 
     async def _mend_suspects(
         self,

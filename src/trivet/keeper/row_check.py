@@ -6,6 +6,7 @@ then is it "fixed".
 Rule: a bank counts as compared when its sums are right but for rows that neither a bank nor the log has.
 """
 
+import asyncio
 from collections.abc import Callable, Collection, Sequence
 
 from trivet.errors import ProtocolError
@@ -22,6 +23,7 @@ from trivet.wire.journal_messages import Refusal
 from trivet.wire.records import Row, record_mac, row_is_valid
 
 KEYS_AT_ONCE = 256
+CATCH_UP_LOOKS, CATCH_UP_LOOK_S = 50, 0.01
 TIMEOUT_S = 10.0
 
 
@@ -100,8 +102,8 @@ class RowCheck:
     async def _mend_some(
         self, server: ServerLink, keys: Sequence[bytes], paths: PathFinder, *, apply: bool
     ) -> list[Finding]:
-        if server not in self._journal.acceptors_at(self._journal.head_slot):
-            return []  # it has not got everything yet; the next refresh looks again
+        if not await self._has_everything(server):
+            return []  # the next refresh looks again
         flaws = await self._flaws(server, keys)
         self.checked += len(keys)
         if not flaws:
@@ -122,6 +124,14 @@ class RowCheck:
             port = source[1] if source else None
             findings.append(row_finding(verdict, key, server.port, why, paths, port))
         return findings
+
+    async def _has_everything(self, server: ServerLink) -> bool:
+        """Wait a moment until `server` holds the whole log; while people write there are such instants."""
+        for _ in range(CATCH_UP_LOOKS):
+            if server in self._journal.acceptors_at(self._journal.head_slot):
+                return True
+            await asyncio.sleep(CATCH_UP_LOOK_S)
+        return False
 
     async def _note_lost(self, server: ServerLink, keys: Sequence[bytes]) -> None:
         """Remember rows that nobody has: waiting for them would keep the log for ever."""

@@ -23,7 +23,7 @@ class Ticket(Protocol):
         """The journal slot, None until the entry is sealed."""
 
     async def acked(self) -> None:
-        """Return when two banks have handed it to their operating system; raise NoMajority after 2 s."""
+        """Return when two banks have handed it to their system; raise NoMajority in less than 2 s."""
 
     async def durable(self) -> None:
         """Return when two banks have synced it and everything before it; raise NoMajority."""
@@ -36,8 +36,12 @@ class CommitPort(Protocol):
     def durability(self) -> Durability:
         """What operations wait for."""
 
-    def check_writable(self) -> None:
-        """Raise NoMajority while changes handed in earlier wait for banks: nothing may be changed then."""
+    @property
+    def takes_changes(self) -> bool:
+        """Whether two banks take changes now."""
+
+    async def writable(self) -> None:
+        """Wait until banks take changes; raise NoMajority when they do not in time."""
 
     def submit(self, changes: ChangeSet, *, sync: bool = False) -> Ticket:
         """Put `changes` whole into the next entry, in the order of calls; never blocks."""

@@ -24,9 +24,10 @@ class Submitter:
         self.always_durable = commit.durability == "always"
         self.history = ChangeHistory(space, commit)
 
-    def check_writable(self) -> None:
-        """Raise NoMajority, before anything is changed, while banks do not take changes."""
-        self._commit.check_writable()
+    async def writable(self) -> None:
+        """Return once banks take changes, mostly at once; raise NoMajority, before anything is changed."""
+        if not self._commit.takes_changes:
+            await self._commit.writable()
 
     def submit(self, *, sync: bool = False) -> Ticket | None:
         """Hand over all that was noted, to be synced at once if `sync`.

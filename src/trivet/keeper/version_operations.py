@@ -160,7 +160,7 @@ class VersionOperations(NameOperations):
         self, staged: int, target: int, expected_version: int | None, *, unwritten: bool = False
     ) -> int:
         """Exchange content if `target` is at `expected_version`; return its new version."""
-        self._submitter.check_writable()
+        await self._submitter.writable()
         space = self.space
         check_exchangeable(space, staged, target)
         async with self._writes.still(staged, target):

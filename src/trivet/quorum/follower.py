@@ -30,17 +30,21 @@ State = Literal[
 
 
 class Follower:
-    """One bank as its leader sees it; `counted` once it is a voter with this epoch's log."""
+    """One bank as its leader sees it; `counted` once it is a voter with this epoch's log.
+
+    `part_bytes` is how much of a log travels at once.
+    """
 
     __slots__ = (
         "_inflight", "_inflight_bytes", "admit_after", "applied", "bank", "behind", "compared", "counted",
         "degraded", "doubted", "excluded", "head", "identity", "last_appended_at", "link", "moving_to",
-        "retry_at", "sent", "staged", "state", "stored_meanwhile", "sync_sent", "synced", "syncing_blobs",
-        "want_sync", "was_incarnation", "was_synced",
+        "part_bytes", "retry_at", "sent", "staged", "state", "stored_meanwhile", "sync_sent", "synced",
+        "syncing_blobs", "want_sync", "was_incarnation", "was_synced",
     )  # fmt: skip
 
     def __init__(self, bank: int) -> None:
         self.bank = bank
+        self.part_bytes = PART_BYTES
         self.link = 0
         self.was_synced = 0
         self.was_incarnation = ""
@@ -126,7 +130,7 @@ class Follower:
         if self.staged < log.floor:
             return self.adopt(log, epoch, now)
         if self.staged < log.head:
-            body, self.staged = log.part(self.staged, PART_BYTES)
+            body, self.staged = log.part(self.staged, self.part_bytes)
             return self.send(AdoptPart(), now, body)
         return self.send(AdoptEnd(log.head, log.head_hash), now)
 
@@ -141,7 +145,7 @@ class Follower:
             if self._inflight_bytes > BACKLOG_BYTES:
                 break
             previous, previous_hash = self.sent, log.hash_at(self.sent)
-            body, last = log.part(previous, PART_BYTES)
+            body, last = log.part(previous, self.part_bytes)
             sync = self.wants_sync()
             sends.append(self.send(Append(epoch, previous, previous_hash, durable, sync), now, body))
             self.sent_entry(last, len(body), now, sync=sync)

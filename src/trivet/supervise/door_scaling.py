@@ -87,7 +87,7 @@ class DoorScaling:
         for child in self._workers.staying:
             figures = by_pid.get(child.pid or 0)
             cpu = None if figures is None else figures.cpu_percent
-            workers.append(WorkerLoad(child.number, cpu, figures is not None and figures.leak is not None))
+            workers.append(WorkerLoad(child.number, cpu, "" if figures is None else figures.leak_why))
         self._load = Load(steady_s(), machine.cpu_percent, machine.memory_percent, workers)
         step = self._scaler.step(self._load)
         if step is not None and self._acting is None:

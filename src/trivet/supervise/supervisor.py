@@ -123,7 +123,7 @@ async def _live(
     stop, ended = asyncio.Event(), asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    watch = DriveWatch(children, scaling)
+    watch = DriveWatch(children, plan.folder.figures_path, scaling)
     handlers = _handlers(children, stop, ended) | _watch_handlers(watch, scaling)
     async with serve_control(plan.folder.supervisor_socket, handlers):
         running = asyncio.create_task(children.run())

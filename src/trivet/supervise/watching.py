@@ -1,4 +1,4 @@
-"""The drive watches its own processes: one look a second, kept for minutes, told on the control socket.
+"""The drive watches its own processes: one look a second, told on the control socket; means kept for months.
 
 Rule: the supervisor looks, because it knows every process and outlives each; a look runs in a thread.
 Rule: looks are dated by the clock of the day and spaced by one that never jumps.
@@ -10,14 +10,17 @@ import os
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 from trivet.io.clock import steady_s, wall_s
+from trivet.io.figures_reading import read_series
 from trivet.io.process_figures import Looked, MachineReader, ProcessReader
 from trivet.io.runner import REAPER
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.door_scaling import DoorScaling
+from trivet.supervise.figures_keeping import FiguresKeeping
 from trivet.supervise.growth import LeakWatch
 from trivet.supervise.health_words import notes_of
 from trivet.supervise.supervised_child import SupervisedChild
@@ -53,12 +56,16 @@ class Look:
 
 
 class DriveWatch:
-    """Looks at the processes that `children` looks after; `run` is its life; `scaling` decides by it."""
+    """Looks at the processes that `children` looks after; `run` is its life; `scaling` decides by it.
+
+    What is older than KEPT_LOOKS is in the file `kept`.
+    """
 
     def __init__(
-        self, children: ChildKeeper, scaling: DoorScaling | None = None, every_s: float = EVERY_S
+        self, children: ChildKeeper, kept: Path, scaling: DoorScaling | None = None, every_s: float = EVERY_S
     ) -> None:
         self._children = children
+        self._kept, self._keeping = kept, FiguresKeeping(kept)
         self._scaling = scaling
         self._every_s = every_s
         self._processes, self._machine = ProcessReader(), MachineReader()
@@ -70,11 +77,17 @@ class DriveWatch:
 
     async def run(self) -> None:
         """Look every `every_s` until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._keeping.run())
+            tasks.create_task(self._look_on())
+
+    async def _look_on(self) -> None:
         due_s = steady_s()
         while True:
             parts = parts_of(self._children)
             look = await asyncio.to_thread(self._look, parts)
             self._looks.append(look)
+            self._keeping.take(look.at_s, look.machine, look.processes)
             if self._scaling is not None:
                 self._scaling.look(look.machine, look.processes)
             self._looked.set()
@@ -104,8 +117,13 @@ class DriveWatch:
             scaling=scaling,
             steps=steps,
             notes=notes_of(newest.at_s, newest.machine, newest.processes, scaling, steps),
-            series=_series(self._looks, self._every_s, series_s) if series_s > 0 else None,
+            series=await self._series(newest.at_s, series_s) if series_s > 0 else None,
         )
+
+    async def _series(self, now_s: float, series_s: float) -> FigureSeries:
+        if series_s <= KEPT_LOOKS * self._every_s:
+            return _newest(self._looks, self._every_s, series_s)
+        return await asyncio.to_thread(read_series, self._kept, now_s - series_s, now_s)
 
 
 def parts_of(children: ChildKeeper) -> dict[int, Part]:
@@ -162,7 +180,7 @@ def _figures(one: Looked, part: Part) -> ProcessFigures:
     )
 
 
-def _series(looks: Sequence[Look], every_s: float, series_s: float) -> FigureSeries:
+def _newest(looks: Sequence[Look], every_s: float, series_s: float) -> FigureSeries:
     chosen = list(looks)[-max(round(series_s / every_s), 1) :]
     by_pid = [{one.pid: one for one in look.processes} for look in chosen]
     pids = {pid: one for row in by_pid for pid, one in row.items()}

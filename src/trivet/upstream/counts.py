@@ -67,6 +67,7 @@ class CacheCounts:
         counts.memory.misses += one.memory_misses
         counts.memory.size_bytes += one.memory_bytes
         counts.volume.size_bytes += one.volume_bytes
+        counts.volume.misses += one.refused
         counts.metadata.hits += one.described + one.not_there
         counts.negative += one.not_there
 

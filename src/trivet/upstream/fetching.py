@@ -10,24 +10,27 @@ from typing import Any
 
 from trivet.drive.upstream.byte_budget import ByteBudget, Place
 from trivet.errors import (
+    BeyondBudget,
     ContentAway,
     Gone,
     NotFound,
     Parked,
-    QuotaExceeded,
     TrivetError,
     VendorQuotaSpent,
 )
 from trivet.io.drive_api import VendorFile
 from trivet.upstream.body_fetch import BodyFetch
+from trivet.upstream.placing import unlink_quietly
 from trivet.upstream.requesting import Requests
-from trivet.upstream.staged_body import StagedBody
+from trivet.upstream.staged_body import StagedBody, key_of
 from trivet.upstream.standing import Row, Upstream
-from trivet.upstream.transfer_news import tell_of
-from trivet.upstream.transfers import State, Transfer, Transfers
+from trivet.upstream.transfer_news import passes, tell_of
+from trivet.upstream.transfers import OPEN, State, Transfer, Transfers
 from trivet.upstream.vendor import Unreachable
 
 DOWNLOADS_AT_ONCE = 4
+#: Who asked is told to ask again so long after trouble with the drive's own banks.
+OURS_AGAIN_S = 15.0
 
 
 class Fetching:
@@ -39,6 +42,8 @@ class Fetching:
         self._requests = requests
         self._fetch = fetch
         self._tasks: dict[str, asyncio.Task[None]] = {}
+        #: Those of `_tasks`, and those that have given their place back and are about to end.
+        self._owned: set[asyncio.Task[None]] = set()
         self._running: dict[str, Transfer] = {}
         self._newer: set[str] = set()
         self._asking = asyncio.Lock()
@@ -57,9 +62,18 @@ class Fetching:
         """Return the inodes of bodies that are here while newer ones are on their way."""
         return [one.ino for one in self._running.values() if one.id in self._newer]
 
+    async def begin(self) -> None:
+        """Remove what is staged of transfers that are over: the banks may have been away when they ended."""
+        up = self._up
+        for entry in await up.volume.listing(up.staging_ino, 0, 10_000):
+            key = key_of(entry.name)
+            transfer = None if key is None else await self._transfers.by_key(key)
+            if transfer is not None and transfer.state not in OPEN:
+                await unlink_quietly(up, up.staging_ino, entry.name)
+
     async def close(self) -> None:
         """End the work; rows and staged bytes stay."""
-        tasks = list(self._tasks.values())
+        tasks = list(self._owned)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
@@ -168,7 +182,7 @@ class Fetching:
             transfer = await self._transfers.add(file_id, ino, user, "download", name, size, up.now_s())
         try:
             self.budget.check(transfer.user, transfer.size)
-        except QuotaExceeded as error:
+        except BeyondBudget as error:
             await self._transfers.end(transfer, "failed", 0, str(error), up.now_s())
             raise
         self._start(transfer)
@@ -179,7 +193,7 @@ class Fetching:
         """It is a transfer's turn: it asks for its bytes before the next does."""
         if self._running.get(transfer.id, transfer).key != transfer.key:
             return False
-        with suppress(QuotaExceeded):  # the transfer itself meets it, and fails
+        with suppress(BeyondBudget):  # the transfer itself meets it, and fails
             self._transfers.ask(transfer, self._up.now_s())
         if transfer.id not in self._tasks:
             self._start(transfer)
@@ -189,42 +203,66 @@ class Fetching:
         self._running[transfer.id] = transfer
         task = asyncio.create_task(self._run(transfer))
         self._tasks[transfer.id] = task
-        task.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
+        self._owned.add(task)
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._owned.discard(task)
+        if not task.cancelled():
+            task.exception()  # who waits for it has met it; nobody may wait
 
     async def _run(self, transfer: Transfer) -> None:
-        transfers, up = self._transfers, self._up
-        body = StagedBody(up, transfers, transfer)
+        """Carry a transfer out; raise what it ended with.
+
+        It gives its place here back before its request leaves the hand: whose turn comes then is begun anew.
+        """
+        up, body = self._up, StagedBody(self._up, self._transfers, transfer)
+        failure: TrivetError | None = None
         try:
-            await self._requests.turn(transfer)
-            transfers.ask(transfer, up.now_s())
-            await transfers.granted(transfer)
-            async with self._places:
-                await transfers.note(transfer, body.moved, up.now_s())
-                await self._fetch.fetch(transfer, body)
-            await transfers.end(transfer, "done", body.moved, None, up.now_s())
-            await self._requests.over(transfer)
-            await tell_of(self._up, transfer)
-        except (Unreachable, VendorQuotaSpent) as error:
-            await transfers.end(transfer, "parked", body.moved, str(error), up.now_s())
-            await self._requests.park(transfer)
-            await tell_of(self._up, transfer, error)
-            if isinstance(error, VendorQuotaSpent):
-                raise
-            raise Parked(
-                str(error), key=transfer.key, offset=body.held, retry_after_s=error.again_in_s
-            ) from error
-        except TrivetError as error:
-            state: State = "rolled back" if body.moved else "failed"
-            await transfers.end(transfer, state, body.moved, str(error), up.now_s())
-            await self._requests.over(transfer)
-            await tell_of(self._up, transfer, error)
-            await body.remove()
-            raise
+            try:
+                await self._carry_out(transfer, body)
+            except TrivetError as error:
+                failure = error
+            await self._leave(transfer, body, failure)
         finally:
-            await body.close()
+            with suppress(TrivetError):  # the banks may be away
+                await body.close()
             self._running.pop(transfer.id, None)
             self._newer.discard(transfer.id)
             self._tasks.pop(transfer.id, None)
+        if passes(failure):
+            await self._requests.park(transfer)
+        else:
+            await self._requests.over(transfer)
+        await tell_of(up, transfer, failure)
+        if failure is None:
+            return
+        if passes(failure) and not isinstance(failure, VendorQuotaSpent):
+            again_in_s = failure.again_in_s if isinstance(failure, Unreachable) else OURS_AGAIN_S
+            raise Parked(
+                str(failure), key=transfer.key, offset=body.held, retry_after_s=again_in_s
+            ) from failure
+        raise failure
+
+    async def _carry_out(self, transfer: Transfer, body: StagedBody) -> None:
+        transfers = self._transfers
+        await self._requests.turn(transfer)
+        transfers.ask(transfer, self._up.now_s())
+        await transfers.granted(transfer)
+        async with self._places:
+            await transfers.note(transfer, body.moved, self._up.now_s())
+            await self._fetch.fetch(transfer, body)
+
+    async def _leave(self, transfer: Transfer, body: StagedBody, failure: TrivetError | None) -> None:
+        """Keep what became of a transfer; of one that is over nothing stays staged."""
+        state: State = "done"
+        if failure is not None:
+            state = "parked" if passes(failure) else "rolled back" if body.moved else "failed"
+        why = None if failure is None else str(failure)
+        await self._transfers.end(transfer, state, body.moved, why, self._up.now_s())
+        if state in ("failed", "rolled back"):
+            with suppress(TrivetError):  # then it goes at the next start
+                await body.remove()
 
 
 _SPENT = "the vendor lets us do nothing more today; only what is here is served"

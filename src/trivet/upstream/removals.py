@@ -57,7 +57,8 @@ class Removals:
         await up.store.keep(_HELD, str(up.now_s()))
         await up.tell(
             f"{removed:,} files and folders were removed from {up.name} in a short time. They are still at "
-            "the vendor, until somebody allows the removal or wants them back"
+            "the vendor, until somebody allows the removal or wants them back",
+            "",
         )
         return False
 
@@ -101,7 +102,7 @@ class Removals:
         up = self._up
         await up.store.write("DELETE FROM removals")
         await up.store.write("DELETE FROM settings WHERE name = ?", _HELD)
-        await up.tell(text)
+        await up.tell(text, "")
         await self._outbox.hurry(up.now_s())
         up.wake.set()
 

@@ -45,8 +45,12 @@ class Requests:
         """Begin to use the servers."""
         up, name = self._up, f"{servers.prefix}.{self._up.name}"
         lock_path = up.store.path.with_suffix(".lock")
-        self._queue = await servers.queue(f"{name}.requests", up.store, lock_path, up.tell)
-        self._parking = await servers.parking(f"{name}.parked", up.store, up.now_s, up.tell)
+
+        async def tell(text: str) -> None:
+            await up.tell(text, up.user)
+
+        self._queue = await servers.queue(f"{name}.requests", up.store, lock_path, tell)
+        self._parking = await servers.parking(f"{name}.parked", up.store, up.now_s, tell)
 
     async def close(self) -> None:
         """Let go of the servers; what is not over comes again."""

@@ -143,9 +143,8 @@ class Settler:
     async def _arrived(self, row: Row, made: VendorFile, md5: str | None) -> Row:
         """Keep what the vendor has after we sent content with this `md5`; return the row."""
         if md5 is not None and made.md5_checksum != md5:
-            await self._up.tell(
-                f"{row.name} arrived at the vendor with other bytes than were sent; sent again"
-            )
+            text = f"{row.name} arrived at the vendor with other bytes than were sent; sent again"
+            await self._up.tell(text, self._up.user)
         row = row.changed(
             agreed=True, md5=None if md5 is None else made.md5_checksum or "", mtime_ns=-1,
             name=made.name, parent=(made.parents or [row.parent])[0],
@@ -257,7 +256,8 @@ class Settler:
         parent = (file.parents or [row.parent])[0]
         parent_ino = await up.mirror.folder_ino(parent) or here.parent_ino
         await placing.name_placeholder(up, file, parent, parent_ino, ino, key)
-        await up.tell(f"{row.name} was changed here and at the vendor; what was here is now {chosen}")
+        text = f"{row.name} was changed here and at the vendor; what was here is now {chosen}"
+        await up.tell(text, await up.author_of(here.attributes))
 
     async def _known(self, row: Row | None) -> tuple[Row | None, Here | None]:
         here = await self._here(row)

@@ -4,13 +4,12 @@ Rule: of those who want the same content one fetches it; the others wait and fin
 Rule: a copy is believed for what its bytes are hashed to, not for what is told of it.
 """
 
-import asyncio
 import hashlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, nullcontext
 
 from trivet.errors import ContentAway, FileSystemError
 from trivet.io.drive_api import VendorFile
+from trivet.upstream.claims import Claims
 from trivet.upstream.staged_body import StagedBody
 from trivet.upstream.standing import PIECE_BYTES, Row, Upstream
 
@@ -20,20 +19,13 @@ class SharedContents:
 
     def __init__(self) -> None:
         self.upstreams: list[Upstream] = []
-        self._fetching: dict[tuple[str, int], asyncio.Lock] = {}
+        self._fetching = Claims()
 
-    @asynccontextmanager
-    async def alone(self, file: VendorFile) -> AsyncIterator[None]:
+    def alone(self, file: VendorFile) -> AbstractAsyncContextManager[None]:
         """Be the only one who fetches the content of `file`."""
         if not file.md5_checksum:
-            yield
-            return
-        key = file.md5_checksum, int(file.size)
-        lock = self._fetching.setdefault(key, asyncio.Lock())
-        async with lock:
-            yield
-        if not lock.locked() and self._fetching.get(key) is lock:
-            del self._fetching[key]
+            return nullcontext()
+        return self._fetching.of((file.md5_checksum, int(file.size)))
 
     async def copied(self, file: VendorFile, body: StagedBody) -> bool:
         """Copy the body from a file that is here and has the same content; False if there is none."""

@@ -15,6 +15,13 @@ from trivet.upstream.vendor import Unreachable
 from trivet.volume.interface import AttributeChanges
 
 SAFE_BYTES = 8 << 20
+_PREFIX = "fetch-"
+
+
+def key_of(name: bytes) -> str | None:
+    """Return the key of the transfer whose body is staged under `name`, None for anything else."""
+    text = name.decode(errors="replace")
+    return text.removeprefix(_PREFIX) if text.startswith(_PREFIX) else None
 
 
 class StagedBody:
@@ -24,7 +31,7 @@ class StagedBody:
         self._up = up
         self._transfers = transfers
         self._transfer = transfer
-        self._name = f"fetch-{transfer.key}".encode()
+        self._name = f"{_PREFIX}{transfer.key}".encode()
         self._handle: int | None = None
         self._digest = hashlib.md5(usedforsecurity=False)
         self._safe = 0

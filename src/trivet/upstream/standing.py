@@ -7,11 +7,12 @@ Rule: one room at a time works on a file: whoever does has claimed its id.
 
 import asyncio
 import hashlib
+import pwd
 import random
 import stat
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from errno import ENODATA, ENOENT, ESTALE
 from typing import Any
@@ -23,10 +24,13 @@ from trivet.drive.names import shown
 from trivet.drive.upstream.reconciling import Side
 from trivet.errors import FileSystemError
 from trivet.io.upstream_store import UpstreamStore
+from trivet.upstream.claims import Claims
 from trivet.upstream.vendor import Vendor
 from trivet.volume.interface import AWAY, Attributes, Caller, VersionedVolume
 
 PIECE_BYTES = 1 << 20
+#: So long people find what they were told.
+NOTICES_KEPT_S = 30 * 86_400.0
 _COLUMNS = "id, ino, parent, name, mount_name, md5, size, mtime_ns, agreed"
 
 
@@ -165,22 +169,30 @@ class Upstream:
     wake: asyncio.Event = field(default_factory=asyncio.Event)
     #: How often this process opened files itself, which is no use of theirs.
     own_opens: Counter[int] = field(default_factory=Counter)
-    _claims: dict[str, asyncio.Lock] = field(default_factory=dict)
+    _claims: Claims = field(default_factory=Claims)
 
-    @asynccontextmanager
-    async def claim(self, file_id: str) -> AsyncIterator[None]:
+    def claim(self, file_id: str) -> AbstractAsyncContextManager[None]:
         """Be the only one who works on the file `file_id`."""
-        lock = self._claims.setdefault(file_id, asyncio.Lock())
-        async with lock:
-            yield
-        if not lock.locked() and self._claims.get(file_id) is lock:
-            del self._claims[file_id]
+        return self._claims.of(file_id)
 
-    async def tell(self, text: str, user: str = "") -> None:
-        """Keep a sentence for `user`, "" for everybody."""
-        await self.store.write(
-            "INSERT INTO notices (at_s, text, user) VALUES (?, ?, ?)", self.now_s(), text, user
-        )
+    async def tell(self, text: str, user: str) -> None:
+        """Keep a sentence for `user`, "" for everybody, and forget those that are too old.
+
+        The newest always stays: their numbers grow.
+        """
+        now_s = self.now_s()
+        await self.store.write("INSERT INTO notices (at_s, text, user) VALUES (?, ?, ?)", now_s, text, user)
+        await self.store.write("DELETE FROM notices WHERE at_s < ?", now_s - NOTICES_KEPT_S)
+
+    async def author_of(self, attributes: Attributes) -> str:
+        """Return the user who made a file what it is: who put it there, else whose it is in the folder."""
+        content = (await self.metadata(attributes.ino)).content_at(attributes.size, attributes.mtime_ns)
+        if content is not None and content.by:
+            return content.by
+        try:
+            return pwd.getpwuid(attributes.uid).pw_name
+        except KeyError:
+            return self.user
 
     def is_claimed(self, file_id: str) -> bool:
         """Tell whether somebody works on the file `file_id`."""

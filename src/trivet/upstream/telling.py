@@ -8,10 +8,11 @@ from typing import Literal
 import msgspec
 
 from trivet.upstream.requesting import QueueTold
+from trivet.upstream.standing import NOTICES_KEPT_S
 from trivet.upstream.transfers import DIRECTIONS, Transfer
 from trivet.upstream.work import UpstreamWork
 
-NOTICES_MAX = 20
+NOTICES_MAX, UNSETTLED_MAX = 100, 20
 
 
 class BudgetTold(msgspec.Struct, frozen=True):
@@ -133,7 +134,7 @@ async def status_of(work: UpstreamWork) -> UpstreamStatus:
     unsettled = await store.rows(
         "SELECT coalesce(mirror.name, outbox.id), attempts, due_s, error FROM outbox "
         "LEFT JOIN mirror USING (id) ORDER BY due_s LIMIT ?",
-        NOTICES_MAX,
+        UNSETTLED_MAX,
     )
     count, limits = vendor.quota.count, vendor.quota.limits
     return UpstreamStatus(
@@ -151,18 +152,18 @@ async def status_of(work: UpstreamWork) -> UpstreamStatus:
         quota=QuotaTold(count.requests, limits.requests_per_day, count.units, limits.units_per_day, spent_s),
         budgets=[_budget(work, direction, now_s) for direction in DIRECTIONS],
         unsettled=[Unsettled(*row) for row in unsettled],
-        notices=await notices_of(work, 0),
+        notices=await notices_of(work),
         held_removals=held,
         queue=await work.requests.told(),
         again_in_s=vendor.breaker.opens_in_s(now_s),
     )
 
 
-async def notices_of(work: UpstreamWork, after: int) -> list[Notice]:
-    """Return what people were told since the notice `after`, the newest first."""
+async def notices_of(work: UpstreamWork) -> list[Notice]:
+    """Return what people were told lately, the newest first."""
     rows = await work.up.store.rows(
-        "SELECT at_s, text, user, rowid FROM notices WHERE rowid > ? ORDER BY rowid DESC LIMIT ?",
-        *(after, NOTICES_MAX),
+        "SELECT at_s, text, user, rowid FROM notices WHERE at_s >= ? ORDER BY rowid DESC LIMIT ?",
+        *(work.up.now_s() - NOTICES_KEPT_S, NOTICES_MAX),
     )
     return [Notice(*row) for row in rows]
 
@@ -179,7 +180,7 @@ async def news_of(work: UpstreamWork) -> UpstreamNews:
     """Return what has happened at an upstream; cheap, because it is asked for every second."""
     circuit = work.up.vendor.breaker.state(work.up.now_s())
     mark = f"{work.up.store.changes} {circuit} {work.trouble}"
-    return UpstreamNews(work.up.name, mark, await notices_of(work, 0))
+    return UpstreamNews(work.up.name, mark, await notices_of(work))
 
 
 async def transfers_of(work: UpstreamWork, limit: int) -> list[TransferTold]:

@@ -101,7 +101,7 @@ class Transfers:
         return None if row is None else Transfer(*row)
 
     def ask(self, transfer: Transfer, now_s: float) -> Place:
-        """Ask for the bytes that are still to be moved; QuotaExceeded for more than any day has."""
+        """Ask for the bytes that are still to be moved; BeyondBudget for more than any day has."""
         event = self._may_run.setdefault(transfer.key, asyncio.Event())
         budget = self.budgets[transfer.direction]
         place = budget.ask(transfer.key, transfer.user, transfer.size - transfer.moved, now_s)

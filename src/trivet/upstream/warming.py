@@ -13,10 +13,10 @@ import msgspec
 
 from trivet.drive.upstream.warm_rules import Room, next_run_s, why_not
 from trivet.errors import (
+    BeyondBudget,
     ContentAway,
     NotFound,
     Parked,
-    QuotaExceeded,
     TrivetError,
     UpstreamError,
     VendorQuotaSpent,
@@ -176,7 +176,7 @@ class WarmUps:
                 continue  # it takes its time
             except (Parked, Unreachable):
                 raise
-            except (NotFound, QuotaExceeded, UpstreamError) as error:
+            except (NotFound, BeyondBudget, UpstreamError) as error:
                 return str(error)
             except TrivetError as error:
                 return f"{one.path}: {error}"

@@ -73,6 +73,7 @@ class UpstreamWork:
         """Work until cancelled."""
         now_s = self.up.now_s()
         await self.cache.begin()
+        await self.fetching.begin()
         for transfer in await self.transfers.begin(now_s):
             if transfer.direction == "download" and transfer.state != "parked":
                 await self.fetching.take_up(transfer)

@@ -147,7 +147,8 @@ class Status(msgspec.Struct, frozen=True):
 class Finding(msgspec.Struct, frozen=True):
     """One damaged, missing or outdated copy, and what became of it.
 
-    `item` says what kind of thing it is (attributes, name, page, extent, blob, xattr, log, configuration).
+    `item` says what kind of thing it is (attributes, name, page, extent, blob, xattr, log, configuration,
+    or record: what has no known key).
     `ranges` are (first byte, byte after the last) of the file; empty for what has no place in a file.
     `server` is the port that holds the bad copy, `source` the one the good copy came from.
     `at_s` is seconds since the epoch; `why` one clause for people ("checksum differs", "missing").

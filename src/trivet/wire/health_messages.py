@@ -66,13 +66,18 @@ class ProcessSeries(msgspec.Struct, frozen=True):
 
 
 class FigureSeries(msgspec.Struct, frozen=True):
-    """The figures of before, oldest first, `step_s` apart where nothing is missing."""
+    """The figures of before, oldest first, `step_s` apart where nothing is missing.
+
+    Steps longer than a look hold the mean of CPU, the most of memory and handles; processes of one name
+    are told together, with the newest pid. `left_out` are processes that are not told.
+    """
 
     step_s: float
     at_s: list[float]
     machine_cpu_percent: list[float | None]
     machine_memory_percent: list[float | None]
     processes: list[ProcessSeries]
+    left_out: int = 0
 
 
 class ScalingStep(msgspec.Struct, frozen=True):

@@ -73,6 +73,15 @@ def name_of(key: bytes) -> bytes:
     return key[2 + _INO.size :]
 
 
+def is_key(key: bytes) -> bool:
+    """Tell whether `key` has the form of some record's key; damage makes others."""
+    if key[:2] in (b"e/", b"b/"):
+        return len(key) == 2 + _INO_PART.size
+    if key[:2] in (b"i/", b"o/"):
+        return len(key) == 2 + _INO.size
+    return key[:2] == b"c/" or (key[:2] in (b"d/", b"x/") and len(key) > 2 + _INO.size)
+
+
 def record_mac(volume_key: bytes, key: bytes, slot: int, value: bytes) -> bytes:
     """Return the MAC (16 bytes) that ties `value` to `key` and `slot` in this volume."""
     message = b"record" + _LENGTH_SLOT.pack(len(key), slot) + key + value

@@ -3,12 +3,16 @@
 Rule: one drive for the whole module; each test leaves it whole.
 """
 
+import contextlib
 import json
 import os
 import statistics
+import time
 from collections.abc import Iterator
+from typing import Any
 
 import httpx
+import psutil
 import pytest
 from playwright.sync_api import Browser, CDPSession, Page, WebSocket, expect
 
@@ -50,7 +54,7 @@ class Board:
     def __init__(self, browser: Browser, door: Door, **looks: object) -> None:
         self.context = browser.new_context(**looks)  # type: ignore[arg-type]
         self.page: Page = self.context.new_page()
-        self.frames: list[dict[str, object]] = []
+        self.frames: list[dict[str, Any]] = []
         self.failures: list[str] = []
         self.asked: list[str] = []
         self.page.on("pageerror", lambda error: self.failures.append(str(error)))
@@ -90,7 +94,7 @@ def test_all_is_well_within_a_second_and_stays_live(board: Board) -> None:
     expect(page.get_by_role("region", name="Transfers")).to_contain_text("Upload /plan.txt by")
     while len(board.frames) < 8:
         page.wait_for_timeout(100)
-    gaps = [after["at_s"] - before["at_s"]  # type: ignore[operator]
+    gaps = [after["at_s"] - before["at_s"]
             for before, after in zip(board.frames[-6:-1], board.frames[-5:], strict=True)]  # fmt: skip
     assert statistics.median(gaps) <= 0.5
     painted = []
@@ -111,6 +115,46 @@ def test_a_bank_dies_and_comes_back(board: Board, drive_door: Door) -> None:
     drive_door.put("while-away.txt", b"x" * 100_000)
     drive_door.drive.trivet("start", str(base))
     expect(sentence).to_contain_text(WELL)
+
+
+def test_a_bank_that_crashes_is_told_as_being_started_again(board: Board, drive_door: Door) -> None:
+    base = drive_door.drive.bases[1]
+    said = f"1 of 3 banks is away ({base})"
+    until = time.monotonic() + 30
+    while not any(said in one["verdict"]["sentence"] for one in board.frames):
+        assert time.monotonic() < until, [one["verdict"] for one in board.frames[-5:]]
+        with contextlib.suppress(StopIteration, psutil.Error):  # its successor is on its way
+            drive_door.drive.kill(drive_door.drive.server_pid(base))
+        board.page.wait_for_timeout(200)
+    told = next(one["verdict"] for one in board.frames if said in one["verdict"]["sentence"])
+    assert told["level"] == "warn"
+    assert (
+        "The other two serve. What is missing is being started again, then brought up to date."
+        in told["doing"]
+    )
+    expect(board.page.locator("#sentence")).to_contain_text(WELL)
+
+
+def test_two_banks_away_stand_still_on_the_board_and_for_load_balancers(
+    board: Board, drive_door: Door
+) -> None:
+    away = drive_door.drive.bases[1:]
+    try:
+        for base in away:
+            drive_door.drive.trivet("stop", str(base))
+        expect(board.page.locator("#sentence")).to_have_text(
+            f"The drive stands still: 2 of 3 banks are away ({away[0]}, {away[1]})."
+        )
+        expect(board.page.locator("#verdict")).to_have_class("verdict bad")
+        expect(board.page.locator("#verdict")).to_contain_text(f"trivet start {away[0]} starts it again")
+        answer = drive_door.http.get("/readyz")
+        assert (answer.status_code, answer.json()["status"]) == (503, "not ready")
+        assert answer.json()["problem"].startswith("NoMajority: ")
+    finally:
+        for base in away:
+            drive_door.drive.trivet("start", str(base))
+    expect(board.page.locator("#sentence")).to_contain_text(WELL)
+    assert drive_door.http.get("/readyz").status_code == 200
 
 
 def test_a_damaged_copy_is_told_with_its_repair(board: Board, drive_door: Door) -> None:
@@ -151,15 +195,40 @@ def test_a_page_that_sleeps_wakes_up_to_one_frame_and_another_board_goes_on(
     while len(board.frames) <= slept + 1:
         board.page.wait_for_timeout(20)
     assert len(board.frames) <= slept + 3
-    assert board.frames[-1]["at_s"] >= other.frames[awake + 6]["at_s"]  # type: ignore[operator]
+    assert board.frames[-1]["at_s"] >= other.frames[awake + 6]["at_s"]
+    tools.send("Debugger.pause")  # so long that its connection is gone when it wakes up
+    worker = next(p for p in drive_door.drive.processes() if "gateway" in p.cmdline())
+    worker.kill()
+    psutil.wait_procs([worker])
+    drive_door.wait_up()
+    woke_s = time.time()
+    tools.send("Debugger.resume")
+    for page in (board, other):
+        while page.frames[-1]["at_s"] <= woke_s:
+            page.page.wait_for_timeout(50)
+        expect(page.page.locator("#board-age")).to_contain_text("Live")
     assert other.page.evaluate("document.documentElement.scrollWidth") <= 360
     other.close()
+
+
+def test_health_draws_what_processes_used(board: Board) -> None:
+    page = board.page
+    page.get_by_role("link", name="Health").click()
+    past = page.get_by_role("region", name="Processes over time")
+    past.get_by_label("How far back").select_option("5 minutes")
+    keeper = past.get_by_role("row").filter(has=page.get_by_role("rowheader", name="keeper", exact=True))
+    expect(keeper.get_by_role("img", name="CPU of keeper").locator("polyline")).to_have_count(1)
+    expect(keeper).to_contain_text("MiB")
+    chart = past.get_by_role("img", name="CPU and memory of the machine")
+    expect(chart.locator("polyline")).to_have_count(2)
+    chart.hover()
+    expect(past.locator("#past-at")).to_contain_text("of the machine")
 
 
 def test_the_memory_of_the_page_stays_flat(board: Board) -> None:
     page, tools = board.page, board.tools()
     expect(page.get_by_role("region", name="Who asks most").locator("td").first).to_be_visible()
-    frame = next(one for one in reversed(board.frames) if one["kind"] == "full" and one["floods"]["pairs"])  # type: ignore[index]
+    frame = next(one for one in reversed(board.frames) if one["kind"] == "full" and one["floods"]["pairs"])
 
     def drawn(count: int) -> tuple[float, int, int]:
         page.evaluate(_DRAW, [frame, count])

@@ -96,8 +96,15 @@ def test_folders_rename_move_trash(page: Page) -> None:
 def test_health_tells_what_the_keeper_tells(page: Page) -> None:
     page.get_by_role("link", name="Health").click()
     main = page.locator("main")
-    for text in ("Not everything is well", "bank 9000 is degraded", "down", "/a/b.txt", "checksum differs"):
+    for text in (
+        "Not everything is well",
+        "bank 9000 lacks server 9001",
+        "down",
+        "/a/b.txt",
+        "checksum differs",
+    ):
         expect(main).to_contain_text(text)
+    expect(main.get_by_text("Processes over time")).to_be_hidden()  # ann is no administrator
 
 
 def test_what_somebody_else_does_shows(page: Page, context: BrowserContext, door: DoorInMemory) -> None:

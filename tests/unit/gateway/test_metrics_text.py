@@ -3,13 +3,17 @@
 import time
 from pathlib import Path
 
+import msgspec
 import pytest
 from prometheus_client import values
 from prometheus_client.parser import text_string_to_metric_families
 
-from trivet.gateway.drive_metrics import DriveMetrics
+from trivet.gateway.drive_metrics import DriveMetrics, Vendors
 from trivet.gateway.metrics_routes import metrics_text
 from trivet.gateway.request_metrics import RequestMetrics
+from trivet.upstream.cache_telling import CacheTold, Layer
+from trivet.upstream.requesting import QueueTold
+from trivet.upstream.telling import BudgetTold, QuotaTold, UpstreamStatus
 from trivet.wire.control_messages import BankStatus, ServerStatus, Status
 from trivet.wire.health_messages import DriveFigures, MachineFigures, ProcessFigures
 
@@ -66,3 +70,34 @@ def test_what_is_away_counts_as_missing() -> None:
     text = metrics_text(DriveMetrics(Status("00", False, [*whole, away]), None, {}), None).decode()
     assert 'trivet_redundancy_missing{bank="9000"} 12.0' in text
     assert 'trivet_redundancy_missing{bank="7000"} 0.0' in text
+
+
+def test_vendors_are_told_with_their_queues_budgets_and_caches(tmp_path: Path) -> None:
+    budget = BudgetTold("download", 200, None, 70, 130, 2, 1e9)
+    status = UpstreamStatus(
+        "google", "/google", "http://v", True, "", "closed", 1.0, 5, 3, 0, 41,
+        QuotaTold(17, 1000, 20, None, None), [budget], [], [], 4, 0.0, QueueTold("sqlite", "sqlite", 6, ""),
+    )  # fmt: skip
+    layer = Layer("volume", 8, 2, 0.8, 700, 900, 3, 1000)
+    cache = CacheTold("google", "/google", 1.0, 1000, [layer], 1, 5, 50, [], [])
+    told = Vendors(msgspec.to_builtins([status]), msgspec.to_builtins([cache]))
+    text = metrics_text(DriveMetrics(None, None, {"downloads parked": 1}, told, {"ann": 12}), None).decode()
+    found = {
+        (one.name, *sorted(one.labels.values())): one.value
+        for family in text_string_to_metric_families(text) for one in family.samples
+    }  # fmt: skip
+    assert found["trivet_up", "upstream"] == 1
+    assert found["trivet_upstream_queue_depth", "google", "outbox"] == 3
+    assert found["trivet_upstream_queue_depth", "downloads waiting", "google"] == 2
+    assert found["trivet_upstream_queue_depth", "google", "transfers parked"] == 6
+    assert found["trivet_upstream_queue_depth", "google", "removals held"] == 4
+    assert found["trivet_upstream_day_requests", "google"] == 17
+    assert found["trivet_upstream_day_bytes", "download", "google"] == 70
+    assert found["trivet_upstream_day_allowed_bytes", "download", "google"] == 200
+    assert not any(name == "trivet_upstream_user_day_allowed_bytes" for name, *_ in found)
+    assert found["trivet_upstream_cache_hits_total", "google", "volume"] == 8
+    assert found["trivet_upstream_cache_misses_total", "google", "volume"] == 2
+    assert found["trivet_queue_depth", "downloads parked"] == 1
+    assert found["trivet_user_day_requests", "ann"] == 12
+    silent = metrics_text(DriveMetrics(None, None, {}, Vendors(None, None)), None).decode()
+    assert 'trivet_up{part="upstream"} 0.0' in silent

@@ -57,7 +57,7 @@ async def test_without_two_banks_changes_fail_in_time_and_go_on_later(drive: Sma
     with pytest.raises(NoMajority, match="fewer than two banks"):
         await volume.mkdir(ROOT_INO, b"first", 0o755, Caller(0, 0))
     with pytest.raises(NoMajority):
-        journal.check_writable()
+        await journal.writable()
     assert await drive.read(b"large") == BODY
     for server in drive.servers[1:]:
         await server.listen()

@@ -132,6 +132,14 @@ async def test_row_that_should_be_gone_goes(drive: SmallDrive) -> None:
     assert await row_on(server, key) is None
 
 
+@pytest.mark.parametrize("key", [b"b/config", b"e/\0", b"d", b"o/" + bytes(9)])
+async def test_a_row_whose_key_damage_made_goes(drive: SmallDrive, key: bytes) -> None:
+    await spoil(drive.servers[0], "INSERT INTO records VALUES (?, 3, x'00', x'00')", key)
+    [fixed] = await check(drive, drive.servers[0])
+    assert (fixed.verdict, fixed.path, fixed.item) == ("fixed", "(no record)", "record")
+    assert await row_on(drive.servers[0], key) is None
+
+
 async def test_lost_row_is_told_and_holds_no_log_back(drive: SmallDrive) -> None:
     """One record that nobody has must not let the log grow for ever."""
     key = entry_key(ROOT_INO, b"file9")

@@ -2,10 +2,13 @@
 
 Rule: a test that could fault a page of the mount does so in another process: here it would hold the lock of
 the interpreter against the thread that serves it.
+Rule: this process starts others without vfork: up to Python 3.11.3 it holds that lock until the child runs
+its program, and before that the child goes to its folder and closes files, which may lie in the mount.
 """
 
 import asyncio
 import inspect
+import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -18,6 +21,7 @@ from trivet.keeper.local_volume import LocalVolume
 from trivet.mount.session import mounted
 
 Call = tuple[object, ...]
+subprocess._USE_VFORK = False
 
 
 class RecordedVolume:

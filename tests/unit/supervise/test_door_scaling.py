@@ -9,6 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from trivet.cli.main import run
 from trivet.cli.scaling_options import ScalingOptions, scaling_plan
 from trivet.errors import ConfigError
 from trivet.insight.scaling import Thresholds
@@ -104,6 +105,28 @@ async def test_a_command_that_hangs_is_killed_with_all_it_started(
 def test_plans_that_can_t_work_are_refused(options: ScalingOptions, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         scaling_plan(options)
+
+
+def test_trivet_up_refuses_options_that_contradict_each_other_before_it_makes_anything(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    where = ["--state", str(tmp_path / "state"), "--mount", str(tmp_path / "drive")]
+    assert run(["up", *where, "--scale-up-cpu", "30", "--scale-down-cpu", "60"]) == 2
+    told = capsys.readouterr().err
+    assert "--scale-down-cpu 60 and --scale-up-cpu 30: the first must be below" in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_usual_number_of_workers_leaves_half_of_the_processors_to_the_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    most = {}
+    for processors in (1, 2, 3, 4, 8, 64):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, count=processors: set(range(count)))
+        most[processors] = scaling_plan(ScalingOptions()).thresholds.max_workers
+        assert scaling_plan(ScalingOptions(workers=6)).thresholds.max_workers == 6
+        assert not scaling_plan(ScalingOptions(max_workers=1)).is_on
+    assert most == {1: 1, 2: 1, 3: 1, 4: 2, 8: 4, 64: 4}
 
 
 def test_a_plan_survives_the_way_to_the_detached_process() -> None:

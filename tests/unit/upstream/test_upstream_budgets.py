@@ -8,7 +8,7 @@ import pytest
 
 from trivet.drive.upstream.byte_budget import BudgetLimits
 from trivet.drive.upstream.vendor_quota import QuotaLimits
-from trivet.errors import ContentAway, NotFound, QuotaExceeded, UpstreamError
+from trivet.errors import BeyondBudget, ContentAway, NotFound, UpstreamError
 from upstream_rig import in_virtual_time, upstream_rig, virtual_now_s
 from vendor_face import Quota
 from vendor_server import Vendor
@@ -79,7 +79,7 @@ def test_who_does_not_want_to_wait_has_no_place_and_too_much_is_refused(tmp_path
         ) as rig:
             await rig.settled(2000)
             bring = rig.work.fetching.bring
-            with pytest.raises(QuotaExceeded):
+            with pytest.raises(BeyondBudget):
                 await bring(await rig.ino("huge"), "ann", queue=True, wait_s=60)
             await rig.read("a")
             await rig.read("b")

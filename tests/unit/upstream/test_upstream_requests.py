@@ -3,7 +3,10 @@
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from trivet.drive.upstream.byte_budget import BudgetLimits
+from trivet.errors import NoMajority, Parked
 from trivet.upstream.requesting import PARKED_S
 from upstream_rig import UpstreamRig, in_virtual_time, upstream_rig
 from vendor_server import Vendor
@@ -54,6 +57,59 @@ def test_a_request_that_comes_again_after_its_transfer_is_worked_off_once(tmp_pa
             assert await _in_queue(rig) == 0
             assert vendor.face.seen["download"] == 1
             assert await rig.notices() == []
+
+    in_virtual_time(run())
+
+
+def test_a_turn_that_comes_while_its_transfer_is_just_being_parked_is_not_lost(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        vendor.put("plan", b"a plan")
+        async with upstream_rig(tmp_path, vendor, poll_s=900.0) as rig:
+            await rig.settled(2000)
+            up, tell = rig.work.up, rig.work.up.tell
+
+            async def told_late(text: str, user: str = "") -> None:
+                vendor.faults.down = False
+                await asyncio.sleep(60)  # until the vendor is asked again
+                await rig.work.fetching.take_up_parked()
+                await asyncio.sleep(60)
+                await tell(text, user)
+
+            up.tell = told_late  # type: ignore[method-assign]
+            vendor.faults.down = True
+            asked = rig.work.fetching.bring(await rig.ino("plan"), "ann", queue=True, wait_s=3600)
+            with pytest.raises(Parked):
+                await asked
+            await asyncio.sleep(1)
+            (transfer,) = await rig.work.transfers.listed("name = 'plan'", 9)
+            assert transfer.state == "done"
+
+    in_virtual_time(run())
+
+
+def test_with_the_drives_own_banks_away_a_transfer_is_parked_and_comes_by_itself(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        vendor.put("plan", b"a plan")
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            volume, flush = rig.volume, rig.volume.flush
+
+            async def refused(handle: int) -> None:
+                raise NoMajority("fewer than two banks took the data")
+
+            volume.flush = refused  # type: ignore[method-assign]
+            asked = rig.work.fetching.bring(await rig.ino("plan"), "ann", queue=True, wait_s=3600)
+            with pytest.raises(Parked, match="fewer than two banks"):
+                await asked
+            await asyncio.sleep(300)
+            (notice,) = await rig.notices()
+            assert notice.startswith("plan is parked and comes by itself when the banks are back: ")
+            volume.flush = flush  # type: ignore[method-assign]
+            await asyncio.sleep(30)
+            assert await rig.read("plan") == b"a plan"
+            assert await rig.staged() == []
 
     in_virtual_time(run())
 

@@ -1,11 +1,15 @@
 """The vendor's tree and ours are one: whatever happens on one side is seen on the other."""
 
+import pwd
 from pathlib import Path
 
 import pytest
 
+from trivet.drive.file_metadata import ATTRIBUTE, Content, FileMetadata
 from trivet.errors import ContentAway, NoMajority, NotFound
-from upstream_rig import ME, in_virtual_time, upstream_rig
+from trivet.upstream.standing import NOTICES_KEPT_S
+from trivet.upstream.telling import notices_of
+from upstream_rig import ME, UpstreamRig, in_virtual_time, upstream_rig, virtual_now_s
 from vendor_server import Vendor
 
 
@@ -84,7 +88,19 @@ def test_what_happens_here_happens_at_the_vendor_once(tmp_path: Path) -> None:
     in_virtual_time(run())
 
 
-def test_changed_on_both_sides_both_are_kept_and_people_are_told(tmp_path: Path) -> None:
+async def written_by(rig: UpstreamRig, path: str, user: str) -> None:
+    """Describe a file as the HTTP door does when `user` has put it there."""
+    ino = await rig.ino(path)
+    stands = await rig.volume.getattr(ino)
+    content = Content("r", stands.size, stands.mtime_ns, by=user)
+    value = FileMetadata(content=content).encoded()
+    await rig.volume.setxattr(ino, ATTRIBUTE, value, create=False, replace=False)
+
+
+@pytest.mark.parametrize("door_user", ["", "bea"])
+def test_changed_on_both_sides_both_are_kept_and_who_changed_it_is_told(
+    tmp_path: Path, door_user: str
+) -> None:
     async def run() -> None:
         vendor = Vendor()
         file = vendor.put("plan.txt", b"first")
@@ -93,6 +109,8 @@ def test_changed_on_both_sides_both_are_kept_and_people_are_told(tmp_path: Path)
             assert await rig.read("plan.txt") == b"first"
             vendor.faults.down = True
             await rig.write("plan.txt", b"ours")
+            if door_user:
+                await written_by(rig, "plan.txt", door_user)
             vendor.drive.update(file, {}, b"theirs")
             await rig.until(lambda: _has_rows(rig))
             vendor.faults.down = False
@@ -102,7 +120,15 @@ def test_changed_on_both_sides_both_are_kept_and_people_are_told(tmp_path: Path)
             assert await rig.read("plan.txt") == b"theirs"
             assert await rig.read(ours) == b"ours"
             assert (vendor.named(ours), vendor.named("plan.txt")) == ([b"ours"], [b"theirs"])
-            assert any("plan.txt was changed here and at the vendor" in one for one in await rig.notices())
+            told = await rig.store.rows(
+                "SELECT user FROM notices WHERE text LIKE 'plan.txt was changed here%'"
+            )
+            assert told == [(door_user or pwd.getpwuid(ME.uid).pw_name,)], "nobody else"
+            later_s = virtual_now_s() + NOTICES_KEPT_S + 1
+            rig.work.up.now_s = lambda: later_s
+            assert await notices_of(rig.work) == []
+            await rig.work.up.tell("something new", "")
+            assert await rig.notices() == ["something new"]
 
     in_virtual_time(run())
 

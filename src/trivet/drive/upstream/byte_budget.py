@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import msgspec
 
 from trivet.drive.upstream.vendor_quota import DAY_S
-from trivet.errors import QuotaExceeded
+from trivet.errors import BeyondBudget
 
 
 class BudgetLimits(msgspec.Struct, frozen=True):
@@ -65,7 +65,7 @@ class ByteBudget:
     def ask(self, key: str, user: str, size_bytes: int, now_s: float) -> Place:
         """Ask for `size_bytes`; asked again, a transfer keeps its place. Begin when the position is 0.
 
-        Raises QuotaExceeded for what no day's budget holds.
+        Raises BeyondBudget for what no day's budget holds.
         """
         self.check(user, size_bytes)
         if key not in self._running and key not in self._waiting:
@@ -74,11 +74,12 @@ class ByteBudget:
         return self.place(key, now_s)
 
     def check(self, user: str, size_bytes: int) -> None:
-        """Raise QuotaExceeded for what no day's budget holds."""
+        """Raise BeyondBudget for what no day's budget holds."""
         for limit, whose in ((self.limits.pool_bytes, "all together"), (self.limits.user_bytes, user)):
             if limit is not None and size_bytes > limit:
-                raise QuotaExceeded(
-                    f"{size_bytes:,} bytes are more than the {limit:,} that {whose} may move in a day"
+                raise BeyondBudget(
+                    f"{size_bytes:,} bytes are more than the {limit:,} that {whose} may move in a day: no "
+                    "day has room for them until somebody raises that limit"
                 )
 
     def foreseen(self, user: str, size_bytes: int, now_s: float) -> Place:

@@ -23,13 +23,15 @@ from trivet.gateway.files.paths import GONE
 NUMBERS_MAX = 1000
 
 
-def described(metadata: FileMetadata, content: CheckedContent, mtime_ns: int, checked: str) -> FileMetadata:
-    """Return `metadata` with what is known of `content`, that has this mtime, as a revision of its own.
+def described(
+    metadata: FileMetadata, content: CheckedContent, mtime_ns: int, checked: str, by: str
+) -> FileMetadata:
+    """Return `metadata` with what is known of `content` of the user `by`, that has this mtime, as a revision.
 
     `checked` is the promise that it was checked against, "" if it was not.
     """
     sums = Sums(**content.checksums)
-    known = Content(secrets.token_hex(12), content.size_bytes, mtime_ns, sums, checked)
+    known = Content(secrets.token_hex(12), content.size_bytes, mtime_ns, sums, checked, by)
     return metadata.changed(content=known, fault=content.fault)
 
 

@@ -100,8 +100,9 @@ async def renewed_sums(drive: Drive, ino: int, version: int) -> Sums | None:
         await drive.volume.release(snapshot.handle)
     size, mtime_ns = snapshot.attributes.size, snapshot.attributes.mtime_ns
     data = await metadata_of(drive, ino)
-    if data.content_at(size, mtime_ns) is not None:
-        anew = Content(secrets.token_hex(12), size, mtime_ns, sums)
+    known = data.content_at(size, mtime_ns)
+    if known is not None:
+        anew = Content(secrets.token_hex(12), size, mtime_ns, sums, by=known.by)
         await store_metadata(drive, ino, data.changed(content=anew))
     return sums
 

@@ -274,7 +274,9 @@ async def _publish(
     if plan.target is not None:
         target = await _target(drive, plan.target, who)
         drive.people.locks.check_write(target.ino, plan.lock_owner or who.user, plan.lock_token)
-        metadata = described(apply_changes(target.metadata, plan.changes), content, mtime_ns, checked)
+        metadata = described(
+            apply_changes(target.metadata, plan.changes), content, mtime_ns, checked, who.user
+        )
         view = await publish_over(drive, name, staged, target, metadata, plan.expected_version)
         reach("publish")
         return view
@@ -288,7 +290,7 @@ async def _publish(
     made = FileMetadata(name=plan.name, owner=who.user, file_id=file_id, created_ns=created_ns)
     if plan.content_type:
         made = made.changed(mime_type=plan.content_type)
-    made = described(apply_changes(made, plan.changes), content, mtime_ns, checked)
+    made = described(apply_changes(made, plan.changes), content, mtime_ns, checked, who.user)
     await note_use(drive, file_id, staged, who.user)
     await publish_new(drive, name, staged, plan.parent, made, exact=plan.exact)
     reach("publish")

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 
 from trivet.gateway.files.hot_files import KEPT_BYTES, HotFiles
+from trivet.gateway.usage import beyond
 from trivet.io.cache_report import USES_MAX, Served, Standing, WorkerReport, report
 from trivet.io.volume_folder import VolumeFolder
 
@@ -40,7 +41,7 @@ class Vendors:
             return {}
         if fetched:
             return {"X-Cache": "MISS", "Age": "0"}
-        if one.is_spent:
+        if one.is_spent or beyond.get() is not None:
             found = "HIT-QUOTA"
         elif one.is_cut_off or not self._is_answered or ino in one.outdated:
             found = "STALE"
@@ -63,6 +64,11 @@ class Vendors:
             served.memory_hits += 1
             served.memory_bytes += size_bytes
             self._uses[ino] += 1
+
+    def refused(self, one: Standing | None) -> None:
+        """Count a body that is not here, and is not fetched for a user beyond their limit."""
+        if one is not None:
+            self._of(one).refused += 1
 
     def described(self, path: str) -> None:
         """Count that the attributes of the file at `path` were told."""

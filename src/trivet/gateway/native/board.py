@@ -15,7 +15,7 @@ import msgspec
 from starlette.routing import WebSocketRoute
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from trivet.drive.rights import EVERYTHING, Principal
+from trivet.drive.rights import Principal
 from trivet.errors import TrivetError
 from trivet.gateway.board_feed import BoardFeed
 from trivet.gateway.files.drive import Drive
@@ -71,13 +71,12 @@ async def _first(socket: WebSocket, drive: Drive) -> None:
 async def _show(socket: WebSocket, feed: BoardFeed, who: Principal) -> None:
     """Send the newest frame for each word; who is silent for long is not counted for until they speak."""
     number = 0
-    sees_all = who.admin and (who.limit is None or EVERYTHING in who.limit)
     while True:
         await _word(socket)
         async with feed.looking():
             while True:
                 number, frame = await feed.newest(number)
-                await _send(socket, bytes(frame.full if sees_all else frame.short))
+                await _send(socket, bytes(frame.full if who.sees_all else frame.short))
                 try:
                     async with asyncio.timeout(LOOKS_S):
                         await _word(socket)

@@ -1,21 +1,26 @@
 """/healthz, /api/v1/health, processes, repairs: whether this worker serves, how banks and processes are.
 
 Rule: /healthz asks nobody who they are (like /readyz, in metrics_routes); it tells no more than yes or no.
+Rule: administrators see all; others how the banks are, in words, and repairs of what they may read.
+Processes, logs and paths of the machine are for administrators alone.
 """
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from trivet.errors import NoMajority, OutcomeUnknown, TrivetError, Unsupported
+from trivet.errors import Forbidden, NoMajority, OutcomeUnknown, TrivetError, Unsupported
 from trivet.gateway.native.operations import Operation, Parameter, answer, asker, drive_of, number
+from trivet.insight.board.verdict import judge
 from trivet.io.control_socket import NotRunning, Remote, ask
 from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.interface import ROOT_INO
-from trivet.wire.control_messages import RepairHistory, Status
+from trivet.wire.control_messages import BankStatus, RepairHistory, ScrubState, ServerStatus, Status
 from trivet.wire.health_messages import SERIES_MAX_S, DriveFigures
 
 ANSWER_S = 2.0
@@ -36,19 +41,43 @@ async def healthz(request: Request) -> Response:
 
 
 async def health(request: Request) -> Response:
-    """Tell what `trivet status --json` tells: banks, servers, damage, scrub."""
-    return await _asked_keeper(request, "status", {})
+    """Tell what `trivet status --json` tells: banks, servers, damage, scrub; to others in short."""
+    who = asker(request)
+    told = await _asked_keeper(request, "status", {})
+    return answer(told if who.sees_all else _in_short(msgspec.convert(told, Status)))
+
+
+def _in_short(status: Status) -> Status:
+    """Return what everybody may see of `status`: no process, no path, no count of what others do."""
+    banks = [BankStatus(bank.base, [ServerStatus(one.port, one.state) for one in bank.servers])
+             for bank in status.banks]  # fmt: skip
+    return Status(
+        volume=status.volume,
+        healthy=status.healthy,
+        banks=banks,
+        open_damage=status.open_damage,
+        repaired_total=status.repaired_total,
+        refresh_age_s=status.refresh_age_s,
+        notes=[] if status.healthy else [judge(status).sentence],
+        scrub=ScrubState(finished_age_s=status.scrub.finished_age_s),
+    )
 
 
 async def repairs(request: Request) -> Response:
-    """Tell what was repaired, the newest last."""
+    """Tell what was repaired, the newest last; to others what they may read."""
+    who = asker(request)
     since_s = number(request, "since_s", 3600, 1, MAX_BACK_S)
-    return await _asked_keeper(request, "repairs", {"since_s": float(since_s)})
+    told = await _asked_keeper(request, "repairs", {"since_s": float(since_s)})
+    if who.sees_all:
+        return answer(told)
+    repairs = msgspec.convert(told, RepairHistory).repairs
+    return answer(RepairHistory([one for one in repairs if who.may("r", one.path)]))
 
 
 async def processes(request: Request) -> Response:
     """Tell what each process of the drive uses, how many workers the door has and why."""
-    asker(request)
+    if not asker(request).sees_all:
+        raise Forbidden("only administrators see the processes of the drive")
     series_s = number(request, "series_s", 0, 0, SERIES_MAX_S)
     socket = VolumeFolder(drive_of(request).folder.parent).supervisor_socket
     try:
@@ -59,11 +88,10 @@ async def processes(request: Request) -> Response:
         raise OutcomeUnknown(f"`trivet up` does not answer; it looks at the processes: {error}") from error
 
 
-async def _asked_keeper(request: Request, verb: str, arguments: dict[str, float]) -> Response:
-    asker(request)
+async def _asked_keeper(request: Request, verb: str, arguments: dict[str, float]) -> Mapping[str, Any]:
     socket = VolumeFolder(drive_of(request).folder.parent).keeper_socket
     try:
-        return answer(await ask(socket, verb, arguments))
+        return await ask(socket, verb, arguments)
     except (NotRunning, Remote) as error:
         raise NoMajority(f"the keeper does not answer: {error}") from error
 

@@ -24,6 +24,7 @@ _TITLES = {
     "usage_limit": "Limit of usage exceeded",
     "quota_exhausted": "The vendor's limit of today is reached",
     "budget_spent": "Today's bytes are spoken for",
+    "beyond_budget": "This file is larger than a day's bytes",
     "queued": "Your file waits in the queue",
     "upstream_down": "The vendor does not answer",
     "content_away": "Your file is on its way",

@@ -39,7 +39,7 @@ def judge(status: Status | None, problem: str = "", children: Children | None = 
         return _silent(problem, children)
     banks = [bank_told(bank, stopped_ports(children)) for bank in status.banks]
     unserved = [note.partition(": ")[2] for note in status.notes if note.startswith(_UNSERVED)]
-    if unserved:
+    if unserved or most_are_away(status):
         return _standing_still(banks, unserved, children)
     if status.healthy:
         return Verdict("good", f"All is well: {_count(banks)} banks, {_copies(banks)}, {_checked(status)}.")
@@ -55,11 +55,18 @@ def _silent(problem: str, children: Children | None) -> Verdict:
     return Verdict("bad", f"The drive does not answer: {why}.", doing)
 
 
+def most_are_away(status: Status) -> bool:
+    """Tell whether so many banks are away that nothing can be changed, though nobody may have tried yet."""
+    away = sum(all(one.state not in _ANSWERING for one in bank.servers) for bank in status.banks)
+    return away * 2 > len(status.banks)
+
+
 def _standing_still(banks: Sequence[BankTold], why: Sequence[str], children: Children | None) -> Verdict:
     away = [bank for bank in banks if bank.state == "away"]
     if len(away) * 2 > len(banks):
         sentence = f"The drive stands still: {len(away)} of {len(banks)} banks are away ({_bases(away)})."
-        return Verdict("bad", sentence, _coming_back(banks, children))
+        doing = f"Nothing can be changed until one is back. {_coming_back(banks, children)}"
+        return Verdict("bad", sentence, doing)
     return Verdict("bad", f"The drive stands still: {'; '.join(why)}.", "`trivet status` says more.")
 
 

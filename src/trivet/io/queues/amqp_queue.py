@@ -19,6 +19,7 @@ from trivet.io.upstream_store import UpstreamStore
 PREFETCH = 1000
 _PUBLISH_S = 20.0
 _SEND_AT_ONCE = 200
+_LOOK_S = 15.0
 
 
 class AmqpQueue:
@@ -102,7 +103,8 @@ class AmqpQueue:
         (sent,) = await self._store.row("SELECT count(*) FROM requests WHERE sent = 1") or (0,)
         if held < sent:
             await self._store.write("UPDATE requests SET sent = 0")
-        tasks = [asyncio.create_task(self._receive(queue)), asyncio.create_task(self._send_all(channel))]
+        works = self._receive(queue), self._send_all(channel), self._look(channel)
+        tasks = [asyncio.create_task(one) for one in works]
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
             for task in done:
@@ -144,6 +146,12 @@ class AmqpQueue:
         """Receive once somebody takes: who only pushes is no worker."""
         await self._taking.wait()
         await queue.consume(self._arrived)
+
+    async def _look(self, channel: AbstractChannel) -> None:
+        """Fail when the broker has closed the channel, or somebody has deleted the queue: begin anew then."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            await channel.declare_queue(self.name, passive=True, timeout=_LOOK_S)
 
     async def _arrived(self, message: AbstractIncomingMessage) -> None:
         try:

@@ -27,6 +27,7 @@ READERS = {
     "otlp": "otlp_files:read_otlp",
     "chrome": "chrome_trace:read_chrome_trace",
     "github": "github_actions:read_github_actions",
+    "processes": "process_lives:read_processes",
 }
 _SUFFIXES = {
     ".csv": "csv",
@@ -42,7 +43,7 @@ _SUFFIXES = {
 #: What stands in the beginning of a JSON document of a format.
 _JSON_KEYS = {b'"resourceSpans"': "otlp", b'"resource_spans"': "otlp", b'"traceEvents"': "chrome"}
 _JSON_KEYS |= {b'"ph"': "chrome", b'"jobs"': "github"}
-_MAGIC = {b"PAR1": "parquet", b"\x89HDF": "hdf5"}
+_MAGIC = {b"PAR1": "parquet", b"\x89HDF": "hdf5", b"SQLi": "processes"}
 _HEAD_BYTES = 64 << 10
 
 

@@ -66,6 +66,8 @@ def test_two_banks_away_is_a_standstill() -> None:
     told = judge(drive("up", "down", "down", notes=[note]), "", ALL)
     assert told.level == "bad"
     assert told.sentence == "The drive stands still: 2 of 3 banks are away (8000, 9000)."
+    nobody_tried_yet = judge(drive("up", "down", "down"), "", ALL)
+    assert (nobody_tried_yet.level, nobody_tried_yet.sentence) == ("bad", told.sentence)
 
 
 def test_a_standstill_with_all_banks_there_says_why() -> None:

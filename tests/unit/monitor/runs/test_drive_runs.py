@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from trivet.cli.main import run
+from trivet.io.figures_reading import read_lives
+from trivet.io.figures_store import FigureRow, FiguresStore
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.keeper.repair_history import RepairLog
 from trivet.monitor.runs.waypoint_store import WaypointStore
@@ -73,3 +75,28 @@ async def test_wrong_use(folder: VolumeFolder, tmp_path: Path, capsys: pytest.Ca
     (folder.keeper_path / "repairs.sqlite").unlink()
     assert run(["runs", "--drive", "--state", str(folder.path)]) == 2
     assert "nothing was transferred or repaired yet" in capsys.readouterr().err
+
+
+def test_processes_of_a_drive_are_runs_as_long_as_they_lived(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path, began_s = tmp_path / "processes.sqlite", 1_700_000_000
+    kept = FiguresStore(path)
+    for second in range(0, 3600, 10):
+        rows = [FigureRow("keeper", "keeper", 1, 2.0, 5 << 20, 9)]
+        if 60 <= second < 120:
+            rows.append(FigureRow("door worker", "door worker 1", 2, 2.0, 9 << 20, 9))
+        if second >= 120:
+            rows.append(FigureRow("door worker", "door worker 1", 3, 2.0, 9 << 20, 9))
+        kept.add(began_s + second, rows)
+    kept.close()
+    assert [(one.pid, one.begin_s - began_s, one.end_s and one.end_s - began_s)
+            for one in read_lives(path)] == [(1, 0, None), (2, 60, 120), (3, 120, None)]  # fmt: skip
+    capsys.readouterr()
+    assert run(["runs", "stats", str(path), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["runs"] == 3
+    assert told["phases"]["running"]["max"] == 60.0
+    path.write_bytes(b"SQLite format 3\0 and nothing else")
+    assert run(["runs", "stats", str(path)]) == 2
+    assert "only processes.sqlite of a drive's state can be read" in capsys.readouterr().err

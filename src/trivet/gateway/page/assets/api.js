@@ -35,6 +35,7 @@ export const me = () => told("/api/v1/me");
 export const login = (user, password) => told("/api/v1/login", { method: "POST", json: { user, password } });
 export const logout = () => told("/api/v1/logout", { method: "POST" });
 export const health = () => told("/api/v1/health");
+export const processes = (back) => told(`/api/v1/processes?${query({ series_s: back })}`);
 export const repairs = (since) => told(`/api/v1/repairs?${query({ since_s: since })}`);
 
 export const vendors = async () => (await told("/api/v1/upstreams")).upstreams;

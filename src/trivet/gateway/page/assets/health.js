@@ -1,7 +1,8 @@
-// The state of the banks and what was repaired lately, asked for every few seconds while it is seen.
+// The state of the banks, what was repaired lately, what processes used; asked for anew while it is seen.
 import * as api from "./api.js";
 import { el } from "./dom.js";
 import { size, span, when } from "./format.js";
+import { pastOfProcesses } from "./past.js";
 
 const EVERY_MS = 3000;
 const DAY_S = 86400;
@@ -9,19 +10,22 @@ const STATES = { up: "good", full: "warn", joining: "warn" };
 
 /** Show health in `main`; returns what ends the view. */
 export async function showHealth(main) {
+  const banks = el("div");
+  const past = pastOfProcesses();
+  main.replaceChildren(banks, past.element);
   let timer = 0;
   let ended = false;
   async function draw() {
     try {
       const [told, repairs] = await Promise.all([api.health(), api.repairs(DAY_S)]);
-      if (!ended) main.replaceChildren(...page(told, repairs));
+      if (!ended) banks.replaceChildren(...page(told, repairs));
     } catch (error) {
-      if (!ended) main.replaceChildren(el("h1", {}, "Health"), el("p", { class: "error" }, error.message));
+      if (!ended) banks.replaceChildren(el("h1", {}, "Health"), el("p", { class: "error" }, error.message));
     }
     if (!ended) timer = setTimeout(draw, EVERY_MS);
   }
   await draw();
-  return () => { ended = true; clearTimeout(timer); };
+  return () => { ended = true; clearTimeout(timer); past.end(); };
 }
 
 function page(told, repairs) {

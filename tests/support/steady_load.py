@@ -1,0 +1,119 @@
+"""Somebody who writes, replaces and deletes files without end, and knows what he was told.
+
+Rule: a change that returned must hold; of one that failed loudly either outcome is right; no other name, and
+no other bytes, may ever be there.
+"""
+
+import contextlib
+import errno
+import os
+import random
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+LOUD = {errno.EIO, errno.ENOTCONN, errno.ECONNABORTED}
+FILES = 150
+PROGRESS_WITHIN_S = 60.0
+SIZES = (10, 4000, 70_000, 400_000)
+
+
+class Body(NamedTuple):
+    """What a file holds, as a recipe."""
+
+    seed: int
+    size: int
+
+    def data(self) -> bytes:
+        return random.Random(self.seed).randbytes(self.size)
+
+
+class SteadyLoad(threading.Thread):
+    """Works in a new folder; `may` has, for each name, the bodies it may have (None: it may be absent)."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        super().__init__(daemon=True)
+        self.folder = folder
+        self.done = 0
+        self.longest_s = 0.0
+        self.counts: Counter[str] = Counter()
+        self._rng = random.Random(seed)
+        self._may: dict[str, set[Body | None]] = {}
+        self._number = 0
+        self._ended = threading.Event()
+        self._bug: BaseException | None = None
+        folder.mkdir()
+
+    def run(self) -> None:
+        """Work until `end`."""
+        try:
+            while not self._ended.is_set():
+                began = time.monotonic()
+                try:
+                    self._change_one()
+                    self.done += 1
+                    self.longest_s = max(self.longest_s, time.monotonic() - began)
+                except OSError as error:
+                    if error.errno not in LOUD:
+                        raise
+                    self.counts["loud errors"] += 1
+                    time.sleep(0.02)
+        except BaseException as bug:
+            self._bug = bug
+            raise
+
+    def _change_one(self) -> None:
+        self._number += 1
+        known = [name for name, bodies in self._may.items() if bodies != {None}]
+        if len(known) >= FILES or (known and self._number % 5 == 0):
+            name = known[0]
+            self._may[name].add(None)
+            with contextlib.suppress(FileNotFoundError):
+                (self.folder / name).unlink()
+            self._may[name] = {None}
+            self.counts["deleted"] += 1
+            return
+        is_new = not known or self._number % 3
+        name = f"{self._number:06d}" if is_new else self._rng.choice(known)
+        body = Body(self._rng.getrandbits(48), self._rng.choice(SIZES))
+        part = self.folder / f"{name}.part"
+        with part.open("wb") as file:
+            file.write(body.data())
+            if self._number % 4 == 0:
+                file.flush()
+                os.fsync(file.fileno())
+                self.counts["synced"] += 1
+        self._may.setdefault(name, {None}).add(body)
+        part.rename(self.folder / name)
+        self._may[name] = {body}
+        self.counts["written"] += 1
+
+    def wait_more(self, count: int) -> None:
+        """Return once `count` more changes were acknowledged."""
+        until, wanted = time.monotonic() + PROGRESS_WITHIN_S, self.done + count
+        while self.done < wanted:
+            assert self._bug is None, self._bug
+            assert time.monotonic() < until, f"no progress within {PROGRESS_WITHIN_S} s"
+            time.sleep(0.005)
+
+    def end(self) -> None:
+        """Stop working."""
+        self._ended.set()
+        self.join(PROGRESS_WITHIN_S)
+        assert not self.is_alive(), "a change never returned"
+        assert self._bug is None, self._bug
+
+    def assert_kept(self) -> int:
+        """Read everything; return how many files were read and right."""
+        found = {name for name in os.listdir(self.folder) if not name.endswith(".part")}
+        assert found <= self._may.keys(), f"phantoms: {sorted(found - self._may.keys())[:5]}"
+        for name, bodies in self._may.items():
+            if name not in found:
+                assert None in bodies, f"{name} is lost"
+                continue
+            data = (self.folder / name).read_bytes()
+            assert any(body is not None and body.data() == data for body in bodies), f"wrong bytes in {name}"
+        assert found, "nothing was there to be looked at"
+        return len(found)
