@@ -45,6 +45,7 @@ PARTS = (
         "stops, partitions, slow links and second keepers under load", "TRIVET_PARTITIONS", 60,
         (f"{LOAD}::test_stopped_cut_off_and_slow_under_load",),
     ),
+    Part("clocks that run wrong", "TRIVET_CLOCK_SKEWS", 1, ("tests/e2e/test_clock_skew.py",)),
     Part(
         "corruptions of records and blobs", "TRIVET_CORRUPTIONS", 5000,
         ("tests/probe/test_corruption_matrix.py",),

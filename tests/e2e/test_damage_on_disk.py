@@ -113,7 +113,6 @@ def read_three_times(drive: Drive, content: Content, spoil_all: Callable[[], Non
 
 
 RUNNING: list[tuple[str, Damage, int]] = [
-    ("segments/*", speckle, 2),
     ("segments/*", cut, 1),
     ("segments/*", drop, 2),
     ("records.sqlite", speckle, 2),

@@ -1,5 +1,6 @@
 """The drive beside ext4: random sequences of operations by several users must go the same on both.
 
+Beside the random ones stand tables: every call on every kind of file by many callers, a part of them in CI.
 TRIVET_SEQUENCES and TRIVET_SEED say how many sequences and which; a failure prints the seed and the shortest
 sequence that still fails. Up to 200 run on a mount over banks in memory and a few on a drive; more than that
 all on a drive.
@@ -22,12 +23,14 @@ import pytest
 import memory_mount
 from drive_under_test import Drive
 from made_sequences import Maker
+from rule_tables import tables
 from side_by_side import Operation, Tree
 
 pytestmark = pytest.mark.mount
 SEQUENCES = int(os.environ.get("TRIVET_SEQUENCES", "200"))
 STEPS = 200
 LOOKED_AT = 4
+TABLES = 12
 IN_MEMORY_MAX = 200
 SHRINKING_TRIES = 400
 
@@ -135,20 +138,38 @@ def test_random_sequences_on_a_drive(lone_drive: Drive, ext4: Path) -> None:
     compare(lone_drive.folder, ext4, SEQUENCES if SEQUENCES > IN_MEMORY_MAX else SEQUENCES // 20)
 
 
-@pytest.mark.timeout(120 + SEQUENCES * 5)
-def test_random_sequences_on_a_mount_over_memory(tmp_path: Path, ext4: Path) -> None:
+@pytest.fixture(scope="module")
+def memory(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A mount over banks in memory."""
+    place = tmp_path_factory.mktemp("memory")
     serving = subprocess.Popen(
-        [sys.executable, memory_mount.__file__, tmp_path], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, memory_mount.__file__, place], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     assert serving.stdin is not None
     assert serving.stdout is not None
     try:
         assert serving.stdout.readline() == b"mounted\n"
-        compare(tmp_path, ext4, min(SEQUENCES, IN_MEMORY_MAX))
+        yield place
     finally:
+        os.chdir("/")
         serving.stdin.close()
         serving.stdout.close()
         assert serving.wait(30) == 0
+
+
+@pytest.mark.timeout(120 + SEQUENCES * 5)
+def test_random_sequences_on_a_mount_over_memory(memory: Path, ext4: Path) -> None:
+    compare(memory, ext4, min(SEQUENCES, IN_MEMORY_MAX))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.timeout(300)
+def test_every_call_on_every_kind_of_file(memory: Path, ext4: Path) -> None:
+    pair = Pair(memory, ext4)
+    all_of_them = list(tables())
+    chosen = all_of_them if SEQUENCES > IN_MEMORY_MAX else SystemRandom().sample(all_of_them, TABLES)
+    for name, operations in chosen:
+        assert pair.difference(operations) is None, name
 
 
 def compare(folder: Path, ext4: Path, sequences: int) -> None:

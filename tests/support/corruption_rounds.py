@@ -15,8 +15,11 @@ from dataclasses import dataclass, field
 from corruption import KINDS, Case, StoredBlob, StoredRow, spoil_blob, spoil_row
 from corruption_pool import PAIRS, File, Pool, blob_on, change_rows, rows_on, write_blob
 from small_drive import ServedBank, SmallDrive
+from trivet.bank.blob_header import read_header
 from trivet.errors import NoMajority, ReplicaError
+from trivet.keeper.findings import trace_of
 from trivet.quorum.membership import CONFIG_KEY
+from trivet.wire.blobs import root_of, sub_hashes
 from trivet.wire.control_messages import Finding
 
 MEND_WITHIN_S = 3.0
@@ -66,7 +69,7 @@ class Rounds:
             await self._start()
         await asyncio.gather(*(self._read(file) for spoilt in chosen for file in spoilt.files))
         await self._mended(chosen, right)
-        await self._look_at_report(chosen, began_s)
+        await self._look_at_report(chosen, right, began_s)
         for spoilt in chosen:
             for file in spoilt.files:
                 if file.handle is not None:
@@ -198,8 +201,12 @@ class Rounds:
         row = table.get(key)  # each anchor writes it anew
         return row is not None and row[1] == self.drive.loaded.journal.slot_of(key)
 
-    async def _look_at_report(self, chosen: Sequence[Spoilt], began_s: float) -> None:
+    async def _look_at_report(
+        self, chosen: Sequence[Spoilt], right: dict[bytes, StoredRow], began_s: float
+    ) -> None:
         """Hold the history of repairs against what was done: each copy told once or more, and truly."""
+        queue = self.drive.loaded.queue  # it writes down what it mended a moment later
+        await self.drive.until(lambda: not queue.waiting and queue.refill.told(0.0) is None)
         told = await self.drive.loaded.history.since(began_s)
         assert told.repairs_left_out == 0
         ports = {server.port for server in self.drive.servers}
@@ -207,16 +214,19 @@ class Rounds:
             for server in spoilt.servers:
                 for key, file in spoilt.rows.items():
                     path = "(configuration)" if key == CONFIG_KEY else file.path
-                    self._find(told.repairs, server, path, ITEMS[key[:2]], ports)
+                    found = self._find(told.repairs, server, path, ITEMS[key[:2]], ports)
+                    assert key == CONFIG_KEY or trace_of(right[key][2]) in [one.after for one in found]
                 for file in spoilt.blobs.values():
-                    self._find(told.repairs, server, file.path, "blob", ports)
+                    found = self._find(told.repairs, server, file.path, "blob", ports)
+                    assert {one.after for one in found} == {trace_of(file.body)}
+                    assert all(one.before for one in found)
 
     def _find(
         self, repairs: Sequence[Finding], server: ServedBank, path: str, item: str, ports: set[int]
-    ) -> None:
+    ) -> list[Finding]:
         found = [one for one in repairs if (one.server, one.path, one.item) == (server.port, path, item)]
         if item == "configuration" and not found:
-            return  # the next anchor put it right before anybody looked
+            return []  # the next anchor put it right before anybody looked
         assert found, f"no repair tells of {item} of {path} on server {server.port}"
         for one in found:
             assert one.verdict == "fixed"
@@ -229,12 +239,17 @@ class Rounds:
         places = {first for one in found for first, _ in one.ranges}
         assert 0 in places or not places, found
         self.counts["repairs told truly"] += len(found)
+        return found
 
 
 def is_whole(server: ServedBank, file: File) -> bool:
-    """Tell whether the copy of a file's blob on a server is, byte for byte, what the file holds."""
+    """Tell whether the copy of a file's blob on a server is, with its header, what it must be."""
     copy = blob_on(server, file.blob)
-    return copy is not None and copy.stored[: copy.end].endswith(file.body)
+    if copy is None:
+        return False
+    header = read_header(server.key, copy.segment, copy.offset, copy.stored)
+    is_right = header is not None and header.root == root_of(len(file.body), sub_hashes(file.body))
+    return is_right and copy.stored[: copy.end].endswith(file.body)
 
 
 def assert_checked(counts: Counter[str], cases: int) -> None:

@@ -56,6 +56,7 @@ class Tree:
     def do(self, operation: Operation) -> Any:
         """Do one operation as its caller; return the result, or the name of the errno."""
         name, caller, *arguments = operation
+        assert not any(isinstance(word, bytes) and word.startswith(b"/") for word in arguments), operation
         os.fchdir(self.root)
         try:
             with as_caller(caller):

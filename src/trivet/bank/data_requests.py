@@ -15,6 +15,7 @@ from trivet.bank.foreign_store import ForeignStore
 from trivet.bank.record_store import RecordStore
 from trivet.bank.syncer import Syncer
 from trivet.errors import CorruptReplica, NoSpace
+from trivet.io.clock import steady_s
 from trivet.io.link import Body, HandlerResult
 from trivet.quorum.acceptor import Acceptor
 from trivet.wire.bank_messages import (
@@ -211,6 +212,7 @@ class DataRequests:
             self._blobs.stored_bytes,
             free_bytes,
             self._full or self._records.full,
+            steady_s(),
         )
 
 

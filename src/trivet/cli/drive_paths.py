@@ -7,7 +7,8 @@ from trivet.cli.asking import ask_supervisor
 from trivet.errors import InputError
 from trivet.io.control_socket import NotRunning
 from trivet.io.volume_folder import VolumeFolder
-from trivet.wire.control_messages import Children, path_text
+from trivet.wire.control_messages import Children
+from trivet.wire.path_text import path_text
 
 
 def drive_path(folder: VolumeFolder, path: Path | None) -> str:

@@ -2,6 +2,7 @@
 
 from datetime import datetime
 
+from trivet.supervise.health_words import duration_text
 from trivet.supervise.live_view import size_text
 from trivet.wire.control_messages import CheckReport, Finding
 
@@ -23,6 +24,11 @@ def dated_line(finding: Finding) -> str:
     """Return one finding as a line that begins with its local date and time."""
     when = datetime.fromtimestamp(finding.at_s).astimezone().isoformat(" ", "milliseconds")
     return f"{when}  {finding_line(finding)}"
+
+
+def open_line(finding: Finding, now_s: float) -> str:
+    """Return one finding that is not repaired yet as a line that begins with its age."""
+    return f"open for {duration_text(now_s - (finding.found_s or finding.at_s))}  {finding_line(finding)}"
 
 
 def report_lines(report: CheckReport) -> list[str]:

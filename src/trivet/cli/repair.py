@@ -1,12 +1,13 @@
 """`trivet repair` and `trivet repairs`: what would be, is and was repaired."""
 
 import re
+import time
 from typing import Annotated
 
 from cyclopts import Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, ask_keeper, print_json, volume_folder
-from trivet.cli.findings_text import dated_line, is_whole, report_lines
+from trivet.cli.findings_text import dated_line, is_whole, open_line, report_lines
 from trivet.errors import InputError
 from trivet.wire.control_messages import CheckReport, RepairHistory
 
@@ -38,7 +39,7 @@ def repairs(
     state: State = DEFAULT_STATE,
     json: AsJson = False,
 ) -> int:
-    """List what was repaired: when, where, why, and from which copy."""
+    """List what was repaired (when, where, why, from which copy), and since when what is not is open."""
     since_s = None if since is None else span_s(since)
     history = ask_keeper(volume_folder(state), "repairs", RepairHistory, {"since_s": since_s})
     if json:
@@ -48,7 +49,11 @@ def repairs(
         print(dated_line(finding))
     if history.repairs_left_out:
         print(f"... and {history.repairs_left_out} older ones")
-    if not history.repairs:
+    for finding in history.open:
+        print(open_line(finding, time.time()))
+    if history.open_left_out:
+        print(f"... and {history.open_left_out} more that are open")
+    if not history.repairs and not history.open:
         print("Nothing was repaired" + ("." if since is None else f" in the last {since}."))
     return 0
 

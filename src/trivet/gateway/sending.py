@@ -34,8 +34,8 @@ SMALL_BYTES = 256 << 10
 
 #: What an answer from memory reaches at once.
 _AT_ONCE = (
-    *("queue_start", "queue_end", "transfer_start", "transfer_end", "verify_start", "verify_end", "publish"),
-)
+    "queue_start", "queue_end", "transfer_start", "transfer_end", "verify_start", "verify_end", "publish",
+)  # fmt: skip
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,15 @@ async def send_hot(drive: Drive, request: Request, file_id: str, who: Principal)
     )
 
 
+async def _held(drive: Drive, out: Outgoing, user: str, *, queue: bool) -> tuple[Snapshot, bool]:
+    """Hold `out`, as `hold_or_fetch` does; count what is refused to a user beyond their limit."""
+    try:
+        return await hold_or_fetch(drive, out.ino, user, queue=queue)
+    except UsageLimit:
+        drive.vendors.refused(drive.vendors.of(out.view.path))
+        raise
+
+
 async def send_file(
     drive: Drive,
     request: Request,
@@ -75,19 +84,14 @@ async def send_file(
     moving("download", file=out.view.path)
     reach("queue_start")
     who, queue = principal_of(request.scope).user, "wait=0" not in request.headers.get("prefer", "")
-    vendor = drive.vendors.of(out.view.path)
-    try:
-        snapshot, fetched = await hold_or_fetch(drive, out.ino, who, queue=queue)
-    except UsageLimit:
-        drive.vendors.refused(vendor)
-        raise
+    snapshot, fetched = await _held(drive, out, who, queue=queue)
     passed_on = False
     try:
         proof = await judged(drive, out, snapshot)
         told = answer_headers(snapshot, out, proof)
         if _is_known(request, told["ETag"]):
             return Response(status_code=304, headers={"ETag": told["ETag"]})
-        own = dict(told)
+        own, vendor = dict(told), drive.vendors.of(out.view.path)
         told |= drive.vendors.headers(vendor, out.ino, fetched=fetched)
         size = snapshot.attributes.size
         status, start, stop = _asked_part(request, told, size)

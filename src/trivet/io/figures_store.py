@@ -1,5 +1,7 @@
 """What processes used, as a series in one SQLite file: by ten seconds for hours, by the half-hour for months.
 
+Rule: no store of runs, as curves are all that is wanted of it; SQLite puts steps together in place, and the
+supervisor needs no Arrow. `trivet runs` reads the lives of processes from it (`figures_reading.read_lives`).
 Rule: bounded: so many processes a step, so many steps of each length; what is older is let go. Losing the
 file loses no file of anybody: one that is damaged is begun anew.
 Rule: a step that is over is made into one of the next length at once; CPU is the mean, memory and handles the

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from trivet.errors import ProtocolError
+from trivet.io.clock import steady_s
 from trivet.io.link import Body, Link, LinkLost, NoAnswer, Reply
 from trivet.io.volume_folder import VolumeFolder
+from trivet.keeper.clock_rates import ClockRate, clock_notes
 from trivet.wire.bank_messages import ServerStat, Stat, Touched
 from trivet.wire.journal_messages import BankMessage, Hello, Identity, Refusal
 
@@ -60,6 +62,7 @@ class ServerLink:
     journal: Link | None = None
     blobs: Link | None = None
     generation: int = field(default=0)
+    clock: ClockRate = field(default_factory=ClockRate)
 
     @property
     def is_up(self) -> bool:
@@ -109,6 +112,10 @@ class Fleet:
     def servers(self) -> Iterator[ServerLink]:
         """Every server, bank by bank."""
         return (server for bank in self.banks for server in bank)
+
+    def clock_notes(self) -> list[str]:
+        """Return a sentence for each clock that runs too fast or too slow."""
+        return clock_notes({server.port: server.clock.rate() for server in self.servers if server.is_up})
 
     def server_at(self, port: int) -> ServerLink:
         """Return the server that listens on `port`."""
@@ -183,6 +190,7 @@ class Fleet:
         """Ask for figures again and again until the server stops answering; raises LinkLost."""
         assert server.journal is not None
         while True:
+            asked_s = steady_s()
             try:
                 stat, _ = await server.ask_blobs(Stat(), timeout_s=HUNG_AFTER_S)
             except LinkLost as error:
@@ -190,6 +198,7 @@ class Fleet:
                 raise
             if isinstance(stat, ServerStat):
                 server.stat = stat
+                server.clock.note(asked_s, steady_s(), stat.clock_s)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STAT_EVERY_S):
                     await server.journal.lost.wait()

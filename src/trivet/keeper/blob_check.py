@@ -7,11 +7,13 @@ Rule: the last verified copy is never overwritten or deleted; an orphan goes onl
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
+
 from trivet.errors import NoMajority, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.blob_service import BlobService
-from trivet.keeper.findings import NamedBlobs, PathFinder
+from trivet.keeper.findings import NamedBlobs, PathFinder, trace_of
 from trivet.volume.blob_names import epoch_of
 from trivet.wire.bank_messages import BlobNames, DeleteBlobs, ListBlobs, Scrubbed, ScrubBlobs
 from trivet.wire.control_messages import Finding, Verdict
@@ -160,14 +162,19 @@ class BlobCheck:
         self, name: int, server: ServerLink, why: str, named: NamedBlobs, paths: PathFinder, *, apply: bool
     ) -> Finding | None:
         ref = named.refs[name]
-        if not named.is_still_named(name) or await self._blobs.is_good(ref, server):
-            return None  # it was set free, or its copy arrived, since it was looked at
+        if not named.is_still_named(name):
+            return None  # it was set free since it was looked at
+        if await self._blobs.is_good(ref, server):
+            return None  # its copy arrived since
         if not server.is_up:  # reading a copy for it now would only slow people down
             return named.finding("cannot fix", name, server.port, why, paths, None)
+        before = trace_of(await self._blobs.body_on(ref, server))
         try:
             data, source = await self._blobs.read_elsewhere(ref, server)
         except (ReplicaError, NoMajority):
-            return named.finding("cannot fix", name, server.port, why, paths, None)
+            found = named.finding("cannot fix", name, server.port, why, paths, None)
+            return msgspec.structs.replace(found, before=before)
         fixed = apply and await self._blobs.replace(ref, data, server)
         verdict: Verdict = "fixed" if fixed else "cannot fix" if apply else "would fix"
-        return named.finding(verdict, name, server.port, why, paths, source.port)
+        found = named.finding(verdict, name, server.port, why, paths, source.port)
+        return msgspec.structs.replace(found, before=before, after=trace_of(data))

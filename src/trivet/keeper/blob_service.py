@@ -177,6 +177,16 @@ class BlobService:
         self.copies_verified += 1
         return body
 
+    async def body_on(self, ref: BlobRef, server: ServerLink) -> bytes | None:
+        """Return the bytes that `server` holds under the name of `ref`, right or wrong; None without any."""
+        try:
+            reply, body = await server.ask_blobs(GetBlob(ref.name, 0, ref.size), timeout_s=READ_TIMEOUT_S)
+        except LinkLost:
+            server.drop()
+            return None
+        self.copies_read += 1
+        return bytes(body) if isinstance(reply, BlobData) and reply.found else None
+
     async def read_elsewhere(self, ref: BlobRef, bad: ServerLink) -> tuple[bytes, ServerLink]:
         """Return the whole verified blob from any server but `bad`, and that server.
 

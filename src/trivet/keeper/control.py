@@ -71,7 +71,9 @@ class Control:
         damage = len(loaded.queue.open) + loaded.queue.waiting if loaded else 0
         refresher = loaded.refresher if loaded else None
         finished = refresher.finished_at if refresher else None
-        healthy = loaded is not None and all(state == "up" for state in states) and not damage and not notes
+        refill = loaded.queue.refill.told(steady_s()) if loaded else None
+        is_whole = loaded is not None and not damage and refill is None
+        healthy = is_whole and all(state == "up" for state in states) and not notes
         status = Status(
             keeper.config.volume, healthy, banks, self._place(), damage,
             loaded.history.total if loaded else 0,
@@ -83,7 +85,9 @@ class Control:
             traffic = Traffic(loaded.journal.entries, loaded.blobs.bytes_read, loaded.blobs.bytes_written)
             scrub = loaded.refresher.scrub_state()
             checks = self._checks(loaded)
-            status = msgspec.structs.replace(status, scrub=scrub, traffic=traffic, checks=checks)
+            status = msgspec.structs.replace(
+                status, scrub=scrub, traffic=traffic, checks=checks, refill=refill
+            )
         return _plain(status)
 
     def _checks(self, loaded: Loaded) -> Checks:
@@ -151,7 +155,10 @@ class Control:
         if not isinstance(limit, int) or not 0 < limit <= FINDINGS_MAX:
             raise InputError(f"`limit` is a number of repairs, 1 to {FINDINGS_MAX}")
         start_s = 0.0 if since_s is None else wall_s() - since_s
-        return _plain(await self._loaded().history.since(start_s, limit))
+        history = await self._loaded().history.since(start_s, limit)
+        still = sorted(self._loaded().queue.open.values(), key=lambda finding: finding.found_s or 0.0)
+        left_out = max(0, len(still) - limit)
+        return _plain(msgspec.structs.replace(history, open=still[:limit], open_left_out=left_out))
 
     async def scrub(self, arguments: Arguments, report: Report) -> Result:
         """Steer the scrub."""

@@ -6,13 +6,16 @@ Rule: any bytes may stand where a key should: what has no key's form is told as 
 
 from collections.abc import Sequence
 
+from blake3 import blake3
+
 from trivet.io.clock import wall_s
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, PAGES_PER_MIB
 from trivet.volume.extents import blobs_of, unpack_extents
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.namespace import Namespace
 from trivet.wire.blobs import BlobRef
-from trivet.wire.control_messages import Finding, Verdict, path_text
+from trivet.wire.control_messages import Finding, Verdict
+from trivet.wire.path_text import path_text
 from trivet.wire.records import ino_of, is_key, name_of, part_of
 
 _ITEMS = {
@@ -58,6 +61,11 @@ class PathFinder:
         if key[:2] == b"d/":
             return f"{path.rstrip('/')}/{path_text(name_of(key))}"
         return path
+
+
+def trace_of(data: bytes | None) -> str:
+    """Return what tells `data` from other bytes: size and beginning of its BLAKE3; None is nothing."""
+    return "nothing" if data is None else f"{len(data)} bytes, {blake3(data).hexdigest(8)}"
 
 
 def row_finding(

@@ -69,8 +69,6 @@ class Journal:
         self._running.cancel()
         await asyncio.gather(self._running, return_exceptions=True)
 
-    # -- handing in
-
     @property
     def takes_changes(self) -> bool:
         """Whether two banks are there to take changes, and took those handed in earlier."""
@@ -137,8 +135,6 @@ class Journal:
         self._last_entry_at = now
         self._ends_in_anchor = is_anchor
 
-    # -- blobs of entries
-
     def blob_stored(self, name: int, bank: int) -> None:
         """Note that the bank at base `bank` has the blob `name`, whose entry may come or have come."""
         slot = self._slot_of_blob.get(name)
@@ -176,8 +172,6 @@ class Journal:
             names += self._freed.popleft()[1]
         return names
 
-    # -- what becomes of entries
-
     def acked(self, slot: int) -> None:
         """Wake those whose entries two banks have handed to their systems."""
         fresh = self._fresh
@@ -211,8 +205,6 @@ class Journal:
         if self._batch is None:
             self._shell.run(self._leader.sync(steady_s(), hurry=True))
 
-    # -- what others must know of the log
-
     @property
     def head_slot(self) -> int:
         """The last slot there is."""
@@ -238,8 +230,6 @@ class Journal:
     def acceptors_at(self, slot: int) -> Sequence[ServerLink]:
         """Return the acceptors that are up and hold the log through `slot`, the idlest first."""
         return self._shell.acceptors_at(slot)
-
-    # -- time
 
     async def _keep_time(self) -> None:
         next_check = 0.0

@@ -38,8 +38,9 @@ from trivet.volume.blob_names import BlobNames
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.private import make_private
 from trivet.wire.blobs import BlobRef
-from trivet.wire.control_messages import RecoverReport, path_text
+from trivet.wire.control_messages import RecoverReport
 from trivet.wire.entries import Entry
+from trivet.wire.path_text import path_text
 
 log = logging.getLogger(__name__)
 
@@ -60,10 +61,7 @@ class Loaded:
 
 
 class Keeper:
-    """Everything that serves one volume; `start`, then `take_over`, at the end `close`.
-
-    `notes` are sentences for people about what is not well.
-    """
+    """Everything that serves a volume: `start`, `take_over`, then `close`; `notes` say what is wrong."""
 
     def __init__(self, folder: VolumeFolder, durability: Durability | None, refresh_s: float) -> None:
         self.config = folder.read_config()
@@ -188,9 +186,7 @@ class Keeper:
             try:
                 self.loaded.queue.look_at(find_path(self.loaded.volume.space, path_text(path)))
             except NotFound:
-                log.info(
-                    "server %s was given something for %r, which the drive does not know", server.port, path
-                )
+                log.info("server %s was given something for the unknown %r", server.port, path)
 
     # -- told by the leader
 
@@ -249,9 +245,10 @@ class Keeper:
     # -- asked by status
 
     def degradations(self) -> list[str]:
-        """Return a sentence for each bank that commits do not wait for."""
-        degraded = self.shell.degraded if self.shell else {}
-        return [f"bank {base} is degraded: {reason}" for base, reason in degraded.items()]
+        """Return a sentence for each bank that commits do not wait for, and for each wrong clock."""
+        degraded = self.shell.degraded.items() if self.shell else ()
+        told = [f"bank {base} is degraded: {reason}" for base, reason in degraded]
+        return told + self.fleet.clock_notes()
 
     def is_joining(self, server: ServerLink) -> bool:
         """Tell whether `server` should hold its bank's journal and does not yet."""

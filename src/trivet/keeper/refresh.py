@@ -154,7 +154,8 @@ class Refresher:
             state = "paused"
         age = None if self._scrub_finished_at is None else steady_s() - self._scrub_finished_at
         oldest_s = steady_s() - self._verified_at
-        return ScrubState(state, done, total, self.scrub_limit_bytes_s, 0.0, age, oldest_s)
+        rate = done / max(1.0, steady_s() - self._round_began_at) if self._scrubbing else 0.0
+        return ScrubState(state, done, total, self.scrub_limit_bytes_s, rate, age, oldest_s)
 
     # -- blobs that were set free
 

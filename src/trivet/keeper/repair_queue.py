@@ -1,6 +1,7 @@
 """What is to be compared soon, what could not be mended yet, and the task that works it off.
 
 Rule: whatever is named here is looked at within a second; what can't be mended stays listed until it can.
+Rule: a bank that lags is compared as soon as it has caught up; one that is away, by the refresh.
 Rule: the queue is bounded; what does not fit is left to the refresh, which looks at everything.
 """
 
@@ -11,13 +12,14 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from trivet.errors import NoMajority, ProtocolError, ReplicaError
-from trivet.io.clock import wall_s
+from trivet.io.clock import steady_s, wall_s
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_check import MISSING, BlobCheck
 from trivet.keeper.findings import NamedBlobs, PathFinder
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.owned_task import own_task
 from trivet.keeper.record_keys import keys_of
+from trivet.keeper.refilling import Refilling
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.row_check import RowCheck
 from trivet.volume.namespace import Namespace
@@ -26,10 +28,12 @@ from trivet.wire.control_messages import Finding
 log = logging.getLogger(__name__)
 
 GATHER_S = 0.2
+LATER_S = 0.5
 INODES_AT_ONCE = 128
 SUSPECTS_MAX = 50_000
 NAMES_COMPARED = 2000
 BLOBS_COMPARED = 8
+BLOBS_AT_ONCE = 32
 
 
 class RepairQueue:
@@ -55,6 +59,8 @@ class RepairQueue:
         self._bad_rows: dict[tuple[int, bytes], None] = {}
         self._bad_blobs: dict[tuple[int, int], ServerLink] = {}
         self._in_hand = 0
+        self.refill = Refilling()
+        self._late: dict[int, set[bytes]] = {}
         self._work = asyncio.Event()
         self._told_s = 0.0
         self._running = own_task(self._work_off())
@@ -113,10 +119,19 @@ class RepairQueue:
             keys = self.keys_of(inodes)
             for bank in self.fleet.banks:
                 base = bank[0].base
-                here = keys | {key for at, key in rows if at == base}
-                await self.mend_rows(base, here, paths, told_s)
+                here = keys | {key for at, key in rows if at == base} | self._late.pop(base, set())
+                await self._mend_soon(base, here, paths, told_s)
                 wanted = {name: server for (number, name), server in blobs.items() if number == bank[0].bank}
                 await self._mend_suspects(bank, wanted, inodes, paths, told_s)
+
+    async def _mend_soon(self, base: int, keys: set[bytes], paths: PathFinder, told_s: float) -> None:
+        """Compare `keys` on the bank at `base` now, or once it holds everything."""
+        server = self.acceptor(base)
+        if server is None or not keys or await self.rows.has_everything(server):
+            await self.mend_rows(base, keys, paths, told_s)
+        elif len(keys) < SUSPECTS_MAX:
+            self._late[base] = keys
+            asyncio.get_running_loop().call_later(LATER_S, self._work.set)
 
     def acceptor(self, base: int) -> ServerLink | None:
         """Return the acceptor of a bank whose records can be compared now."""
@@ -147,11 +162,22 @@ class RepairQueue:
     ) -> list[Finding]:
         """Mend the blobs of `named` that have `flaws`, suspected since `found_s`."""
         found_s = found_s or wall_s()
+        names = list(flaws)
+        sizes = [named.refs[name].size for name in names]
+        self.refill.expect(sum(sizes), steady_s())
         self._in_hand += len(flaws)
+        findings: list[Finding] = []
+        done = 0
         try:
-            return await self.note(await self.blobs.mend(flaws, named, paths, apply=True), found_s)
+            for at in range(0, len(names), BLOBS_AT_ONCE):
+                some = {name: flaws[name] for name in names[at : at + BLOBS_AT_ONCE]}
+                findings += await self.note(await self.blobs.mend(some, named, paths, apply=True), found_s)
+                self.refill.done(sum(sizes[at : at + BLOBS_AT_ONCE]))
+                done = at + BLOBS_AT_ONCE
         finally:
+            self.refill.done(sum(sizes[done:]))
             self._in_hand -= len(flaws)
+        return findings
 
     async def _mend_suspects(
         self,

@@ -9,9 +9,11 @@ Rule: a bank counts as compared when its sums are right but for rows that neithe
 import asyncio
 from collections.abc import Callable, Collection, Sequence
 
+import msgspec
+
 from trivet.errors import ProtocolError
 from trivet.keeper.bank_links import ServerLink
-from trivet.keeper.findings import PathFinder, row_finding
+from trivet.keeper.findings import PathFinder, row_finding, trace_of
 from trivet.keeper.journal import Journal
 from trivet.keeper.log_sums import sums_before, sums_but_for
 from trivet.keeper.log_transfer import Refused, ask, list_rows
@@ -102,7 +104,7 @@ class RowCheck:
     async def _mend_some(
         self, server: ServerLink, keys: Sequence[bytes], paths: PathFinder, *, apply: bool
     ) -> list[Finding]:
-        if not await self._has_everything(server):
+        if not await self.has_everything(server):
             return []  # the next refresh looks again
         flaws = await self._flaws(server, keys)
         self.checked += len(keys)
@@ -116,16 +118,18 @@ class RowCheck:
         else:
             left = flaws
         findings = []
-        for key, why in flaws.items():
+        for key, (why, row) in flaws.items():
             source = sources.get(key)
             verdict: Verdict = "would fix" if source or not self._journal.slot_of(key) else "cannot fix"
             if apply:
                 verdict = "cannot fix" if key in left else "fixed"
-            port = source[1] if source else None
-            findings.append(row_finding(verdict, key, server.port, why, paths, port))
+            found = row_finding(verdict, key, server.port, why, paths, source[1] if source else None)
+            before = trace_of(row.value if row else None)
+            after = trace_of(source[0].value if source else None)
+            findings.append(msgspec.structs.replace(found, before=before, after=after))
         return findings
 
-    async def _has_everything(self, server: ServerLink) -> bool:
+    async def has_everything(self, server: ServerLink) -> bool:
         """Wait a moment until `server` holds the whole log; while people write there are such instants."""
         for _ in range(CATCH_UP_LOOKS):
             if server in self._journal.acceptors_at(self._journal.head_slot):
@@ -145,8 +149,8 @@ class RowCheck:
             lost[key] = slot, row.slot if row is not None and row_is_valid(self._key, row) else 0
         self._lost[server.base] = lost
 
-    async def _flaws(self, server: ServerLink, keys: Sequence[bytes]) -> dict[bytes, str]:
-        """Return what is wrong with the rows of `keys` on `server`, leaving out what is on its way.
+    async def _flaws(self, server: ServerLink, keys: Sequence[bytes]) -> dict[bytes, tuple[str, Row | None]]:
+        """Return (what is wrong, the row) of those `keys` on `server`, leaving out what is on its way.
 
         A key counts only if it stood still from before the rows were asked for until they came.
         """
@@ -154,7 +158,7 @@ class RowCheck:
         settled = {key: journal.slot_of(key) for key in keys if not journal.is_fresh(key)}
         rows = await self._rows(server, list(settled))
         return {
-            key: why
+            key: (why, rows.get(key))
             for key, slot in settled.items()
             if not journal.is_fresh(key)
             and journal.slot_of(key) == slot

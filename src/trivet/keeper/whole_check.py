@@ -12,7 +12,8 @@ from trivet.keeper.journal import Journal
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.volume.interface import ROOT_INO
 from trivet.volume.namespace import Namespace
-from trivet.wire.control_messages import FINDINGS_MAX, CheckReport, Finding, Progress, path_bytes
+from trivet.wire.control_messages import FINDINGS_MAX, CheckReport, Finding, Progress
+from trivet.wire.path_text import path_bytes
 
 UNHURRIED_BYTES_S = 1 << 30
 Tell = Callable[[Progress], None]

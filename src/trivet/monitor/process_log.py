@@ -15,8 +15,8 @@ import psutil
 from trivet.errors import InputError
 from trivet.io.clock import wall_s
 from trivet.io.process_figures import Looked, MachineReader, ProcessReader
-from trivet.wire.control_messages import path_text
 from trivet.wire.health_messages import MachineFigures
+from trivet.wire.path_text import path_text
 
 DESCRIPTION_CHARS = 200
 Value = int | float | str | list[int] | None

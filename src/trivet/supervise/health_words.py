@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from rich.table import Table
 from rich.text import Text
 
+from trivet.insight.board.verdict import most_are_away
 from trivet.supervise.live_view import absences, size_text
 from trivet.wire.control_messages import Status
 from trivet.wire.health_messages import (
@@ -38,7 +39,8 @@ def notes_of(
     if machine.memory_percent >= limit:
         notes.append(f"memory of the machine is {machine.memory_percent:.0f} % full")
     last = steps[-1] if steps else None
-    if last is not None and last.what in ("refused", "command failed") and now_s - last.at_s < FAILED_TOLD_S:
+    failed = last is not None and last.what in ("refused", "command failed")
+    if last is not None and failed and abs(now_s - last.at_s) < FAILED_TOLD_S:
         notes.append(f"scaling, {last.what}: {last.why}")
     return notes
 
@@ -46,6 +48,8 @@ def notes_of(
 def problems(status: Status, figures: DriveFigures | None) -> list[str]:
     """Return everything that is not well, the drive's files first; empty when all is well."""
     found = [*absences(status), *status.notes]
+    if most_are_away(status):
+        found.insert(0, "most banks are away: nothing can be changed until one is back")
     if status.open_damage:
         found.append(f"{status.open_damage} findings are not repaired yet")
     if status.gateway is not None and status.gateway.state != "up":
@@ -96,7 +100,7 @@ def process_table(processes: Sequence[ProcessFigures]) -> Table:
             "-" if one.private_bytes is None else size_text(one.private_bytes),
             "-" if one.handles is None else str(one.handles),
             str(one.threads),
-            _duration(one.elapsed_s),
+            duration_text(one.elapsed_s),
             Text("" if one.leak is None else f"leaks {one.leak}", "red"),
         )
     return table
@@ -106,7 +110,8 @@ def _percent(value: float | None) -> str:
     return "-" if value is None else f"{value:.0f} %"
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Return a time as people say it: "40 s", "12 min", "5 h", "3 d"."""
     minutes, hours, days = seconds / 60, seconds / 3600, seconds / 86400
     if days >= 2:
         return f"{days:.0f} d"

@@ -107,6 +107,13 @@ def summary_lines(status: Status) -> list[Text]:
     if scrub.state != "idle":
         share = f"{scrub.done_bytes / scrub.total_bytes:.0%}" if scrub.total_bytes else "0%"
         lines.append(Text(f"Scrub: {scrub.state}, {share}, {size_text(scrub.bytes_s)}/s."))
+    if status.refill is not None:
+        refill = status.refill
+        how_long = "" if refill.left_s is None else f", about {refill.left_s:.0f} s left"
+        lines.append(
+            Text(f"Refilling: {size_text(refill.done_bytes)} of {size_text(refill.total_bytes)} written, "
+                 f"{size_text(refill.bytes_s)}/s{how_long}.")
+        )  # fmt: skip
     lines.extend(Text(f"! {note}", "yellow") for note in (*absences(status), *status.notes))
     return lines
 

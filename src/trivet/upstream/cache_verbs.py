@@ -14,6 +14,7 @@ from trivet.io.cache_report import Standing, Standings, WorkerReport
 from trivet.io.control_socket import Handler, Report
 from trivet.io.volume_folder import VolumeFolder
 from trivet.upstream.account import Account, keep_account
+from trivet.upstream.cache_orders import Do
 from trivet.upstream.cache_telling import Caches, cache_of
 from trivet.upstream.work import UpstreamWork
 
@@ -39,6 +40,7 @@ class CacheVerbs:
             "cache-warm": self._warm,
             "cache-schedule": self._schedule,
             "cache-evict": self._evict,
+            "cache-order": self._order,
             "cache-limit": self._limit,
         }
 
@@ -98,6 +100,11 @@ class CacheVerbs:
     async def _evict(self, arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         path = str(arguments["path"])
         return _told(await self._of_path(path).cache.evict(path))
+
+    async def _order(self, arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
+        do, path, user = (str(arguments[name]) for name in ("wanted", "path", "user"))
+        orders = self._of_path(path).cache_orders
+        return _told(await orders.order(msgspec.convert(do, Do), path, user, float(arguments["wait_s"])))
 
     async def _limit(self, arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         name, size = arguments.get("upstream"), arguments["limit_bytes"]

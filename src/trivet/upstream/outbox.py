@@ -15,7 +15,10 @@ NEVER_S = 1e11
 
 
 class Due(msgspec.Struct, frozen=True):
-    """A file to be settled; `session` is the address of an upload under way, of content with this `md5`."""
+    """A file to be settled; `session` is the address of an upload under way, of content with this `md5`.
+
+    Without a session `md5` is of content that may have arrived in one that the vendor has forgotten.
+    """
 
     id: str
     seq: int

@@ -78,23 +78,25 @@ class Settler:
     async def _look_at_session(self, row: Row, due: Due) -> tuple[Row, Due]:
         """Return the row with what an upload under way has made, and `due` without one that is over."""
         try:
-            made = await self._sending.finished(due)
+            made, md5 = await self._sending.finished(due), None
+            if made is None:
+                return row, due
+            row = await self._arrived(row, made, due.md5 or "")
         except SessionGone:
-            await self._outbox.keep_session(due.id, None, None)
-            return row, Due(due.id, due.seq, due.attempts + 1, None, None)
-        if made is None:
-            return row, due
-        row = await self._arrived(row, made, due.md5 or "")
-        await self._outbox.keep_session(due.id, None, None)
-        return row, Due(due.id, due.seq, due.attempts + 1, None, None)
+            md5 = due.md5  # it may have been whole before: what was sent in it is remembered
+        await self._outbox.keep_session(due.id, None, md5)
+        return row, Due(due.id, due.seq, due.attempts + 1, None, md5)
 
     async def _carry(self, due: Due, row: Row | None, file: VendorFile | None) -> None:
         row, here = await self._known(row)
         theirs = await self._side(file)
         if row is not None and theirs is not None and theirs.name == await self._up.store.setting(_sent(row)):
             row = row.changed(name=theirs.name, parent=theirs.parent)  # our own name, whose answer was lost
+        if row is not None and row.agreed and theirs is not None and due.md5 and theirs.md5 == due.md5:
+            row = row.changed(md5=due.md5, mtime_ns=-1)  # our own content, whose answer was lost
+            await self._up.mirror.put(row)
         decision = _decide(row, here, theirs)
-        if decision.content == "forget" and row is not None:
+        if decision.content in ("forget", "remove") and row is not None:
             await self._remove(row)
         elif decision.content == "take":
             if not await self._take(row, here, file, decision):
@@ -107,8 +109,6 @@ class Settler:
                 await self._outbox.later(due, "", self._up.now_s(), HELD_PAUSE_S)
                 return
             await self._trash(row)
-        elif decision.content == "remove" and row is not None:
-            await self._remove(row)
         elif decision.content == "both" and row is not None and here is not None and file is not None:
             await self._keep_both(row, here, file)
         elif row is not None and here is not None and not await self._send(due, row, here, file):

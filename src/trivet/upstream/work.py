@@ -19,6 +19,7 @@ from trivet.io.upstream_store import UpstreamStore
 from trivet.upstream.account import Account
 from trivet.upstream.body_fetch import BodyFetch
 from trivet.upstream.cache import Cache
+from trivet.upstream.cache_orders import CacheOrders
 from trivet.upstream.cached_bodies import CachedBodies
 from trivet.upstream.fetching import Fetching
 from trivet.upstream.new_ids import NewIds
@@ -63,6 +64,7 @@ class UpstreamWork:
         self.removals = Removals(up, self.outbox, account.removals)
         self.settler = Settler(up, self.outbox, (self.fetching, sending), self.ids, self.removals)
         self.cache = Cache(up, bodies, self.fetching, self.outbox, account.cache_bytes)
+        self.cache_orders = CacheOrders(self.cache)
         self.watcher = Watcher(up, self.outbox, self.ids, bodies, self.removals, account.quiet_s)
         self.poller = Poller(up, self.settler)
         self.polled_s: float | None = None
@@ -91,6 +93,7 @@ class UpstreamWork:
             for task in active:
                 task.cancel()
             await asyncio.gather(*active, return_exceptions=True)
+            await self.cache_orders.close()
             await self.fetching.close()
             await self._keep_quota()
             await self.cache.counts.save()

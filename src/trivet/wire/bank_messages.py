@@ -183,7 +183,7 @@ class Stat(BankMessage):
 
 
 class ServerStat(BankMessage):
-    """Figures for status: counts, bytes on disk and free, and whether the disk is full."""
+    """Figures for status: counts, bytes on disk and free, whether the disk is full, the steady clock."""
 
     pid: int
     blobs: int
@@ -192,6 +192,7 @@ class ServerStat(BankMessage):
     size_bytes: int
     free_bytes: int
     full: bool
+    clock_s: float = 0.0
 
 
 class Touched(BankMessage):

@@ -1,7 +1,7 @@
 """What a running drive answers on its control sockets: the keeper's verbs and the supervisor's.
 
 Rule: every result travels as one JSON object; a field is added, never renamed, because people read `--json`.
-Rule: paths are text in the form of `path_text`, so that any name survives JSON and a terminal.
+Rule: paths are text in the form of `wire/path_text.py`, so that any name survives JSON and a terminal.
 Rule: lists are bounded by the sender (`FINDINGS_MAX`); what was left out is counted, never dropped silently.
 
 Keeper verbs (DIR/keeper/keeper.sock), arguments -> result:
@@ -31,7 +31,6 @@ Verbs of a door's worker (DIR/gateway/worker-N.sock):
     leave                             -> {}               it accepts no more, finishes, and ends
 """
 
-import re
 from typing import Literal
 
 import msgspec
@@ -142,6 +141,7 @@ class Status(msgspec.Struct, frozen=True):
     traffic: Traffic = Traffic()
     checks: Checks = Checks()
     gateway: "Child | None" = None
+    refill: "Refill | None" = None
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -153,6 +153,7 @@ class Finding(msgspec.Struct, frozen=True):
     `server` is the port that holds the bad copy, `source` the one the good copy came from.
     `at_s` is seconds since the epoch; `why` one clause for people ("checksum differs", "missing").
     `found_s` is when the keeper began to know of what is "fixed" at `at_s`, None where nobody noted it.
+    `before` and `after` tell what the bad copy held and the repaired one holds: size and a short hash.
     """
 
     verdict: Verdict
@@ -164,6 +165,17 @@ class Finding(msgspec.Struct, frozen=True):
     source: int | None = None
     ranges: list[tuple[int, int]] = []
     found_s: float | None = None
+    before: str | None = None
+    after: str | None = None
+
+
+class Refill(msgspec.Struct, frozen=True):
+    """Bodies being written to servers that lack them; `left_s` is None while nobody can tell."""
+
+    done_bytes: int
+    total_bytes: int
+    bytes_s: float = 0.0
+    left_s: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):
@@ -189,10 +201,12 @@ class CheckReport(msgspec.Struct, frozen=True):
 
 
 class RepairHistory(msgspec.Struct, frozen=True):
-    """Repairs that were made, oldest first."""
+    """Repairs that were made, and damage that is `open` (not repaired yet); both oldest first."""
 
     repairs: list[Finding] = []
     repairs_left_out: int = 0
+    open: list[Finding] = []
+    open_left_out: int = 0
 
 
 class RecoverReport(msgspec.Struct, frozen=True):
@@ -258,27 +272,3 @@ class QuotaTable(msgspec.Struct, frozen=True):
 
 class Nothing(msgspec.Struct, frozen=True):
     """The answer of a verb that tells nothing but that it is done."""
-
-
-_NEEDS_ESCAPE = re.compile(r"[\\\x00-\x1f\x7f-\x9f\udc80-\udcff\u2028\u2029\u202a-\u202e\u2066-\u2069]")
-_ESCAPED = re.compile(rb"\\(\\|x[0-9a-f]{2})")
-
-
-def path_text(path: bytes) -> str:
-    """Return `path` as printable text: backslash, control and non-UTF-8 bytes as ``\\\\`` and ``\\xNN``."""
-
-    def escape(found: re.Match[str]) -> str:
-        if found[0] == "\\":
-            return "\\\\"
-        return "".join(f"\\x{byte:02x}" for byte in found[0].encode("utf-8", "surrogateescape"))
-
-    return _NEEDS_ESCAPE.sub(escape, path.decode("utf-8", "surrogateescape"))
-
-
-def path_bytes(text: str) -> bytes:
-    """Return the path whose `path_text` is `text`; a backslash that escapes nothing stands for itself."""
-
-    def unescape(found: re.Match[bytes]) -> bytes:
-        return b"\\" if found[1] == b"\\" else bytes.fromhex(found[1][1:].decode())
-
-    return _ESCAPED.sub(unescape, text.encode("utf-8", "surrogateescape"))

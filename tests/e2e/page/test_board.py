@@ -76,12 +76,21 @@ class Board:
         assert [url for url in self.asked if not url.startswith(self.door.address)] == []
 
 
+@pytest.fixture(scope="module")
+def shown(browser: Browser, drive_door: Door) -> Iterator[Board]:
+    """One page for the whole module, as it stands open on somebody's second screen."""
+    opened = Board(browser, drive_door)
+    yield opened
+    opened.close()
+
+
 @pytest.fixture
-def board(browser: Browser, drive_door: Door) -> Iterator[Board]:
-    shown = Board(browser, drive_door)
+def board(shown: Board) -> Board:
+    """That page, at the board, when all is well."""
+    shown.page.evaluate("location.hash = '#/board'")
     expect(shown.page.locator("#sentence")).to_contain_text(WELL)
-    yield shown
-    shown.close()
+    shown.frames.clear()
+    return shown
 
 
 def test_all_is_well_within_a_second_and_stays_live(board: Board) -> None:
@@ -185,6 +194,8 @@ def test_a_page_that_sleeps_wakes_up_to_one_frame_and_another_board_goes_on(
     assert len(counting) == 1
     tools = board.tools()
     tools.send("Debugger.enable")
+    while not board.frames:
+        board.page.wait_for_timeout(50)
     tools.send("Debugger.pause")  # as in a lid that is closed: not one line of the page runs
     other.page.wait_for_timeout(500)  # what was on its way has come
     slept, awake = len(board.frames), len(other.frames)
@@ -207,6 +218,7 @@ def test_a_page_that_sleeps_wakes_up_to_one_frame_and_another_board_goes_on(
         while page.frames[-1]["at_s"] <= woke_s:
             page.page.wait_for_timeout(50)
         expect(page.page.locator("#board-age")).to_contain_text("Live")
+    tools.detach()
     assert other.page.evaluate("document.documentElement.scrollWidth") <= 360
     other.close()
 
@@ -225,7 +237,8 @@ def test_health_draws_what_processes_used(board: Board) -> None:
     expect(past.locator("#past-at")).to_contain_text("of the machine")
 
 
-def test_the_memory_of_the_page_stays_flat(board: Board) -> None:
+def test_the_memory_of_the_page_stays_flat(browser: Browser, drive_door: Door) -> None:
+    board = Board(browser, drive_door)
     page, tools = board.page, board.tools()
     expect(page.get_by_role("region", name="Who asks most").locator("td").first).to_be_visible()
     frame = next(one for one in reversed(board.frames) if one["kind"] == "full" and one["floods"]["pairs"])
@@ -242,6 +255,7 @@ def test_the_memory_of_the_page_stays_flat(board: Board) -> None:
     assert after_mib < before_mib + 1
     assert more_nodes <= nodes + 300
     assert more_listeners <= listeners + 5
+    board.close()
 
 
 def test_the_board_in_the_terminal(drive_door: Door, board: Board) -> None:

@@ -55,3 +55,6 @@ def test_banks_doors_and_watchers_that_are_away_are_named() -> None:
     assert any("door.log" in one for one in found)
     assert any("trivet up" in one for one in found)
     assert problems(Status("00", False, []), DriveFigures(1.0, 1.0, MACHINE, [])) != []
+    states = (("up", 7000), ("down", 8000), ("down", 9000))
+    two_away = [BankStatus(port, [ServerStatus(port, state)]) for state, port in states]
+    assert problems(Status("00", False, two_away), None)[0].startswith("most banks are away: nothing can")

@@ -41,7 +41,7 @@ FRAME_S, SLOW_S = 0.4, 1.0
 SILENCE_S = 4.0
 FLOODS_S, FLOODS_REST = 5.0, 20
 REPAIRS, REPAIRS_BACK_S = 20, 24 * 3600.0
-_RANKS = {"supervisor": 0, "keeper": 1, "door worker": 3, "upstream": 4, "helper": 5}
+_RANKS = {"supervisor": 0, "keeper": 1, "door worker": 2, "upstream": 3, "helper": 5}
 SHOWN_REPAIRS, PROCESSES, STEPS = 8, 60, 10
 
 
@@ -177,7 +177,7 @@ class BoardFigures:
 
 
 def _bounded(figures: DriveFigures) -> DriveFigures:
-    ranked = sorted(figures.processes, key=lambda one: (_RANKS.get(one.role, 2), one.role, one.name))
+    ranked = sorted(figures.processes, key=lambda one: (_RANKS.get(one.role, 4), one.role, one.name))
     return msgspec.structs.replace(figures, processes=ranked[:PROCESSES], steps=figures.steps[-STEPS:][::-1])
 
 

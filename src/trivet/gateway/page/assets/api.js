@@ -43,6 +43,8 @@ export const vendorTransfers = async () => (await told("/api/v1/upstreams/transf
 export const history = () => told("/api/v1/history");
 /** Return how often each cache had what was asked for, null where the drive does not tell. */
 export const cacheRates = () => told("/api/v1/cache").catch(() => null);
+/** Have what is at `path` fetched ahead ("warm"), or kept at its vendor only ("evict"). */
+export const orderCache = (wanted, path) => told(`/api/v1/cache/${wanted}`, { method: "POST", json: { path } });
 export const decideRemoval = (name, wanted) => told(`/api/v1/upstreams/${encodeURIComponent(name)}/removals`, {
   method: "POST", json: { do: wanted } });
 

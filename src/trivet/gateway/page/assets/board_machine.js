@@ -31,7 +31,7 @@ export function processesTile(told) {
         el("th", { scope: "row" }, one.name, one.leak ? el("span", { class: "flag", title: one.leak_why }, `${one.leak} grows`) : null),
         cell(one.cpu_percent === null ? "–" : `${one.cpu_percent.toFixed(0)} %`), cell(size(one.rss_bytes)),
         cell(one.handles ?? "–"), cell(span(one.elapsed_s))))))),
-    told.more ? el("p", { class: "soft" }, coded(`and ${told.more} more: \`trivet health\` tells of all.`)) : null);
+    el("p", { class: "soft" }, told.more ? `and ${told.more} more. ` : null, el("a", { href: "#/health" }, "All of them, over time")));
 }
 processesTile.told = ({ figures }) => figures && { machine: figures.machine,
   processes: figures.processes.slice(0, SHOWN), more: Math.max(0, figures.processes.length - SHOWN) };

@@ -13,8 +13,8 @@ const cancel = () => el("button", { type: "button", onclick: (event) => event.ta
   "Cancel");
 
 /** Ask for a name, `value` at first; its part before the extension is selected. */
-export async function askName(title, value, label) {
-  const input = el("input", { type: "text", value, required: true, maxlength: 255, "aria-label": "Name" });
+export async function askName(title, value, label, { what = "Name", longest = 255 } = {}) {
+  const input = el("input", { type: "text", value, required: true, maxlength: longest, "aria-label": what });
   const form = el("form", { method: "dialog" }, el("h2", {}, title), input,
     el("div", { class: "row" }, cancel(), el("button", { class: "main" }, label)));
   const dialog = el("dialog", {}, form);

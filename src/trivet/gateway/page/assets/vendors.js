@@ -1,6 +1,6 @@
 // The vendors behind the drive: how they are, quota and budgets, the queue, what is parked, what you were served.
 import * as api from "./api.js";
-import { confirmed } from "./dialogs.js";
+import { askName, confirmed } from "./dialogs.js";
 import { el, toast } from "./dom.js";
 import { clock, size, span, when } from "./format.js";
 
@@ -40,7 +40,7 @@ function page(vendors, transfers, history, cache, again) {
   return [
     el("div", { class: "bar" }, el("h1", { class: "crumbs" }, "Vendors")),
     ...vendors.map((one) => vendor(one, again)),
-    el("div", { class: "cards" }, requests(history), (cache?.caches ?? []).map(rates)),
+    el("div", { class: "cards" }, requests(history), (cache?.caches ?? []).map((one) => rates(one, again))),
     el("section", { class: "card" }, el("h2", {}, "Queue and parked"),
       list(open.map((one) => transfer(one, again)), "Nobody waits.")),
     el("div", { class: "cards" },
@@ -136,7 +136,14 @@ function requests(one) {
 }
 
 /** Return how often what is kept of a vendor was what people asked for, layer by layer. */
-function rates(cache) {
+function rates(cache, again) {
+  const order = (wanted, title, label) => async () => {
+    const path = await askName(title, cache.at, label, { what: "Path", longest: 4096 });
+    if (!path) return;
+    await api.orderCache(wanted, path).then((one) => toast(ordered(one)),
+      (error) => toast(error.message, { bad: true }));
+    await again();
+  };
   const row = (one) => {
     const asked = one.hits + one.misses;
     const held = one.size_bytes === null ? "" : ` · ${size(one.size_bytes)} kept`;
@@ -144,7 +151,18 @@ function rates(cache) {
       `${asked ? `${Math.floor((100 * one.hits) / asked)} % of ${asked.toLocaleString()}` : "not asked yet"}${held}`));
   };
   return el("section", { class: "card" }, el("h2", {}, `Served from here instead of ${cache.upstream}`),
-    el("table", {}, cache.layers.map(row)));
+    el("table", {}, cache.layers.map(row)),
+    el("div", { class: "row" },
+      el("button", { onclick: order("warm", "Fetch which folder or file ahead?", "Fetch it") }, "Fetch ahead"),
+      el("button", { onclick: order("evict", `Keep which folder or file at ${cache.upstream} only?`, "Make room") },
+        "Make room")));
+}
+
+function ordered(one) {
+  if (one.state === "running") return `${one.path}: under way; you are told when it is done`;
+  const did = one.do === "warm" ? "fetched" : "at the vendor only now";
+  const left = one.left ? `; ${one.left.toLocaleString()} not: ${one.why}` : "";
+  return `${one.files.toLocaleString()} files (${size(one.size_bytes)}) ${did}${left}`;
 }
 
 function transfer({ upstream, transfer: one, position }, again) {

@@ -1,0 +1,188 @@
+"""How the cost of an operation changes as a drive fills up: at 1,000, 10,000, 100,000 ... files of 4 KiB.
+
+Rule: a real drive with three banks of one server; where others use the machine too, processor time an
+operation (keeper and banks) is what counts, not rates.
+Rule: the files are made through the mount, by several processes; those from 100,000 to 300,000 in one folder.
+Usage: python bench/growth.py [--files 300000] [--minutes 30] or --clients for 1, 2, 4 and 8 processes at once
+"""
+
+import argparse
+import multiprocessing
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from fs_contestants import trivet_mount
+from fs_steps import drop_caches
+
+BODY = bytes(range(256)) * 16
+STAGES = (1_000, 10_000, 100_000, 300_000, 1_000_000)
+PROBES = 1000
+WRITERS = 4
+AT_ONCE = 2000
+A_FOLDER = 1000
+
+
+def path_of(mount: Path, number: int) -> str:
+    """Return where file `number` lies."""
+    folder = "big" if 100_000 <= number < 300_000 else f"d{number // A_FOLDER:04}"
+    return f"{mount}/{folder}/f{number:07}"
+
+
+def make(mount: Path, first: int, end: int, step: int = 1) -> None:
+    """Make every `step`-th of the files from `first` to `end`."""
+    for number in range(first, end, step):
+        path = path_of(mount, number)
+        try:
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+        except FileNotFoundError:
+            Path(path).parent.mkdir(exist_ok=True)
+            fd = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+        os.write(fd, BODY)
+        os.close(fd)
+
+
+class Drive:
+    """The processes of the drive below `work`."""
+
+    def __init__(self, work: Path) -> None:
+        found = [(process.info["cmdline"] or [], process) for process in psutil.process_iter(["cmdline"])]
+        mine = [(words, process) for words, process in found if str(work / "state") in words]
+        self.keeper = next(process for words, process in mine if "keeper" in words)
+        self._all = [process for words, process in mine if {"keeper", "bank"} & set(words)]
+
+    def spent_s(self) -> float:
+        """Return the processor time of the keeper and the banks."""
+        times = [process.cpu_times() for process in self._all]
+        return sum(one.user + one.system for one in times)
+
+    def cost(self, work: Callable[[], None]) -> str:
+        """Do `work`, PROBES operations; return its rate and processor time each."""
+        spent, began = self.spent_s(), time.monotonic()
+        work()
+        took = time.monotonic() - began
+        return f"{PROBES / took:9,.0f}{(self.spent_s() - spent) / PROBES * 1e6:8,.0f}"
+
+
+def probe(drive: Drive, mount: Path, files: int) -> None:
+    """Print a line of what operations cost with `files` files there."""
+    chosen = random.Random(files).sample(range(files), min(files, PROBES))
+    chosen = (chosen * PROBES)[:PROBES]
+    new = mount / f"probe{files}"
+    new.mkdir()
+
+    def create() -> None:
+        for number in range(PROBES):
+            (new / str(number)).write_bytes(BODY)
+
+    def stat() -> None:
+        for number in chosen:
+            os.stat(path_of(mount, number))
+
+    def read() -> None:
+        for number in chosen:
+            if Path(path_of(mount, number)).read_bytes() != BODY:
+                raise OSError(f"file {number} reads as something else")
+
+    cells = [drive.cost(create)]
+    for work in (stat, read):
+        drop_caches()
+        cells.append(drive.cost(work))
+    shutil.rmtree(new)
+    memory = drive.keeper.memory_info().rss / 2**20
+    print(f"{files:9,}" + "".join(cells) + f"{memory:9,.0f}", flush=True)
+
+
+def list_big(mount: Path) -> None:
+    """Print how long listing the large folder takes, with and without attributes."""
+    for what, needs_stat in (("names", False), ("names and attributes", True)):
+        drop_caches()
+        began = time.monotonic()
+        with os.scandir(mount / "big") as found:
+            count = sum(bool(entry.stat().st_size) if needs_stat else 1 for entry in found)
+        print(f"listing {count:,} {what}: {time.monotonic() - began:.2f} s", flush=True)
+
+
+def in_processes(count: int, work: Callable[..., None], *arguments: object) -> None:
+    """Let `count` processes do `work(*arguments, number)`; raises OSError if one fails."""
+    fork = multiprocessing.get_context("fork")
+    running = [fork.Process(target=work, args=(*arguments, number)) for number in range(count)]
+    for process in running:
+        process.start()
+    for process in running:
+        process.join()
+    if any(process.exitcode for process in running):
+        raise OSError("a writer failed")
+
+
+def make_share(mount: Path, first: int, end: int, number: int) -> None:
+    """Make the files of one of the writers."""
+    make(mount, first + number, end, WRITERS)
+
+
+def grow(mount: Path, drive: Drive, files: int, minutes: float) -> None:
+    """Fill the drive, stopping at each stage to probe."""
+    print("    files   create/s  us     stat/s   us     read/s   us   keeper MiB", flush=True)
+    until = time.monotonic() + minutes * 60
+    made = 0
+    for stage in (*(stage for stage in STAGES if stage < files), files):
+        began, before = time.monotonic(), made
+        while made < stage and time.monotonic() < until:
+            end = min(stage, made + AT_ONCE)
+            in_processes(WRITERS, make_share, mount, made, end)
+            made = end
+        print(f"# {made - before:,} files in {time.monotonic() - began:.0f} s", flush=True)
+        probe(drive, mount, made)
+        if made < stage:
+            break
+    if made > 100_000:
+        list_big(mount)
+
+
+def client(mount: Path, folder: str, number: int) -> None:
+    """Create and read PROBES files in a folder of one's own."""
+    own = mount / f"{folder}-{number}"
+    own.mkdir()
+    for name in range(PROBES):
+        (own / str(name)).write_bytes(BODY)
+    for name in range(PROBES):
+        (own / str(name)).read_bytes()
+
+
+def clients(mount: Path) -> None:
+    """Print what several processes at once get done."""
+    for count in (1, 2, 4, 8):
+        began = time.monotonic()
+        in_processes(count, client, mount, f"c{count}")
+        rate = count * PROBES / (time.monotonic() - began)
+        print(f"{count} clients: {rate:,.0f} files made and read a second", flush=True)
+
+
+def main() -> int:
+    """Measure."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--files", type=int, default=300_000)
+    parser.add_argument("--minutes", type=float, default=30.0)
+    parser.add_argument("--clients", action="store_true")
+    options = parser.parse_args()
+    work = Path(tempfile.mkdtemp(prefix="trivet-bench-"))
+    try:
+        with trivet_mount(work, gateway=False) as mount:
+            if options.clients:
+                clients(mount)
+            else:
+                grow(mount, Drive(work), options.files, options.minutes)
+    finally:
+        shutil.rmtree(work)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
