@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check docs sim mutants faults soak bench bench-peers conformance clean
+.PHONY: install up test check docs sim sim-standby mutants faults soak bench bench-peers conformance clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -53,6 +53,9 @@ faults: install
 sim: install
 	$(PY) tests/sim/run_seed.py $(SEED)
 	$(PY) -W ignore tests/whole/run_whole.py $(SEED)
+
+sim-standby: install
+	$(PY) tests/sim/run_standby.py $(SEED)
 
 mutants: install
 	$(PY) tests/sim/run_mutants.py

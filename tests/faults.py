@@ -26,6 +26,10 @@ PARTS = (
         "seeds of the simulated protocol", "TRIVET_SIM_SEEDS", 10_000,
         ("tests/sim/test_sim.py", "tests/sim/test_sim_one_bank_left.py"),
     ),
+    Part(
+        "seeds of two keepers over three banks", "TRIVET_STANDBY_SEEDS", 1000,
+        ("tests/sim/test_standby_sim.py",),
+    ),
     Part("seeds of the whole drive in virtual time", "TRIVET_WHOLE_SEEDS", 500, ("tests/whole",)),
     Part("seeds for each mutant", "TRIVET_MUTANT_SEEDS", 1000, ("tests/sim/test_mutants.py",)),
     Part(

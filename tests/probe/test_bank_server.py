@@ -182,8 +182,8 @@ async def test_a_reset_server_is_filled_and_admitted(keeper: Keeper) -> None:
     assert (reset.standing, reset.head, reset.applied) == ("joining", 40, 40)
     assert reset.incarnation != before.incarnation
     row = Row(b"i/b", 33, b"kept", record_mac(key, b"i/b", 33, b"kept"))
-    assert await keeper.ask(PutRows([row])) == Done()
-    forged = await keeper.ask(PutRows([Row(b"i/c", 33, b"forged", row.mac)]))
+    assert await keeper.ask(PutRows([row], keeper.epoch)) == Done()
+    forged = await keeper.ask(PutRows([Row(b"i/c", 33, b"forged", row.mac)], keeper.epoch))
     assert isinstance(forged, Refusal)
     await keeper.ask(AdoptBegin(keeper.epoch, 40, b"h" * 32))
     keeper.head, keeper.head_hash = 40, b"h" * 32

@@ -174,8 +174,8 @@ async def ask_everything(bank: BankInProcess) -> None:
     for bucket in (-1, 3, 77):
         await list_rows(bank, keeper, bucket)
     good = [Row(key, 1000, value_of(key), record_mac(bank.key, key, 1000, value_of(key))) for key in KEYS]
-    await keeper.ask(DeleteRows([(KEYS[0], 1)]))
-    assert not isinstance(await keeper.ask(PutRows(good)), Refusal)
+    await keeper.ask(DeleteRows([(KEYS[0], 1)], keeper.epoch))
+    assert not isinstance(await keeper.ask(PutRows(good, keeper.epoch)), Refusal)
     await keeper.ask(Digest(0))
     digests = await keeper.ask(Digest(0))
     assert isinstance(digests, Digests)

@@ -11,11 +11,14 @@ sys.path.append(str(Path(__file__).parents[1] / "whole"))
 
 import sim_hunt
 import sim_mutants
+import standby_hunt
+import standby_mutants
 import whole_hunt
 import whole_mutants
 
 HUNTS = dict.fromkeys(whole_mutants.MUTANTS, whole_hunt.seeds_to_the_kill)
 HUNTS |= dict.fromkeys(sim_mutants.MUTANTS, sim_hunt.seeds_to_the_kill)
+HUNTS |= dict.fromkeys(standby_mutants.MUTANTS, standby_hunt.seeds_to_the_kill)
 
 
 def hunt(at: int) -> int | None:

@@ -11,9 +11,9 @@ def main() -> int:
     return 0 if all(replay(int(seed), print) for seed in sys.argv[1:]) else 1
 
 
-def replay(seed: int, tell: Callable[[str], None]) -> bool:
+def replay(seed: int, tell: Callable[[str], None], build: type[Simulation] = Simulation) -> bool:
     """Run `seed`, `tell` every step and how it ended; return whether it ended healthy."""
-    simulation = Simulation(seed, tell=tell)
+    simulation = build(seed, tell=tell)
     try:
         simulation.run()
     except AssertionError as broken:

@@ -98,6 +98,24 @@ class Blobs:
             refs += new
         return {ref[0]: ref for ref in refs}
 
+    def check(self, blobs: list[tuple[int, int, int, bytes]]) -> None:
+        """Carry out CheckBlobs."""
+        keeper = self.keeper
+        refs = {name: (name, size, root) for _, name, size, root in blobs}
+
+        def judged(lacking: dict[int, list[int]], lost: list[int]) -> None:
+            if lacking:
+                keeper.world.trace(f"{keeper.name} copies blobs before it serves")
+                keeper.world.after(0.2, self.check, blobs)
+                return
+            lost_at = min((slot for slot, name, _, _ in blobs if name in lost), default=0)
+            missing = [(bank, slot) for slot, name, _, _ in blobs for bank in self.unsure[name]]
+            on_checked = keeper.leader.on_blobs_checked
+            keeper.do(on_checked(lost_at, keeper.now(), all_asked=len(self.heard) == 3, lacking=missing))
+
+        if keeper.is_alive and keeper.leader.election.phase == "check":
+            self.compare(refs, judged)
+
     def compare(self, refs: dict[int, Ref], then: Callable[[dict[int, list[int]], list[int]], None]) -> None:
         """List all banks, copy what is bad or missing; `then(banks lacking by name, lost names)`."""
         keeper = self.keeper

@@ -26,6 +26,8 @@ FAULTS = (
 class Atlas(Losses):
     """Draws faults for `simulation`."""
 
+    faults: tuple[tuple[str, int], ...] = FAULTS
+
     def __init__(self, simulation: "Simulation") -> None:
         super().__init__(simulation)
         self.counts: dict[str, int] = {}
@@ -38,7 +40,7 @@ class Atlas(Losses):
     def strike(self) -> None:
         """Let one fault happen, if it is allowed now."""
         rng = self.simulation.world.rng
-        names, weights = zip(*FAULTS, strict=True)
+        names, weights = zip(*self.faults, strict=True)
         (name,) = rng.choices(names, weights)
         bank = rng.choice(list(self.simulation.banks))
         if name in LOSSES:

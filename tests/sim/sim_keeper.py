@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from sim_blobs import Blobs, Ref, ref_in, value_of
 from sim_disk import VOLUME_KEY
@@ -36,6 +37,8 @@ class KeeperDisk:
 class SimKeeper:
     """One keeper process; `rate` is how fast its clock runs."""
 
+    refresh_s = REFRESH_S
+
     def __init__(
         self, network: Network, banks: dict[int, list[SimServer]], oracle: Oracle, disk: KeeperDisk,
         name: str, *, rate: float, predecessor_is_dead: bool, on_clean: Callable[[int, float], None],
@@ -64,7 +67,7 @@ class SimKeeper:
         self._last_anchor = 0.0
         self.world.trace(f"{name} starts")
         self.links.watch()
-        self.world.after(0.1, self._begin)
+        self.world.after(0.1, self.begin)
 
     def now(self) -> float:
         """Return this keeper's clock."""
@@ -85,14 +88,17 @@ class SimKeeper:
                 for _, done in waits:
                     done("unknown")
 
-    def _begin(self) -> None:
-        if not self.is_alive:
-            return
+    def begin(self) -> None:
+        """Begin once the banks had a moment to answer."""
+        if self.is_alive:
+            self.lead(fresh=not self.disk.served)
+
+    def lead(self, **rules: Any) -> None:
+        """Begin a reign."""
         self.epoch = next_epoch(self.links.seen, self.world.rng.getrandbits(64))
         self.leader = Leader(
-            "v", VOLUME_KEY, self.banks, self.epoch, self.now(),
-            high_water=self.disk.high_water, fresh=not self.disk.served,
-        )  # fmt: skip
+            "v", VOLUME_KEY, self.banks, self.epoch, self.now(), high_water=self.disk.high_water, **rules
+        )
         for follower in self.leader.reign.followers.values():
             follower.part_bytes = PART_BYTES
         self.blobs = Blobs(self)
@@ -100,7 +106,19 @@ class SimKeeper:
         self.world.trace(f"{self.name} is epoch {self.epoch.number}")
         for bank in self.links.greeted():
             self.do(self.leader.on_connected(bank, self.now()))
-        self._tick()
+        self.tick()
+
+    # links
+
+    def connected(self, bank: int) -> None:
+        """Go on with a connection to the acceptor of `bank`, which said who it is."""
+        if self.leader is not None:
+            self.do(self.leader.on_connected(bank, self.now()))
+
+    def lost(self, bank: int) -> None:
+        """Take in that the connection to the acceptor of `bank` is gone."""
+        if self.leader is not None:
+            self.do(self.leader.on_lost(bank, self.now()))
 
     # commands of the leader
 
@@ -129,7 +147,7 @@ class SimKeeper:
                 case lc.Transfer():
                     self.rows.transfer(command.bank, command.applied)
                 case lc.CheckBlobs():
-                    self._check_blobs(command.blobs)
+                    self.blobs.check(command.blobs)
                 case lc.NotAcceptor():
                     self.links.leave(command.bank, command.port)
                 case _:
@@ -145,6 +163,8 @@ class SimKeeper:
                 self.world.trace(f"{self.name} leads from slot {command.slot}")
                 self.serves_from = self.now() + (0 if self._predecessor_is_dead else wait_out_s())
                 self.rows.load()
+            case lc.Enthroned():
+                self.world.trace(f"{self.name} may answer")
             case lc.Deposed():
                 self.stop(f"is deposed by epoch {command.promised.number}")
             case lc.Compare():
@@ -161,24 +181,6 @@ class SimKeeper:
             self.do(self.leader.on_reply(command, reply, self.now(), data))
 
         self.links.ask(command.bank, command.message, command.body, answer)
-
-    def _check_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> None:
-        refs = {name: (name, size, root) for _, name, size, root in blobs}
-
-        def judged(lacking: dict[int, list[int]], lost: list[int]) -> None:
-            lost_at = min((slot for slot, name, _, _ in blobs if name in lost), default=0)
-            if lacking:
-                self.world.trace(f"{self.name} copies blobs before it serves")
-                self.world.after(0.2, self._check_blobs, blobs)
-            else:
-                all_asked = len(self.blobs.heard) == 3
-                missing = [(bank, slot) for slot, name, _, _ in blobs for bank in self.blobs.unsure[name]]
-                self.do(
-                    self.leader.on_blobs_checked(lost_at, self.now(), all_asked=all_asked, lacking=missing)
-                )
-
-        if self.is_alive and self.leader.election.phase == "check":
-            self.blobs.compare(refs, judged)
 
     # entries
 
@@ -251,7 +253,8 @@ class SimKeeper:
 
     # time
 
-    def _tick(self) -> None:
+    def tick(self) -> None:
+        """Let a moment pass."""
         if not self.is_alive:
             return
         self.do(self.leader.on_tick(self.now()))
@@ -263,11 +266,11 @@ class SimKeeper:
             self.blobs.fill_holes()
         if self.is_loaded and self.leader.is_serving:
             self._background()
-        self.world.after(TICK_S, self._tick)
+        self.world.after(TICK_S, self.tick)
 
     def _background(self) -> None:
         log = self.leader.reign.log
-        if self.world.now - self._last_refresh > REFRESH_S and not self.blobs.is_busy:
+        if self.world.now - self._last_refresh > self.refresh_s and not self.blobs.is_busy:
             self._last_refresh, self.blobs.is_busy = self.world.now, True
             started = self.world.now
             self.rows.compare(lambda clean: self._compared(clean, started))

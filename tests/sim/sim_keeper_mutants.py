@@ -66,17 +66,6 @@ def believes_rows_without_their_macs(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("sim_records.row_is_valid", lambda key, row: True)
 
 
-def runs_on_wild_clocks(patch: pytest.MonkeyPatch) -> None:
-    """Clocks drift by far more than the lease allows for."""
-    real = SimKeeper.__init__
-
-    def init(self: SimKeeper, *args: Any, rate: float, **rules: Any) -> None:
-        slow = rate < 1.0
-        real(self, *args, rate=0.5 if slow else 2.0, **rules)
-
-    patch.setattr(SimKeeper, "__init__", init)
-
-
 def skips_the_lease(patch: pytest.MonkeyPatch) -> None:
     """A new keeper does not wait the old one's lease out."""
     patch.setattr("sim_keeper.wait_out_s", lambda: 0.0)
@@ -84,5 +73,5 @@ def skips_the_lease(patch: pytest.MonkeyPatch) -> None:
 
 KEEPER_MUTANTS: tuple[Patch, ...] = (
     trusts_any_bank_on_absence, deletes_blobs_before_durable, repairs_from_any_copy,
-    deletes_by_list, believes_rows_without_their_macs, runs_on_wild_clocks, skips_the_lease,
+    deletes_by_list, believes_rows_without_their_macs, skips_the_lease,
 )  # fmt: skip

@@ -85,10 +85,9 @@ class Links:
         assert isinstance(reply, m.Identity)
         seat, keeper = self.seats[bank], self.keeper
         seat.greeted, seat.assign = True, False
-        if keeper.leader is None:
-            self.seen.append(reply.promised)
-        elif keeper.is_alive:
-            keeper.do(keeper.leader.on_connected(bank, keeper.now()))
+        self.seen.append(reply.promised)
+        if keeper.is_alive:
+            keeper.connected(bank)
 
     def _greet_blobs(self, bank: int, reply: m.BankMessage) -> None:
         assert isinstance(reply, m.Identity)
@@ -104,8 +103,8 @@ class Links:
             seat.link = None
             if seat.greeted:
                 seat.greeted, seat.away_since = False, keeper.world.now
-            if keeper.is_alive and keeper.leader is not None:
-                keeper.do(keeper.leader.on_lost(bank, keeper.now()))
+            if keeper.is_alive:
+                keeper.lost(bank)
 
     def _lost_blobs(self, bank: int, link: Connection) -> None:
         seat, keeper = self.seats[bank], self.keeper

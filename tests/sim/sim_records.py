@@ -96,11 +96,13 @@ class Records:
         for delete in plan.deletes:
             faulty.add(delete.bank)
             keeper.world.trace(f"{keeper.name} deletes {delete.key!r} at {delete.slot} from {delete.bank}")
-            keeper.links.ask(delete.bank, b.DeleteRows([(delete.key, delete.slot)]), b"", lambda *_: None)
+            keeper.links.ask(
+                delete.bank, b.DeleteRows([(delete.key, delete.slot)], keeper.epoch), b"", lambda *_: None
+            )
         for write in plan.writes:
             faulty.add(write.bank)
             keeper.world.trace(f"{keeper.name} writes {write.row.key!r} to {write.bank}: {write.cause}")
-            keeper.links.ask(write.bank, b.PutRows([write.row]), b"", lambda *_: None)
+            keeper.links.ask(write.bank, b.PutRows([write.row], keeper.epoch), b"", lambda *_: None)
         return set() if plan.lost else set(answers) - faulty
 
     def transfer(self, bank: int, applied: int) -> None:
@@ -115,11 +117,11 @@ class Records:
             assert isinstance(reply, b.Rows)
             if reply.applied >= applied:
                 rows = list(judged(reply).rows.values())
-                keeper.links.ask(bank, b.PutRows(rows), b"", put)
+                keeper.links.ask(bank, b.PutRows(rows, keeper.epoch), b"", put)
 
-        def put(_reply: m.BankMessage, _data: bytes) -> None:
+        def put(reply: m.BankMessage, _data: bytes) -> None:
             nonlocal done
-            if not done:
+            if not done and isinstance(reply, m.Done):
                 done = True
                 keeper.do(keeper.leader.on_transferred(bank, keeper.now()))
 

@@ -25,10 +25,13 @@ FAULT_EVERY_S = 1.0
 class Simulation:
     """Builds and runs the world of `seed`; a broken promise raises Violation."""
 
+    faults_until_s = FAULTS_UNTIL_S
+    fault_every_s = FAULT_EVERY_S
+
     def __init__(self, seed: int, *, tell: Callable[[str], None] | None = None) -> None:
         self.world = World(seed, tell=tell)
         self.network = Network(self.world)
-        self.atlas = Atlas(self)
+        self.atlas = self.make_atlas()
         self.banks = {base: [SimServer(self.world, base + n, seat=n == 0) for n in (0, 1)] for base in BASES}
         self.oracle = Oracle(self.banks, self.atlas.impaired)
         self.keeper_disk = KeeperDisk()
@@ -37,6 +40,10 @@ class Simulation:
         self._away: dict[int, float] = {}
         self._keepers_made = 0
         self.is_calm = False
+
+    def make_atlas(self) -> Atlas:
+        """Return what strikes this run."""
+        return Atlas(self)
 
     # people
 
@@ -119,7 +126,7 @@ class Simulation:
     def _strike(self) -> None:
         if not self.is_calm:
             self.atlas.strike()
-            self.world.after(self.world.rng.expovariate(1 / FAULT_EVERY_S), self._strike)
+            self.world.after(self.world.rng.expovariate(1 / self.fault_every_s), self._strike)
 
     # the run
 
@@ -135,7 +142,7 @@ class Simulation:
             self._client(number)
         world.after(FAULTS_FROM_S, self._strike)
         try:
-            world.run(FAULTS_UNTIL_S)
+            world.run(self.faults_until_s)
             self._calm_down()
             self._await_health()
             self._write_once_more()
@@ -148,11 +155,20 @@ class Simulation:
         self.is_calm = True
         self.network.blocked.clear()
         self.network.delay_s.clear()
-        for keeper in [keeper for keeper in self.keepers if keeper.is_alive][:-1]:
-            keeper.stop("is stopped")
+        self.leave_one_keeper()
         for servers in self.banks.values():
             for server in servers:
                 server.crash_in, server.hung_until, server.fail_sync = None, 0.0, False
+
+    def leave_one_keeper(self) -> None:
+        """Stop all keepers but the last."""
+        for keeper in [keeper for keeper in self.keepers if keeper.is_alive][:-1]:
+            keeper.stop("is stopped")
+
+    def the_keeper(self) -> SimKeeper | None:
+        """Return the keeper that must be serving in the end, None if there is none."""
+        (keeper,) = [keeper for keeper in self.keepers if keeper.is_alive] or [None]
+        return keeper
 
     def _await_health(self) -> None:
         deadline = self.world.now + HEAL_WITHIN_S
@@ -169,7 +185,8 @@ class Simulation:
     def _write_once_more(self) -> None:
         """A healthy volume takes changes."""
         told: list[str] = []
-        (keeper,) = [keeper for keeper in self.keepers if keeper.is_alive]
+        keeper = self.the_keeper()
+        assert keeper is not None
         keeper.write(KEYS[0], b"the end", blob=True, sync=True, done=told.append)
         self.world.run(self.world.now + 2.0)
         demand(told == ["durable"], f"the last change is {told}")
@@ -177,7 +194,7 @@ class Simulation:
 
     def _check_health(self) -> None:
         """All banks are voters, hold the same log and byte-identical records, and all blobs named."""
-        (keeper,) = [keeper for keeper in self.keepers if keeper.is_alive] or [None]
+        keeper = self.the_keeper()
         demand(keeper is not None and keeper.is_ready, "no keeper serves")
         assert keeper is not None
         reign = keeper.leader.reign

@@ -231,6 +231,8 @@ class SimServer:
                 return acceptor.identity(), b""
             case b.ListRecords():
                 return b.Rows(disk.applied, False, list(disk.rows.values())), b""
+            case b.PutRows() | b.DeleteRows() if refusal := acceptor.refuse_repair(message.epoch):
+                return refusal, b""
             case b.PutRows():
                 for row in message.rows:
                     standing = disk.rows.get(row.key)

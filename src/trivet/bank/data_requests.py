@@ -181,12 +181,16 @@ class DataRequests:
         return Scrubbed(last, bool(self._blobs.index.after(last, 1)[0]), size, bad)
 
     async def _put_rows(self, message: PutRows) -> HandlerResult:
+        if refusal := self._acceptor.refuse_repair(message.epoch):
+            return refusal
         if not all(row_is_valid(self._key, row) for row in message.rows):
             return _refuse("request", "a row does not match its MAC")
         await self._records.put(message.rows)
         return Done()
 
     async def _delete_rows(self, message: DeleteRows) -> HandlerResult:
+        if refusal := self._acceptor.refuse_repair(message.epoch):
+            return refusal
         await self._records.delete(message.rows)
         return Done()
 

@@ -117,7 +117,7 @@ class Keeper:
         await volume.start()
         history = RepairLog(self._folder.keeper_path / "repairs.sqlite")
         await history.open()
-        row_check = RowCheck(journal, reign.log, self.key, shell.leader.on_compared, partial(keys_in, space))
+        row_check = RowCheck(journal, reign, self.key, shell.leader.on_compared, partial(keys_in, space))
         blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
         refresher = Refresher(queue, journal, self._refresh_s)
@@ -238,7 +238,7 @@ class Keeper:
         target = self.shell.acceptor(base)
         for source in self.shell.acceptors_at(0):
             if source is not target:
-                await copy_rows(source, target, self.key)
+                await copy_rows(source, target, self.key, self.shell.leader.reign.epoch)
                 return
         raise ReplicaError("no other bank can be copied from yet")
 

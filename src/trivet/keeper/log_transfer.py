@@ -102,15 +102,17 @@ async def list_rows(server: ServerLink, bucket: int = -1) -> AsyncIterator[list[
             return
 
 
-async def copy_rows(source: ServerLink, target: ServerLink, volume_key: bytes) -> int:
-    """Copy every valid row of `source` to `target` and return how many; damaged ones stay behind.
+async def copy_rows(source: ServerLink, target: ServerLink, volume_key: bytes, epoch: Epoch) -> int:
+    """Copy every valid row of `source` to `target` in the reign of `epoch` and return how many.
+
+    Damaged ones stay behind.
 
     They travel on the journal's link: what was sent there later, a delete too, is carried out later.
     """
     copied = 0
     async for rows in list_rows(source):
         good = [row for row in rows if row_is_valid(volume_key, row)]
-        reply, _ = await ask(target, PutRows(good))
+        reply, _ = await ask(target, PutRows(good, epoch))
         assert isinstance(reply, Done)
         copied += len(good)
     return copied

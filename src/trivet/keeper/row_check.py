@@ -18,7 +18,7 @@ from trivet.keeper.journal import Journal
 from trivet.keeper.log_sums import sums_before, sums_but_for
 from trivet.keeper.log_transfer import Refused, ask, list_rows
 from trivet.quorum.digests import differing_buckets, sums_of
-from trivet.quorum.leader_log import LeaderLog
+from trivet.quorum.reign import Reign
 from trivet.wire.bank_messages import DeleteRows, Digest, Digests, GetRecords, PutRows, Rows
 from trivet.wire.control_messages import Finding, Verdict
 from trivet.wire.journal_messages import Refusal
@@ -33,18 +33,20 @@ class RowCheck:
     """Compares and mends records; `on_compared(base)` hears of a bank whose rows all add up.
 
     `known_keys(buckets)` are the keys that the volume in memory has in some buckets.
+    Banks take what `reign` repairs only as long as no other one was promised.
     """
 
     def __init__(
         self,
         journal: Journal,
-        log: LeaderLog,
+        reign: Reign,
         volume_key: bytes,
         on_compared: Callable[[int], None],
         known_keys: Callable[[Collection[int]], set[bytes]],
     ) -> None:
         self._journal = journal
-        self._log = log
+        self._log = reign.log
+        self._epoch = reign.epoch
         self._on_compared = on_compared
         self._known_keys = known_keys
         self._key = volume_key
@@ -221,7 +223,7 @@ class RowCheck:
         rows = await self._rows(server, list(flaws))
         gone = [(key, row.slot) for key, row in rows.items() if not slot_of(key) or row.slot > slot_of(key)]
         if gone:
-            await ask(server, DeleteRows(gone))
+            await ask(server, DeleteRows(gone, self._epoch))
         good = [row for row, _ in sources.values() if slot_of(row.key) == row.slot]
         if good:
-            await ask(server, PutRows(good))
+            await ask(server, PutRows(good, self._epoch))

@@ -64,7 +64,7 @@ class Acceptor:
     Use `acceptor_start.start` to make one.
     """
 
-    __slots__ = ("_staging", "applied", "chain", "durable", "installed", "meta", "synced")
+    __slots__ = ("_staging", "applied", "chain", "durable", "heard", "installed", "meta", "synced")
 
     def __init__(self, meta: AcceptorMeta, chain: HashChain, applied: int) -> None:
         self.meta = meta
@@ -73,7 +73,7 @@ class Acceptor:
         self.applied = applied
         self.durable = applied
         self._staging: _Staging | None = None
-        self.installed = 0
+        self.installed = self.heard = 0
 
     def identity(self) -> Identity:
         """Return what this server says of itself."""
@@ -81,7 +81,7 @@ class Acceptor:
         return Identity(
             meta.volume, meta.port, meta.incarnation, meta.boot_id, meta.standing, meta.promised,
             meta.accepted_epoch, chain.floor, chain.floor_hash, chain.head, chain.head_hash,
-            self.synced, self.applied, meta.lossy,
+            self.synced, self.applied, meta.lossy, self.heard,
         )  # fmt: skip
 
     def on_prepare(self, epoch: Epoch) -> Decision:
@@ -104,6 +104,7 @@ class Acceptor:
         if message.previous != chain.head or message.previous_hash != chain.head_hash:
             return self._refuse("gap", "the append does not join on")
         commands: list[AcceptorCommand] = []
+        self.heard += 1
         if entries:
             if not chain.follows(entries):
                 return self._refuse("request", "the entries do not follow one another")
@@ -119,6 +120,12 @@ class Acceptor:
             synced = chain.head
             commands.append(SyncJournal(synced, self.installed))
         return Decision(tuple(commands), Appended(chain.head, chain.head_hash, synced))
+
+    def refuse_repair(self, epoch: Epoch) -> Refusal | None:
+        """Return why the keeper of `epoch` may not change rows beside the log, None if it may."""
+        return (
+            None if epoch == self.meta.promised else self._refusal("promised", "another epoch was promised")
+        )
 
     def on_synced(self, done: SyncJournal) -> tuple[AcceptorCommand, ...]:
         """Note that the sync `done` is done; return what may be done now."""
@@ -273,5 +280,8 @@ class Acceptor:
         return self._refuse("promised", "another epoch was promised")
 
     def _refuse(self, reason: str, message: str) -> Decision:
+        return Decision((), self._refusal(reason, message))
+
+    def _refusal(self, reason: str, message: str) -> Refusal:
         head, head_hash = self.chain.head, self.chain.head_hash
-        return Decision((), Refusal(reason, message, self.meta.promised, head, head_hash))  # type: ignore[arg-type]
+        return Refusal(reason, message, self.meta.promised, head, head_hash)  # type: ignore[arg-type]

@@ -1,6 +1,7 @@
 """What a leader knows of one bank's acceptor, and what it sends there next.
 
 Rule: replies to what was sent on an earlier link are not for this follower.
+Rule: only appends renew the lease, so only they put a heartbeat off.
 Rule: a bank that lags is served from the leader's log, one part at a time, and holds nobody else up.
 """
 
@@ -36,7 +37,7 @@ class Follower:
 
     __slots__ = (
         "_inflight", "_inflight_bytes", "admit_after", "applied", "bank", "behind", "compared", "counted",
-        "degraded", "doubted", "excluded", "head", "identity", "last_sent_at", "link", "moving_to",
+        "degraded", "doubted", "excluded", "head", "identity", "last_appended_at", "link", "moving_to",
         "part_bytes", "retry_at", "sent", "staged", "state", "stored_meanwhile", "sync_sent", "synced",
         "syncing_blobs", "want_sync", "was_incarnation", "was_synced",
     )  # fmt: skip
@@ -53,7 +54,7 @@ class Follower:
         self.moving_to = 0
         self.compared = False
         self.applied = 0
-        self.last_sent_at = float("-inf")
+        self.last_appended_at = float("-inf")
         self.retry_at = float("inf")
         self.stored_meanwhile: set[int] = set()
         self._inflight: deque[tuple[int, float, int]] = deque()
@@ -79,7 +80,6 @@ class Follower:
 
     def send(self, message: BankMessage, now: float, body: bytes = b"") -> Send:
         """Return the command that sends `message`."""
-        self.last_sent_at = now
         return Send(self.bank, self.link, message, body, now)
 
     def is_overdue(self, now: float) -> bool:
@@ -95,7 +95,7 @@ class Follower:
         self.sent = slot
         if sync:
             self.sync_sent = slot
-        self.last_sent_at = now
+        self.last_appended_at = now
         self._inflight.append((slot, now, size_bytes))
         self._inflight_bytes += size_bytes
 
@@ -157,6 +157,7 @@ class Follower:
         self, log: LeaderLog, epoch: Epoch, durable: int, now: float, *, sync: bool = False
     ) -> Send:
         """Return an append without entries."""
+        self.last_appended_at = now
         if sync:
             self.sync_sent = self.sent
         return self.send(Append(epoch, self.sent, log.hash_at(self.sent), durable, sync), now)

@@ -7,15 +7,17 @@ Rule: no clock and no I/O; `now` is a clock that never jumps and counts suspende
 """
 
 from collections.abc import Iterable, Sequence
+from types import MappingProxyType
 
 from trivet.quorum import upkeep
 from trivet.quorum.election import Election
 from trivet.quorum.follower import Follower
 from trivet.quorum.leader_commands import CaughtUp, Deposed, LeaderCommand, Send
 from trivet.quorum.lease import HEARTBEAT_S
-from trivet.quorum.membership import Config
+from trivet.quorum.membership import KEEPER, Config
 from trivet.quorum.reign import Reign
 from trivet.quorum.rejoin import Rejoin
+from trivet.quorum.succession import Silence, Succession
 from trivet.wire.entries import Entry, EntryBody, Epoch, RecordOp
 from trivet.wire.journal_messages import (
     Admit,
@@ -39,18 +41,20 @@ class Leader:
     """One reign of `volume` over `banks`: `epoch` is new at every keeper start.
 
     `high_water` is the last slot any keeper here knew to be durable (0: none), `fresh` that none ever
-    served; the two `accept_...` are what `trivet recover` allows.
+    served; the two `accept_...` are what `trivet recover` allows; `name`, `silent`: see Succession.
     """
 
     def __init__(
         self, volume: str, volume_key: bytes, banks: Sequence[int], epoch: Epoch, now: float, *,
         high_water: int = 0, fresh: bool = False, accept_rollback: bool = False, accept_cut: bool = False,
+        name: str = KEEPER, silent: Silence = MappingProxyType({}),
     ) -> None:  # fmt: skip
         self.reign = Reign(volume, volume_key, banks, epoch)
         self.election = Election(
             volume_key, epoch, self.reign.followers, now, high_water=high_water, fresh=fresh,
             accept_rollback=accept_rollback, accept_cut=accept_cut,
         )  # fmt: skip
+        self.succession = Succession(self.reign, name, silent)
         self._rejoin = Rejoin(self.reign)
 
     @property
@@ -71,6 +75,7 @@ class Leader:
         if self.reign.phase == "deposed":
             return []
         self.reign.forget(self.reign.followers[bank], "away")
+        self.succession.forget(bank)
         return self._elect(self.election.disqualify(bank, now), now)
 
     def on_reply(self, sent: Send, reply: BankMessage, now: float, body: bytes = b"") -> list[LeaderCommand]:
@@ -157,6 +162,7 @@ class Leader:
             commands += self.reign.install(
                 self.election.log, self.election.mark, now, self.election.lacking,
                 given_up=self.election.given_up)  # fmt: skip
+            self.succession.begin(now)
             for follower in followers:
                 if follower.state == "prepared":
                     commands += self._rejoin.enrol(follower, now)
@@ -169,6 +175,7 @@ class Leader:
             return []
         self._rejoin.forming = False
         commands = self.reign.install(self.reign.log, 0, now)
+        self.succession.begin(now)
         for follower in followers:
             commands += self.reign.count(follower, now)
         return commands
@@ -229,10 +236,9 @@ class Leader:
         return self.reign.log.head + 1
 
     def anchor(self, sums: bytes, now: float) -> tuple[Entry, list[LeaderCommand]]:
-        """Author an entry with the digests `sums` of all records as they are after it; have it synced.
+        """Author an entry with the digests `sums` of all records after it, and CONFIG again; have it synced.
 
-        It writes CONFIG again (so that the log before it may go): the keeper moves CONFIG_KEY to
-        `next_slot` in its index before it takes the sums.
+        The keeper moves CONFIG_KEY to `next_slot` in its index before it takes the sums.
         """
         return upkeep.anchor(self.reign, sums, now)
 
@@ -289,6 +295,6 @@ class Leader:
                 commands.append(reign.degrade(follower, "it does not keep up"))
             if follower.counted and not follower.degraded and follower.sent < reign.log.head:
                 commands += reign.catch_up(follower, now)
-            if now - follower.last_sent_at >= HEARTBEAT_S:
+            if now - follower.last_appended_at >= HEARTBEAT_S:
                 commands += reign.heartbeat(follower, now)
-        return commands
+        return commands + self.succession.step(now)

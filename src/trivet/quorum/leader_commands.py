@@ -46,6 +46,10 @@ class Serving(msgspec.Struct, frozen=True):
     slot: int
 
 
+class Enthroned(msgspec.Struct, frozen=True):
+    """People may be answered: no other keeper's lease runs any more, and the log names this one."""
+
+
 class Deposed(msgspec.Struct, frozen=True):
     """Another keeper holds a higher promise: stop at once."""
 
@@ -119,6 +123,6 @@ class NotAcceptor(msgspec.Struct, frozen=True):
 
 
 LeaderCommand = (
-    Send | Sealed | Acked | Durable | Serving | Deposed | Stuck | CheckBlobs | SyncBlobs | Transfer
-    | Degraded | CaughtUp | Compare | NotAcceptor
+    Send | Sealed | Acked | Durable | Serving | Enthroned | Deposed | Stuck | CheckBlobs | SyncBlobs
+    | Transfer | Degraded | CaughtUp | Compare | NotAcceptor
 )  # fmt: skip

@@ -1,7 +1,8 @@
-"""CONFIG: which server of each bank is its acceptor, as one record in the log itself.
+"""CONFIG: which server of each bank is its acceptor, which keeper reigns, as one record in the log itself.
 
 Rule: the log always holds the newest CONFIG entry (trimming stops before it; write it again to go on).
 Rule: a vote counts only from the incarnation that CONFIG names.
+Rule: two keepers at most may serve a volume, each under a name that only one living process can hold.
 """
 
 from collections.abc import Iterable
@@ -12,6 +13,8 @@ from trivet.errors import CorruptReplica
 from trivet.wire.journal_messages import Identity
 
 CONFIG_KEY = b"c/config"
+#: The names of a volume's two keepers: the first, and the one that came to stand by.
+KEEPER, STANDBY = "keeper", "standby"
 
 
 class BankSeat(msgspec.Struct, array_like=True, frozen=True):
@@ -23,14 +26,24 @@ class BankSeat(msgspec.Struct, array_like=True, frozen=True):
 
 
 class Config(msgspec.Struct, array_like=True, frozen=True):
-    """The seat of each bank by its base port; `standby` names a second keeper, none so far."""
+    """The seat of each bank by its base port; `standby` may take over from `keeper` ("": nobody may).
+
+    With `vacant` the keeper has ended cleanly: nobody reads under a lease any more.
+    """
 
     seats: dict[int, BankSeat]
     standby: str = ""
+    keeper: str = KEEPER
+    vacant: bool = False
 
     def with_seat(self, bank: int, seat: BankSeat) -> "Config":
         """Return this CONFIG with `seat` for `bank`."""
-        return Config({**self.seats, bank: seat}, self.standby)
+        return msgspec.structs.replace(self, seats={**self.seats, bank: seat})
+
+    def led_by(self, keeper: str) -> "Config":
+        """Return this CONFIG with `keeper` on the throne; whom it follows stands by, if anybody does."""
+        standby = self.keeper if keeper == self.standby else self.standby
+        return msgspec.structs.replace(self, keeper=keeper, standby=standby, vacant=False)
 
     def names(self, bank: int, incarnation: str) -> bool:
         """Tell whether `incarnation` holds the seat of `bank`."""
@@ -44,7 +57,7 @@ _decode = msgspec.msgpack.Decoder(Config).decode
 
 def encode_config(config: Config) -> bytes:
     """Return the record value of `config`; the same CONFIG gives the same bytes."""
-    return _encode(Config(dict(sorted(config.seats.items())), config.standby))
+    return _encode(msgspec.structs.replace(config, seats=dict(sorted(config.seats.items()))))
 
 
 def decode_config(value: bytes) -> Config:

@@ -10,6 +10,8 @@ from collections.abc import Collection, Mapping, Sequence
 from types import MappingProxyType
 from typing import Literal
 
+import msgspec
+
 from trivet.quorum.follower import Follower
 from trivet.quorum.leader_commands import (
     Acked,
@@ -113,7 +115,7 @@ class Reign:
     def _resting(self, now: float) -> Follower | None:
         """Return the bank that need not get the newest entries now: the last, while all of them keep up."""
         *others, last = self.followers.values()
-        if not last.counted or last.degraded or now - last.last_sent_at >= PARCEL_S:
+        if not last.counted or last.degraded or now - last.last_appended_at >= PARCEL_S:
             return None
         for other in others:
             if not other.counted or other.degraded or other.is_late(now, LATE_S):
@@ -282,7 +284,8 @@ class Reign:
                 seats.setdefault(bank, BankSeat(identity.port, identity.incarnation))
             elif given_up and bank in seats:
                 seats[bank] = BankSeat(seats[bank].port, "")
-        entry = self.seal_config(Config(seats, log.config.standby if log.config else ""))
+        config = log.config or Config({})
+        entry = self.seal_config(msgspec.structs.replace(config, seats=seats))
         self.barrier = entry.slot
         self.marks.unsynced_blobs(entry.slot)
         self.phase = "install"

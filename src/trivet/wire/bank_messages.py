@@ -7,6 +7,7 @@ Refusal. `Touched` alone is sent by a server unasked (request number 0).
 import msgspec
 
 from trivet.errors import ProtocolError
+from trivet.wire.entries import Epoch
 from trivet.wire.frames import Frame
 from trivet.wire.journal_messages import (
     Admit,
@@ -54,15 +55,23 @@ class Rows(BankMessage):
 
 
 class PutRows(BankMessage):
-    """Repair: write rows over whatever stands there, unless a valid row with a higher slot does; Done."""
+    """Repair: write rows over whatever stands there, unless a valid row with a higher slot does; Done.
+
+    Refused if another epoch than `epoch` was promised: a keeper that was followed repairs nothing any more.
+    """
 
     rows: list[Row]
+    epoch: Epoch
 
 
 class DeleteRows(BankMessage):
-    """Repair: delete rows nothing names; each (key, slot) only if damaged or at that slot; Done."""
+    """Repair: delete rows nothing names; each (key, slot) only if damaged or at that slot; Done.
+
+    Refused as PutRows is: to a keeper that was followed the rows of the next one look like nothing it knows.
+    """
 
     rows: list[tuple[bytes, int]]
+    epoch: Epoch
 
 
 class Digest(BankMessage):

@@ -28,7 +28,8 @@ class Identity(BankMessage):
     `standing`: voter (may vote), empty (fresh store, minted `incarnation`), suspect (boot id changed
     without a clean stop), joining (state transfer under way), blobs (not its bank's acceptor). `synced` is
     the last slot this server itself synced; `applied` the last slot its records show; `lossy` says that it
-    found its journal damaged and is not cured yet: it may have held more.
+    found its journal damaged and is not cured yet: it may have held more; `heard` counts the appends that
+    this process took, whoever sent them: while it stands still nobody's lease is renewed here.
     """
 
     volume: str
@@ -45,6 +46,7 @@ class Identity(BankMessage):
     synced: int
     applied: int
     lossy: bool = False
+    heard: int = 0
 
 
 class Prepare(BankMessage):

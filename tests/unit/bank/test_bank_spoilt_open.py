@@ -72,7 +72,7 @@ async def test_records_spoilt_while_running_are_found_and_can_be_repaired(
     assert all(row.value == value_of(row.key) for row in rows.rows if row_is_valid(server.key, row))
     await digest(keeper)
     whole = [Row(key, 1, value_of(key), record_mac(server.key, key, 1, value_of(key))) for key in KEYS]
-    assert await keeper.ask(PutRows(whole)) == Done()
+    assert await keeper.ask(PutRows(whole, keeper.epoch)) == Done()
     assert await digest(keeper) == (RECORDS, 0)
     await server.crash()
     await server.open()

@@ -1,6 +1,7 @@
 """A rig for unit tests: a leader and acceptors joined by links carried by hand, and disks that never fail."""
 
 from collections import deque
+from typing import Any
 
 from trivet.quorum.acceptor_commands import (
     DropJournal,
@@ -64,6 +65,8 @@ class RigBank:
                 decision = a.on_admit(message)
             case m.Trim():
                 decision = a.on_trim(message)
+            case m.Hello():
+                return a.identity(), b""
             case m.ReadLog():
                 found = [e for e in self.journal if e.slot >= message.first]
                 return m.LogPart(a.chain.head), b"".join(e.raw for e in found)
@@ -94,14 +97,16 @@ class Rig:
 
     def __init__(
         self, *, fresh_volume: bool = True, epoch: int = 1, banks: dict[int, RigBank] | None = None,
-        high_water: int = 0,
+        high_water: int = 0, now: float = 0.0, **rules: Any,
     ) -> None:  # fmt: skip
-        self.now = 0.0
+        self.now = now
         self.banks = banks if banks is not None else {bank: RigBank(bank) for bank in BANKS}
         self.up = set(BANKS)
         self.told: list[LeaderCommand] = []
         self.epoch = Epoch(epoch, 7)
-        self.leader = Leader("v", KEY, BANKS, self.epoch, 0.0, fresh=fresh_volume, high_water=high_water)
+        self.leader = Leader(
+            "v", KEY, BANKS, self.epoch, now, fresh=fresh_volume, high_water=high_water, **rules
+        )
         self.hold: type[m.BankMessage] | None = None
         self.held: list[LeaderCommand] = []
         self._queue: deque[LeaderCommand] = deque()

@@ -260,3 +260,14 @@ def test_trim_needs_compared_banks_and_stops_before_the_anchor() -> None:
     assert Compare(C, "it was behind the floor") in rig.told
     assert len(set(rig.heads())) == 1
     assert successor(rig).leader.is_serving
+
+
+def test_asking_how_far_records_are_puts_no_heartbeat_off() -> None:
+    rig = formed()
+    rig.pass_time(0.1)
+    heard = rig.banks[A].acceptor.heard
+    for _ in range(50):
+        rig.do(rig.leader.trim(rig.now))
+        rig.pass_time(0.1)
+    assert rig.banks[A].acceptor.heard >= heard + 4
+    assert rig.leader.reign.lease.holds(rig.now)
