@@ -12,7 +12,7 @@ from sim_mutants import Patch
 from sim_oracle import Violation
 from sim_run import Simulation
 
-SEEDS = range(20_000, 20_000 + int(os.environ.get("TRIVET_MUTANT_SEEDS", "200")))
+SEEDS = range(20_000, 20_000 + int(os.environ.get("TRIVET_MUTANT_SEEDS", "600")))
 
 
 def seeds_to_the_kill(mutant: Patch) -> int | None:
