@@ -38,7 +38,7 @@ VOTES_AGAIN_S = 10.0
 IDENTICAL_AGAIN_S = 60.0
 NO_STALL_S = 2.0
 #: A keeper starts, deposes the other, which ends and is started anew, and deposes it in turn.
-DEPOSED_BACK_S = 20.0
+DEPOSED_BACK_S = 60.0
 pytestmark = [pytest.mark.mount, pytest.mark.timeout(120 + 10 * (KILLS + WIPES) + 45 * PARTITIONS)]
 
 

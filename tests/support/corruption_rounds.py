@@ -22,8 +22,8 @@ from trivet.quorum.membership import CONFIG_KEY
 from trivet.wire.blobs import root_of, sub_hashes
 from trivet.wire.control_messages import Finding
 
-MEND_WITHIN_S = 3.0
-READ_WITHIN_S = 5.0
+MEND_WITHIN_S = 15.0
+READ_WITHIN_S = 15.0
 #: What no access has compared on all banks: nobody's name leads to it, or too many blobs are read at once.
 REFRESH_ONLY = ("o", "c", "blob")
 REASONS = ("checksum differs", "missing", "outdated", "of a history that was given up")
