@@ -8,6 +8,7 @@ import pytest
 from trivet.bank.stored_paths import StoredPaths
 from trivet.keeper import blob_service
 from trivet.keeper.batches import Ticket
+from trivet.keeper.submitting import Submitter
 from trivet.keeper.volume_session import VolumeSession
 from trivet.volume.interface import ROOT_INO
 from trivet.wire.records import Row, entry_key, record_mac
@@ -51,6 +52,16 @@ def adopts_foreign_entries(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(StoredPaths, "put", put)
 
 
+def tells_what_may_be_lost(patch: pytest.MonkeyPatch) -> None:
+    """Who asks about a name is told what two banks do not have yet."""
+
+    async def at_once(self: Submitter, ticket: Any) -> None:
+        """Wait for nothing."""
+
+    patch.setattr(Submitter, "_safe", at_once)
+
+
 MUTANTS: tuple[Patch, ...] = (
     acknowledges_before_the_sync, retries_without_a_nonce, takes_any_copy_of_a_blob, adopts_foreign_entries,
+    tells_what_may_be_lost,
 )  # fmt: skip
