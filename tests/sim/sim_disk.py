@@ -50,7 +50,7 @@ class Disk:
             if not chain.follows([entry]) or not _is_ours(entry):
                 break
             chain.extend([entry])
-        self.journal = [entry for entry in self.journal if entry.slot <= chain.head]
+        self.journal = readable[: chain.head - chain.floor]
         return chain
 
     def head(self) -> int:
