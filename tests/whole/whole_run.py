@@ -64,10 +64,11 @@ class WholeRun:
         with (
             tempfile.TemporaryDirectory(dir=_fast_folder(), prefix="trivet-whole") as folder,
             whole_drive(self.seed, Path(folder) / "state", durability=durability, tell=self.tell) as drive,
+            pytest.MonkeyPatch.context() as patch,  # not in `_live`, which a bug leaves unfinished
         ):
             self.drive = drive
             try:
-                drive.loop.run_until_complete(self._live())
+                drive.loop.run_until_complete(self._live(patch))
             except RuntimeError:
                 if not drive.loop.bugs:
                     raise
@@ -84,18 +85,17 @@ class WholeRun:
             told.update(line.encode())
         return told.hexdigest()
 
-    async def _live(self) -> None:
+    async def _live(self, patch: pytest.MonkeyPatch) -> None:
         drive = self.drive
         drive.on_serving = self._serving
-        with pytest.MonkeyPatch.context() as patch:
-            self.people = People(drive, local=2, remote=1)
-            self._listen_to_the_log(patch)
-            self.faults = Faults(drive, NAMES, lambda base: not self._wrong_in(base), self.people.excuse)
-            drive.begin()
-            await drive.sleep(FAULTS_FROM_S)
-            await self._go_wrong()
-            await self._calm_down()
-            await self._check_end()
+        self.people = People(drive, local=2, remote=1)
+        self._listen_to_the_log(patch)
+        self.faults = Faults(drive, NAMES, lambda base: not self._wrong_in(base), self.people.excuse)
+        drive.begin()
+        await drive.sleep(FAULTS_FROM_S)
+        await self._go_wrong()
+        await self._calm_down()
+        await self._check_end()
 
     async def _go_wrong(self) -> None:
         """Let faults happen for a while."""
