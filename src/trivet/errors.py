@@ -65,8 +65,11 @@ class QuotaExceeded(RequestError):
     errno = _errno.EDQUOT
 
 
-class BeyondBudget(QuotaExceeded):
+class BeyondBudget(RequestError):
     """More bytes than a whole day's budget has: no day has room for them."""
+
+    http_status = 403
+    errno = _errno.EDQUOT
 
 
 class PreconditionFailed(RequestError):

@@ -50,7 +50,7 @@ def service() -> Iterator[str]:
 def test_probe_report_and_charts(service: str, tmp_path: Path) -> None:
     store = str(tmp_path / "u.sqlite")
     urls = [f"{service}/", f"{service}/broken"]
-    ran = trivet("probe", *urls, "--every", "0.05", "--count", "3", "--place", "london", "--store", store)
+    ran = trivet("probe", *urls, "--every", "0.5", "--count", "3", "--place", "london", "--store", store)
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.count(" 200, ") == 3
     assert ran.stdout.count(" 503, ") == 3

@@ -256,6 +256,9 @@ def test_the_memory_of_the_page_stays_flat(browser: Browser, drive_door: Door) -
 
     before_mib, nodes, listeners = drawn(WARM_UP)
     after_mib, more_nodes, more_listeners = drawn(FRAMES)
+    until = time.monotonic() + 20
+    while more_nodes > nodes + 300 and time.monotonic() < until:  # a browser forgets when it has time
+        after_mib, more_nodes, more_listeners = drawn(0)
     assert after_mib < before_mib + 1
     assert more_nodes <= nodes + 300
     assert more_listeners <= listeners + 5
