@@ -44,7 +44,7 @@ def test_beyond_the_limit_only_what_is_here_and_the_history(rig: DoorBeforeVendo
         v3 = ann.get(f"/drive/v3/files/{file}?alt=media")
         assert (v3.status_code, v3.json()["error"]["errors"][0]["reason"]) == (403, "dailyLimitExceeded")
         assert ann.put("/api/v1/content/mine.txt", content=b"x").status_code == 429
-        rig.until(lambda: volume_misses(rig) == misses + 2)
+        rig.until(lambda: volume_misses(rig) >= misses + 2)  # the first may be told late
         assert rig.vendor.face.seen["download"] == 1, "what was refused cost the vendor nothing"
 
         history = ann.get("/api/v1/history").json()

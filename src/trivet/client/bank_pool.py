@@ -59,6 +59,10 @@ class BankServer:
         if making is not None and making.done() and not making.cancelled() and making.exception() is None:
             making.result().abort()
 
+    def try_again(self) -> None:
+        """Ask it at the next request, away or not: too few others are left."""
+        self._away_until_s = 0.0
+
     @property
     def is_away(self) -> bool:
         """Whether it was lost a moment ago."""

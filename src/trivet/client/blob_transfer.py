@@ -6,7 +6,7 @@ Rule: a bank that has no good copy is told to the keeper, whose business repairs
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from trivet.client.bank_pool import BankPool, BankServer
 from trivet.errors import NoMajority, NoSpace
@@ -44,6 +44,8 @@ class StoredBlob:
             self._tell(self.ref.name, base, well)
         else:
             (self.bases if well else self._failed).append(base)
+            if well and base in self._failed:
+                self._failed.remove(base)
 
     def named(self, told: int) -> None:
         """Note that the keeper knows of it, and that the first `told` of its `bases` have it."""
@@ -87,10 +89,35 @@ class BlobTransfer:
         stored = StoredBlob(BlobRef(name, len(view), root_of(len(view), hashes)), self._on_late)
         request = PutBlob(name, hashes, False)
         refusals: list[Refusal] = []
+        everywhere = range(len(self._pool.banks))
+        await self._put_in_banks(everywhere, stored, request, view, refusals)
+        if len(stored.bases) < 2:  # who was away a moment ago may be back
+            refusals.clear()
+            missing = [bank for bank in everywhere if self._pool.banks[bank][0].base not in stored.bases]
+            for server in (one for bank in missing for one in self._pool.banks[bank]):
+                server.try_again()
+            await self._put_in_banks(missing, stored, request, view, refusals)
+        if len(stored.bases) < 2:
+            if sum(refusal.reason == "space" for refusal in refusals) >= 2:
+                raise NoSpace("two banks have no room left")
+            raise NoMajority("fewer than two banks took the data")
+        return stored
+
+    async def _put_in_banks(
+        self,
+        banks: Iterable[int],
+        stored: StoredBlob,
+        request: PutBlob,
+        view: memoryview,
+        refusals: list[Refusal],
+    ) -> None:
+        """Write to `banks` at once; return when two have it, or none is left that may."""
         await self._late_places.acquire()
         tasks = {
-            asyncio.create_task(self._put_in_bank(bank, name, request, view, refusals)): servers[0].base
-            for bank, servers in enumerate(self._pool.banks)
+            asyncio.create_task(
+                self._put_in_bank(bank, stored.ref.name, request, view, refusals)
+            ): self._pool.banks[bank][0].base
+            for bank in banks
         }
         pending = set(tasks)
         try:
@@ -100,11 +127,6 @@ class BlobTransfer:
                     stored.ended(tasks[task], task.result())
         finally:
             self._leave_behind(stored, {task: tasks[task] for task in pending})
-        if len(stored.bases) < 2:
-            if sum(refusal.reason == "space" for refusal in refusals) >= 2:
-                raise NoSpace("two banks have no room left")
-            raise NoMajority("fewer than two banks took the data")
-        return stored
 
     def _leave_behind(self, stored: StoredBlob, pending: dict[asyncio.Task[bool], int]) -> None:
         left = set(pending)

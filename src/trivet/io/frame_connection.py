@@ -1,14 +1,11 @@
 """One connection of the framed protocol as an asyncio protocol: handshake, frames in, frames out.
 
 Rule: small frames pass through one buffer; a large one is received into memory of its own, without a copy.
-Rule: on a unix socket a small frame leaves at once and in its turn; uvloop writes at the end of its turn, to
-one stream after another in no order, and two banks shall work side by side.
 Rule: a peer that breaks the protocol loses the connection; `ended` says why, nothing else happens.
 """
 
 import asyncio
 import contextlib
-import os
 import socket
 from abc import ABC, abstractmethod
 from typing import cast
@@ -38,7 +35,6 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_closing = False
         self.is_local = False
-        self._socket_fd = -1
         self.held = False
         self._transport: asyncio.Transport
         self._is_made = False
@@ -83,22 +79,11 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         kind, header = encode_message(message)
         head = self._sealer.seal(kind, request, header, body)
         if not body:
-            self._write(head)
+            self._transport.write(head)
         elif len(body) <= _JOINED_BYTES:
-            self._write(b"".join((head, body)))
+            self._transport.write(b"".join((head, body)))
         else:
             self._transport.writelines((head, body))
-
-    def _write(self, data: bytes) -> None:
-        transport = self._transport
-        if self._socket_fd >= 0 and not transport.get_write_buffer_size() and not transport.is_closing():
-            try:
-                written = os.write(self._socket_fd, data)
-            except OSError:  # its buffer is full, or the transport will find out what is wrong
-                written = 0
-            data = data[written:]
-        if data:
-            transport.write(data)
 
     async def drained(self) -> None:
         """Wait until the connection takes more."""
@@ -139,8 +124,6 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         self._is_made = True
         connection = transport.get_extra_info("socket")
         self.is_local = connection is not None and connection.family == socket.AF_UNIX
-        if self.is_local:
-            self._socket_fd = connection.fileno()
         self._small = memoryview(bytearray(SMALL_BYTES))
         enlarge_send_buffer(connection)
 
