@@ -11,10 +11,11 @@ import asyncio
 import os
 import time
 from collections.abc import Sequence
-from errno import ESTALE
+from errno import ENOENT, ESTALE
 from stat import S_ISREG
 from typing import NoReturn
 
+import msgspec
 import pyfuse3
 from pyfuse3 import (
     EntryAttributes,
@@ -63,6 +64,8 @@ class VolumeOperations(XattrOperations):
         super().__init__(volume)
         self._bring = bring
         self.started = asyncio.Event()
+        #: Folders somebody has open, and how often: one that is removed meanwhile still tells what it was.
+        self._open_folders: dict[InodeT, tuple[Attributes, int]] = {}
 
     def init(self) -> None:
         """Note that the kernel and we agree; its first request is answered right after this."""
@@ -93,7 +96,12 @@ class VolumeOperations(XattrOperations):
     @by_number
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """Return the attributes of one inode."""
-        return self._told(await self._volume.getattr(self._inode(inode)))
+        try:
+            return self._told(await self._volume.getattr(self._inode(inode)))
+        except FileSystemError as error:
+            if error.errno not in (ENOENT, ESTALE) or inode not in self._open_folders:
+                raise
+            return self._told(msgspec.structs.replace(self._open_folders[inode][0], nlink=0))
 
     @by_number
     async def setattr(
@@ -253,6 +261,8 @@ class VolumeOperations(XattrOperations):
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         """Open a directory for listing."""
         await self._volume.opendir(inode)
+        _, count = self._open_folders.get(inode, (None, 0))
+        self._open_folders[inode] = await self._volume.getattr(inode), count + 1
         return FileHandleT(inode)
 
     @translated
@@ -273,7 +283,10 @@ class VolumeOperations(XattrOperations):
                 after = entry.cookie
 
     async def releasedir(self, fh: FileHandleT) -> None:
-        """Do nothing: a directory's handle holds nothing."""
+        """Forget a directory that nobody has open any more."""
+        attributes, count = self._open_folders.pop(InodeT(fh))
+        if count > 1:
+            self._open_folders[InodeT(fh)] = attributes, count - 1
 
     @translated
     async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:
