@@ -41,9 +41,15 @@ def dbench(folder: Path) -> list[str]:
 
 
 def fs_mark(folder: Path) -> list[str]:
-    """Many small files, each written, synced and closed; it takes no long path: it works in a folder `m`."""
+    """Many small files, each written, synced and closed.
+
+    Its threads draw their names from the same second: in one folder two can draw the same name, and the later
+    unlink fails, on any file system. So each has a folder, of a short path: it takes no long one.
+    """
     (folder / "m").mkdir(exist_ok=True)
-    return ["fs_mark", "-d", "m", "-n", "1000" if FULL else "100", "-s", "4096", "-t", "2", "-S", "1"]
+    (folder / "n").mkdir(exist_ok=True)
+    files = "1000" if FULL else "100"
+    return ["fs_mark", "-d", "m", "-d", "n", "-n", files, "-s", "4096", "-t", "2", "-S", "1"]
 
 
 def bonnie(folder: Path) -> list[str]:
