@@ -53,7 +53,7 @@ class Outbox:
     async def due(self, now_s: float, limit: int) -> list[Due]:
         """Return what may be settled now, the longest due first."""
         rows = await self._store.rows(
-            "SELECT id, seq, attempts, session, md5 FROM outbox WHERE due_s <= ? ORDER BY due_s LIMIT ?",
+            "SELECT id, seq, attempts, session, md5 FROM outbox WHERE due_s <= ? ORDER BY due_s, seq LIMIT ?",
             *(now_s, limit),
         )
         return [Due(*row) for row in rows]
