@@ -45,7 +45,6 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         self._filled = 0
         self._sealer: FrameSealer | None = None
         self._opener: FrameOpener | None = None
-        self._room: asyncio.Future[None] | None = None
 
     # -- what a subclass does
 
@@ -84,11 +83,6 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
             self._transport.write(b"".join((head, body)))
         else:
             self._transport.writelines((head, body))
-
-    async def drained(self) -> None:
-        """Wait until the connection takes more."""
-        if self._room is not None:
-            await asyncio.shield(self._room)
 
     def abort(self) -> None:
         """Break the connection at once."""
@@ -132,17 +126,6 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         if self._before is not None:
             self._before.connection_lost(error)
         self._finish(error)
-
-    def pause_writing(self) -> None:
-        """The peer does not read as fast as we write."""
-        if self._room is None:
-            self._room = asyncio.get_running_loop().create_future()
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        room, self._room = self._room, None
-        if room is not None and not room.done():
-            room.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go."""
@@ -229,7 +212,6 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         self.is_closing = True
         self._small = memoryview(b"")
         self._large = None
-        self.resume_writing()
         if not self.ended.done():
             self.ended.set_result(None)
             self.on_end(error)

@@ -12,7 +12,7 @@ import msgspec
 from trivet.errors import InputError, NoMajority
 from trivet.io.clock import steady_s, wall_s
 from trivet.io.control_socket import Handler, Report
-from trivet.keeper.bank_links import ServerLink
+from trivet.keeper.bank_links import HUNG_AFTER_S, ServerLink
 from trivet.keeper.keeper import Keeper, Loaded
 from trivet.keeper.quota_verbs import quota_table, remove_quota, set_quota
 from trivet.keeper.whole_check import WholeCheck
@@ -117,6 +117,8 @@ class Control:
         stat = server.stat if server.is_up else None
         if stat is not None and stat.full:
             state = "full"
+        elif server.is_up and server.is_silent(HUNG_AFTER_S):
+            state = "hung"
         elif server.is_up and self._keeper.is_joining(server):
             state = "joining"
         loaded = self._keeper.loaded

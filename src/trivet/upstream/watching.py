@@ -35,6 +35,8 @@ class Watcher:
         self._ids = ids
         self._removals = removals
         self._quiet_s = quiet_s
+        #: Since when there is something to look at, Unix time; None when all was looked at.
+        self.behind_since_s: float | None = None
 
     async def run(self) -> None:
         """Watch until cancelled; the first time from now on."""
@@ -47,6 +49,8 @@ class Watcher:
         slot = await self._slot()
         if not await up.volume.wait_changed(slot, wait_s):
             return
+        if self.behind_since_s is None:
+            self.behind_since_s = up.now_s()
         try:
             found, next_slot = await up.volume.changes(slot, _STEP)
         except ChangesExpired:
@@ -57,6 +61,7 @@ class Watcher:
         for change in found:
             await self._look(change)
         await up.store.keep(_SLOT, str(next_slot))
+        self.behind_since_s = None
 
     async def _slot(self) -> int:
         kept = await self._up.store.setting(_SLOT)

@@ -177,6 +177,12 @@ class MountableVolume(Volume, Protocol):
 
     numbers: FileNumbers
 
+    def hold(self, ino: int) -> None:
+        """Let an inode live on, also without a name, until `let_go`."""
+
+    def let_go(self, ino: int) -> None:
+        """Take one `hold` back."""
+
     def held_bytes(self, ino: int) -> int:
         """Return about how much of a body is not a hole: at most its size in whole pages."""
 
