@@ -147,7 +147,7 @@ class SimKeeper:
                 case lc.Transfer():
                     self.rows.transfer(command.bank, command.applied)
                 case lc.CheckBlobs():
-                    self.blobs.check(command.blobs)
+                    self.blobs.check(command)
                 case lc.NotAcceptor():
                     self.links.leave(command.bank, command.port)
                 case _:
