@@ -12,11 +12,12 @@ import uvloop
 from cyclopts import Parameter
 from rich.console import Console
 
-from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
-from trivet.cli.door_options import ErrorHandler, PerUserDay, checked_limits, door_lines, free_door
+from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume_folder
+from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, checked_limits, door_lines, free_door
 from trivet.cli.ports_option import Ports, bases_of
 from trivet.cli.scaling_options import Scaling, ScalingOptions, scaling_plan
 from trivet.cli.server_options import Amqp, Redis, checked_servers
+from trivet.cli.standby_options import StandbyKeeper, StandbyOptions, standby_plan
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import ChildKeeper
@@ -28,7 +29,7 @@ from trivet.supervise.volume_setup import Durability, check_fuse, only_superviso
 
 DEFAULT_MOUNT = Path("drive")
 REFRESH_S = 60.0
-_FIXED = ScalingOptions()
+_FIXED, _ALONE = ScalingOptions(), StandbyOptions()
 
 
 def up(
@@ -50,15 +51,14 @@ def up(
     requests_per_user_day: PerUserDay = None,
     error_handler: ErrorHandler = None,
     detach: Annotated[bool, Parameter(negative="", help="Return once the drive is up.")] = False,
-    no_auth: Annotated[
-        bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
-    ] = False,
+    no_auth: NoAuth = False,
     amqp: Amqp = None,
     redis: Redis = None,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
     read_only: Annotated[
         bool, Parameter(negative="", help="Mount the folder read-only; the HTTP door still writes.")
     ] = False,
+    standby: StandbyKeeper = _ALONE,
     scaling: Scaling = _FIXED,
 ) -> int:
     """Bring the drive up: make it if there is none, start its processes, mount the folder."""
@@ -74,8 +74,8 @@ def up(
         config = open_volume(folder, bases_of(ports), servers, durability)
         where = None if no_mount else absolute_mount_point(mount)
         plan = DrivePlan(
-            folder, config, where, durability or config.durability, refresh,
-            supervise=not no_supervise, publishes=publishes, read_only=read_only,
+            folder, config, where, durability or config.durability, refresh, supervise=not no_supervise,
+            publishes=publishes, read_only=read_only, standby=standby_plan(standby, where),
         )  # fmt: skip
         if detach:
             with only_supervisor(folder):
@@ -93,21 +93,13 @@ def up(
         raise
 
 
-def absolute_mount_point(mount: Path) -> Path:
-    """Return `mount` as an absolute path, a symlink followed; a mount there is not asked anything."""
-    try:
-        os.readlink(mount)
-    except OSError:
-        return Path(os.path.realpath(mount.absolute().parent)) / mount.absolute().name
-    return Path(os.path.realpath(mount))
-
-
 def _detached(plan: DrivePlan) -> int:
     where = ["--no-mount"] if plan.mount_point is None else ["--mount", str(plan.mount_point)]
     switches = [
         *(plan.door.switches() if plan.door else ["--no-gateway"]),
         *([] if plan.supervise else ["--no-supervise"]),
         *(["--read-only"] if plan.read_only else []),
+        *(plan.standby.switches() if plan.standby else []),
         *("--durability", plan.durability),
         *("--refresh", str(plan.refresh_s)),
     ]
@@ -150,6 +142,7 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     return [
         f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
         f"on ports {', '.join(rows)}.",
+        *([plan.standby.ready_line()] if plan.standby else []),
         *door_lines(plan.door, plan.folder),
         f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
         f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",

@@ -26,6 +26,7 @@ from trivet.quorum.leader_commands import (
     Degraded,
     Deposed,
     Durable,
+    Enthroned,
     LeaderCommand,
     NotAcceptor,
     Sealed,
@@ -163,6 +164,8 @@ class LeaderShell:
                 self._spawn(self._transfer(bank))
             case Serving():
                 events.serving()
+            case Enthroned():
+                events.enthroned()
             case Stuck(reason):
                 events.stuck(reason)
             case Deposed():
