@@ -46,12 +46,15 @@ def bank(
         bool, Parameter(negative="", help="Open the XML-RPC door, too (as `trivet up` does).")
     ] = False,
     host: Annotated[str, Parameter(help="The loopback address to listen on.")] = "127.0.0.1",
+    blobs: Annotated[
+        str | None, Parameter(help="Keep the blobs in an object store: s3://BUCKET/PREFIX, file:///PATH ...")
+    ] = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run one server of a bank until SIGTERM; the keeper finds it by its port."""
     from trivet.bank.server import run_bank
 
-    return run_bank(port, volume_folder(state).path, xmlrpc=xmlrpc, host=host)
+    return run_bank(port, volume_folder(state).path, xmlrpc=xmlrpc, host=host, blobs=blobs)
 
 
 @app.command

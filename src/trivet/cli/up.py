@@ -13,6 +13,7 @@ from cyclopts import Parameter
 from rich.console import Console
 
 from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume_folder
+from trivet.cli.blobs_option import Blobs, checked_blobs
 from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, checked_limits, door_lines, free_door
 from trivet.cli.ports_option import Ports, bases_of
 from trivet.cli.scaling_options import Scaling, ScalingOptions, scaling_plan
@@ -25,7 +26,7 @@ from trivet.supervise.detaching import Reporter, launch
 from trivet.supervise.door_plan import DEFAULT_PORT, LOOPBACK, DoorPlan
 from trivet.supervise.live_view import show_live
 from trivet.supervise.supervisor import DrivePlan, run_drive
-from trivet.supervise.volume_setup import Durability, check_fuse, only_supervisor, open_volume
+from trivet.supervise.volume_setup import Durability, check_fuse, only_supervisor, open_volume, place_blobs
 
 DEFAULT_MOUNT = Path("drive")
 REFRESH_S = 60.0
@@ -39,9 +40,7 @@ def up(
     mount: Annotated[Path, Parameter(help="The folder to mount the drive on.")] = DEFAULT_MOUNT,
     no_mount: Annotated[bool, Parameter(negative="", help="Run without a folder.")] = False,
     state: State = DEFAULT_STATE,
-    durability: Annotated[
-        Durability | None, Parameter(help="When a change counts as done (see the guide).")
-    ] = None,
+    durability: Annotated[Durability | None, Parameter(help="When a change counts as done (guide).")] = None,
     refresh: Annotated[float, Parameter(help="Compare all banks every so many seconds.")] = REFRESH_S,
     port: Annotated[int | None, Parameter(help="The port of the HTTP door (8080).")] = None,
     host: Annotated[str, Parameter(help="The address of the HTTP door; others need TLS.")] = LOOPBACK,
@@ -54,6 +53,7 @@ def up(
     no_auth: NoAuth = False,
     amqp: Amqp = None,
     redis: Redis = None,
+    blobs: Blobs = None,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
     read_only: Annotated[
         bool, Parameter(negative="", help="Mount the folder read-only; the HTTP door still writes.")
@@ -70,8 +70,9 @@ def up(
         if not no_mount:
             check_fuse()
         folder = volume_folder(state)
-        publishes = checked_servers(amqp, redis).amqp is not None
+        publishes, stores = checked_servers(amqp, redis).amqp is not None, checked_blobs(blobs)
         config = open_volume(folder, bases_of(ports), servers, durability)
+        config = place_blobs(folder, config, stores)
         where = None if no_mount else absolute_mount_point(mount)
         plan = DrivePlan(
             folder, config, where, durability or config.durability, refresh, supervise=not no_supervise,

@@ -17,13 +17,17 @@ FORMAT = 1
 
 
 class VolumeConfig(msgspec.Struct, frozen=True):
-    """What `volume.json` says: three bases of ports, so many servers from each base on."""
+    """What `volume.json` says: three bases of ports, so many servers from each base on.
+
+    `blobs` maps the base port of a bank to the URL of the object store it keeps its blobs in.
+    """
 
     volume: str
     bases: list[int]
     servers: int
     durability: str = "default"
     format: int = FORMAT
+    blobs: dict[str, str] = {}
 
     def ports(self) -> list[list[int]]:
         """Return the ports of each bank, in bank order."""
@@ -174,6 +178,10 @@ class VolumeFolder:
             file.write(os.urandom(KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
+        self.store_config(config)
+
+    def store_config(self, config: VolumeConfig) -> None:
+        """Write the volume's description, in place of what it was."""
         write_synced(self.config_path, msgspec.json.format(msgspec.json.encode(config)) + b"\n")
 
 

@@ -246,6 +246,8 @@ class Keeper:
         """Return a sentence for each bank that commits do not wait for, and for each wrong clock."""
         degraded = self.shell.degraded.items() if self.shell else ()
         told = [f"bank {base} is degraded: {reason}" for base, reason in degraded]
+        away = [(server.port, server.stat.trouble) for server in self.fleet.servers if server.stat]
+        told += [f"server {port}: {trouble}" for port, trouble in away if trouble]
         return told + self.fleet.clock_notes()
 
     def is_joining(self, server: ServerLink) -> bool:
