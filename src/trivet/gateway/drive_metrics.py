@@ -83,7 +83,8 @@ def _of_status(status: Status) -> Iterator[Metric]:
         (([str(bank.base), str(one.port)], one.bytes) for bank, one in servers),
     )  # fmt: skip
     yield gauge(
-        "trivet_scrub_oldest_verified_seconds", "No byte was last verified longer ago; at least this before the first round ends.", [],
+        "trivet_scrub_oldest_verified_seconds",
+        "No byte was last verified longer ago; before the first round ends at least this.", [],
         [([], status.scrub.oldest_age_s)],
     )  # fmt: skip
     yield gauge("trivet_refresh_age_seconds", "How long ago the last comparison of all banks ended.", [],
