@@ -68,7 +68,8 @@ def with_a_doubtful_blob() -> tuple[Rig, int]:
 def test_a_takeover_waits_until_two_banks_have_the_blobs_of_what_it_adopts() -> None:
     other, slot = with_a_doubtful_blob()
     lacking = [(B, slot), (C, slot)]
-    other.do(other.leader.on_blobs_checked(0, other.now, all_asked=True, lacking=lacking))
+    [asked] = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, 0, other.now, all_asked=True, lacking=lacking))
     other.pass_time(1)
     assert not other.leader.is_serving
     assert other.leader.missing_blobs(B) == [slot]
@@ -79,9 +80,23 @@ def test_a_takeover_waits_until_two_banks_have_the_blobs_of_what_it_adopts() -> 
     assert other.of(Durable) or other.leader.reign.marks.durable >= slot
 
 
+def test_what_is_said_of_the_blobs_of_a_log_that_was_given_up_ends_no_takeover() -> None:
+    other, slot = with_a_doubtful_blob()
+    earlier = CheckBlobs([(slot + 1, 8, 4, bytes(16))])
+    other.do(other.leader.on_blobs_checked(earlier, 0, other.now, all_asked=True, lacking=[(C, slot + 1)]))
+    other.pass_time(1)
+    assert not other.leader.is_serving
+    [asked] = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, 0, other.now, all_asked=True, lacking=[]))
+    other.do(other.leader.sync(other.now))
+    other.pass_time(1)
+    assert other.leader.is_serving
+
+
 def test_one_bank_without_the_blobs_holds_nobody_up() -> None:
     other, slot = with_a_doubtful_blob()
-    other.do(other.leader.on_blobs_checked(0, other.now, all_asked=True, lacking=[(C, slot)]))
+    [asked] = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, 0, other.now, all_asked=True, lacking=[(C, slot)]))
     other.do(other.leader.sync(other.now))
     other.pass_time(1)
     assert other.leader.is_serving
