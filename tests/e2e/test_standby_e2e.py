@@ -8,9 +8,8 @@ import asyncio
 import contextlib
 import os
 import signal
-import subprocess
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +19,7 @@ import pytest
 
 from drive_under_test import Drive
 from steady_load import SteadyLoad
-from trivet.client.remote_volume import RemoteVolume, connected
+from trivet.client.remote_volume import connected
 from trivet.errors import TrivetError
 from trivet.io.control_socket import ask
 from trivet.io.mount_table import find_mount
@@ -28,8 +27,8 @@ from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.interface import ROOT_INO, Caller
 from trivet.wire.control_messages import NOT_MOUNTED, Status
 
-TAKEOVERS = int(os.environ.get("TRIVET_TAKEOVERS", "2"))
-IS_MEASURED = TAKEOVERS > 2
+TAKEOVERS = int(os.environ.get("TRIVET_TAKEOVERS", "1"))
+IS_MEASURED = TAKEOVERS > 1
 KILLED_S, ENDED_S = 12.0, 2.0
 DEADLINE_S = 60.0
 SILENCE_S = 1.0
@@ -120,22 +119,26 @@ class MovingLoad(SteadyLoad):
         super()._change_one()
 
 
-def test_killed_under_load_the_other_goes_on(pair: Pair) -> None:
-    told = pair.settled()
+async def test_killed_under_load_the_other_goes_on(pair: Pair) -> None:
+    """What was acknowledged is there, and a client that stays finds the one who leads each time."""
+    told = await asyncio.to_thread(pair.settled)
     load = MovingLoad(pair.folder_of(told) / "load", 1)
     load.start()
     took_s: list[float] = []
     try:
-        for _ in range(TAKEOVERS):
-            told = pair.settled()
-            load.wait_more(10)
-            pair.kill(told)
-            told, seconds = pair.followed(told)
-            took_s.append(round(seconds, 2))
-            load.moves_to = pair.folder_of(told) / "load"
-            load.wait_more(10)
+        async with connected(pair.state) as client:
+            for number in range(TAKEOVERS):
+                told = await asyncio.to_thread(pair.settled)
+                made = await client.mkdir(ROOT_INO, b"made-%d" % number, 0o755, CALLER)
+                await asyncio.to_thread(load.wait_more, 10)
+                pair.kill(told)
+                told, seconds = await asyncio.to_thread(pair.followed, told)
+                took_s.append(round(seconds, 2))
+                assert (await client.lookup(ROOT_INO, b"made-%d" % number)).ino == made.ino
+                load.moves_to = pair.folder_of(told) / "load"
+                await asyncio.to_thread(load.wait_more, 10)
     finally:
-        load.end()
+        await asyncio.to_thread(load.end)
     right = load.assert_kept()
     print("killed: seconds until the other one serves", took_s, {"files right": right}, load.counts)
     assert not IS_MEASURED or max(took_s) <= KILLED_S
@@ -189,29 +192,13 @@ def test_zombie_is_fenced(pair: Pair) -> None:
     assert "deposed: another keeper took over" in log.read_text()
 
 
-@contextlib.asynccontextmanager
-async def remote(pair: Pair) -> AsyncIterator[RemoteVolume]:
-    async with connected(pair.state) as volume:
-        yield volume
-
-
-async def test_client_of_the_volume_finds_who_leads(pair: Pair) -> None:
-    told = await asyncio.to_thread(pair.settled)
-    async with remote(pair) as volume:
-        made = await volume.mkdir(ROOT_INO, b"by-client", 0o755, CALLER)
-        pair.kill(told)
-        assert (await volume.lookup(ROOT_INO, b"by-client")).ino == made.ino
-        await volume.rmdir(ROOT_INO, b"by-client")
-    new = await asyncio.to_thread(pair.settled)
-    assert not (pair.folder_of(new) / "by-client").exists()
-
-
 def test_status_says_who_leads_and_who_follows(pair: Pair) -> None:
     told = pair.settled()
     assert told.standby is not None
     assert {told.keeper.name, told.standby.name} == {"keeper", "standby"}
-    text = pair.drive.trivet("status", expect=None).stdout
+    until = time.monotonic() + DEADLINE_S
+    while "slots behind" not in (text := pair.drive.trivet("status", expect=None).stdout):
+        assert time.monotonic() < until, text
     assert f"The keeper called {told.keeper.name} leads; {told.standby.name}" in text
-    assert "slots behind" in text
-    done: subprocess.CompletedProcess[str] = pair.drive.trivet("status", "--json")
+    done = pair.drive.trivet("status", "--json", expect=None)
     assert msgspec.json.decode(done.stdout)["standby"]["lag_slots"] >= 0

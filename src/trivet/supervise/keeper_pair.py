@@ -17,7 +17,7 @@ from trivet.quorum.membership import KEEPER, STANDBY
 from trivet.supervise.supervised_child import SupervisedChild
 
 #: One that has died is followed by the other within this; only then it is started again.
-HEAD_START_S = 2.0
+HEAD_START_S = 1.0
 FIRST_LOOK_S = 0.2
 
 
