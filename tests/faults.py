@@ -47,6 +47,10 @@ PARTS = (
         "stops, partitions, slow links and second keepers under load", "TRIVET_PARTITIONS", 60,
         (f"{LOAD}::test_stopped_cut_off_and_slow_under_load",),
     ),
+    Part(
+        "leaders killed (SIGKILL) under load, one stopped and one ended: a standby follows",
+        "TRIVET_TAKEOVERS", 20, ("tests/e2e/test_standby_e2e.py",),
+    ),
     Part("clocks that run wrong", "TRIVET_CLOCK_SKEWS", 1, ("tests/e2e/test_clock_skew.py",)),
     Part(
         "corruptions of records and blobs", "TRIVET_CORRUPTIONS", 5000,

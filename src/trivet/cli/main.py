@@ -30,6 +30,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "repairs": ("trivet.cli.repair:repairs", "List what was repaired."),
     "scrub": ("trivet.cli.scrub:scrub", "Steer the slow reading of every copy."),
     "quota": ("trivet.cli.quota:app", "Limit how much may be below a folder."),
+    "export": ("trivet.cli.export:export", "The drive, or a folder of it, as a tar archive."),
+    "import": ("trivet.cli.importing:import_", "A tar archive into the drive, whole or not at all."),
     "recover": ("trivet.cli.recover:recover", "Accept a loss, so that the drive serves again."),
     "serve": ("trivet.cli.serve:app", "Run one process of the drive by hand."),
     "volume": ("trivet.cli.volume_init:app", "Make the description and the key of a drive."),

@@ -5,6 +5,7 @@ what is true and says so loudly when nobody has it.
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 
 from trivet.client.blob_transfer import BlobTransfer
 from trivet.client.remote_file import RemoteFile
@@ -41,6 +42,16 @@ class BodyReader:
         if len(parts) == 1:
             return parts[0] if isinstance(parts[0], bytes) else bytes(parts[0])
         return b"".join(parts)
+
+    async def stored(self, file: RemoteFile) -> AsyncIterator[StoredBody]:
+        """Yield what is stored of a snapshot, a plan at a time."""
+        offset = 0
+        while True:
+            plan = await self._plan(file, offset, PLAN_MAX_BYTES)
+            yield plan.body
+            offset = plan.end_mib * MIB_BYTES
+            if offset >= plan.body.size:
+                return
 
     async def _plan(self, file: RemoteFile, offset: int, size: int) -> ReadPlan:
         """Return a plan that begins at `offset` or before; that of a snapshot stays true."""

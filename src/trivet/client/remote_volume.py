@@ -25,6 +25,7 @@ from trivet.io.volume_folder import VolumeFolder
 from trivet.volume import body_calls as body
 from trivet.volume.interface import ROOT_INO, Attributes, Caller, Snapshot
 from trivet.volume.name_calls import GetAttr
+from trivet.volume.stored_body import StoredBody
 
 
 class RemoteVolume(RemoteNames):
@@ -89,6 +90,10 @@ class RemoteVolume(RemoteNames):
         snapshot = held.snapshot
         handle = self._opened(RemoteFile(self._keeper, ino, snapshot.handle, plan=held.plan))
         return Snapshot(handle, snapshot.version, snapshot.attributes)
+
+    def stored(self, handle: int) -> AsyncIterator[StoredBody]:
+        """Yield what is stored of the snapshot `handle`, part by part: where its bytes are and its holes."""
+        return self._reader.stored(self._file(handle))
 
     async def read(self, handle: int, offset: int, size: int) -> bytes:
         """Return up to `size` bytes, fewer only at the end of the file."""

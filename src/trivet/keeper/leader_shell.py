@@ -14,7 +14,7 @@ from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, LinkLost
 from trivet.io.processors import current_processor
-from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.bank_links import PROMPT_S, Fleet, ServerLink
 from trivet.keeper.leader_events import LeaderEvents
 from trivet.keeper.owned_task import own_task
 from trivet.quorum.leader import Leader
@@ -26,6 +26,7 @@ from trivet.quorum.leader_commands import (
     Degraded,
     Deposed,
     Durable,
+    Enthroned,
     LeaderCommand,
     NotAcceptor,
     Sealed,
@@ -87,7 +88,8 @@ class LeaderShell:
         """Return the acceptors that are up, count and hold the log through `slot`, the idlest first."""
         able = [f for f in self.leader.reign.followers.values() if f.counted and f.head >= slot]
         able.sort(key=lambda follower: follower.degraded)
-        return [server for follower in able if (server := self.acceptor(follower.bank)).is_up]
+        up = [server for follower in able if (server := self.acceptor(follower.bank)).is_up]
+        return sorted(up, key=lambda server: server.is_silent(PROMPT_S))
 
     def taking(self) -> int:
         """Return how many banks take entries now, quickly or not: up, answering, holding this reign's log."""
@@ -162,6 +164,8 @@ class LeaderShell:
                 self._spawn(self._transfer(bank))
             case Serving():
                 events.serving()
+            case Enthroned():
+                events.enthroned()
             case Stuck(reason):
                 events.stuck(reason)
             case Deposed():

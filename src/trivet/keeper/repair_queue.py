@@ -196,9 +196,7 @@ class RepairQueue:
         paths: PathFinder,
         told_s: float,
     ) -> None:
-        looked_at = NamedBlobs(self.space, [ino for ino in inodes if ino in self.space.inodes])
-        for name in list(looked_at.refs)[BLOBS_COMPARED:]:
-            del looked_at.refs[name]
+        looked_at = NamedBlobs(self.space, inodes, BLOBS_COMPARED)
         try:
             flaws = await self.blobs.check_these(bank, looked_at) if looked_at.refs else {}
             named = NamedBlobs(self.space) if wanted else looked_at

@@ -29,6 +29,14 @@ class StoredBody(msgspec.Struct, frozen=True, array_like=True):
         """Return the names of all blobs that hold a part of it."""
         return [ref.name for value in self.extents.values() for ref in blobs_of(value)]
 
+    def stored_pages(self) -> list[tuple[int, int]]:
+        """Return the pages [first, end) that extents hold, piece by piece."""
+        return [
+            (mib * PAGES_PER_MIB + piece.page, mib * PAGES_PER_MIB + piece.page + piece.pages)
+            for mib, value in self.extents.items()
+            for piece in unpack_extents(value)
+        ]
+
     def ranges(self, mib: int, start: int, end: int) -> Sequence[BlobRange]:
         """Return what to read of which blobs for the bytes [`start`, `end`) of a MiB."""
         value = self.extents.get(mib)

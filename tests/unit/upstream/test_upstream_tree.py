@@ -3,7 +3,7 @@
 import asyncio
 import pwd
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -117,6 +117,57 @@ def test_what_arrived_in_a_forgotten_upload_and_was_removed_then_is_removed_ther
             api.send_chunk, api.upload_state = send_chunk, upload_state  # type: ignore[method-assign]
             await rig.settled()
             assert (vendor.named("plan"), await rig.names()) == ([], [])
+
+    in_virtual_time(run())
+
+
+def test_a_name_whose_answer_was_lost_is_ours_also_when_the_next_is_refused(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            await rig.write("first", b"plan")
+            await rig.settled()
+            api, root, sent = rig.work.up.vendor.api, await rig.ino(""), list[str]()
+            update = api.update
+
+            async def troubled(file_id: str, body: dict[str, Any], add: str, remove: str) -> NoReturn:
+                sent.append(body["name"])
+                if len(sent) == 1:
+                    await update(file_id, body, add, remove)
+                    await rig.volume.rename(root, b"second", root, b"third", replace=False, exchange=False)
+                else:
+                    api.update = update  # type: ignore[method-assign]
+                raise VendorTrouble("the connection was cut", status=None)
+
+            api.update = troubled  # type: ignore[method-assign]
+            await rig.volume.rename(root, b"first", root, b"second", replace=False, exchange=False)
+            await rig.settled()
+            assert sent == ["second", "third"]
+            assert (await rig.names(), vendor.named("third")) == (["third"], [b"plan"])
+            assert await rig.store.rows("SELECT name FROM settings WHERE name LIKE 'sent %'") == []
+
+    in_virtual_time(run())
+
+
+def test_a_name_that_was_sent_once_does_not_undo_a_later_move_over_there(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        folder, plan = vendor.folder("plans"), vendor.put("first", b"plan")
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            await rig.read("first")
+            root = await rig.ino("")
+            await rig.volume.rename(root, b"first", root, b"plan", replace=False, exchange=False)
+            await rig.settled()
+            vendor.faults.down = True
+            await rig.write("plan", b"a better plan")
+            await asyncio.sleep(30)
+            vendor.drive.update(plan, {}, None, add=folder)
+            vendor.faults.down = False
+            await rig.settled(2000)
+            assert (await rig.names(), await rig.names("plans")) == (["plans"], ["plan"])
+            assert (vendor.drive.files[plan].parent, vendor.named("plan")) == (folder, [b"a better plan"])
 
     in_virtual_time(run())
 
