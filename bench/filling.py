@@ -23,6 +23,7 @@ import uvloop
 from growth import A_FOLDER, BODY, path_of
 from trivet.errors import FileSystemError
 from trivet.io.volume_folder import VolumeFolder
+from trivet.keeper.seat import Seat
 from trivet.keeper.service import keep
 from trivet.volume.interface import ROOT_INO, Caller, MountableVolume
 
@@ -108,7 +109,7 @@ def main() -> int:
 
     started = time.monotonic()
     with banks(options.state):
-        return uvloop.run(keep(options.state, door, durability=None, refresh_s=REFRESH_S))
+        return uvloop.run(keep(Seat(VolumeFolder(options.state)), door, durability=None, refresh_s=REFRESH_S))
 
 
 if __name__ == "__main__":
