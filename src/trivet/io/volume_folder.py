@@ -171,8 +171,11 @@ class VolumeFolder:
         return key
 
     def create(self, config: VolumeConfig) -> None:
-        """Write a new volume's description and a random key; the folder must not hold one yet."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Write a new volume's description and a random key; the folder must not hold one yet.
+
+        A folder that is made for it is its owner's alone: records hold names and small files.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(KEY_BYTES))

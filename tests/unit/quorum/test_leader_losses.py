@@ -119,3 +119,20 @@ def test_one_bank_without_the_blobs_holds_nobody_up() -> None:
     other.do(other.leader.sync(other.now))
     other.pass_time(1)
     assert other.leader.is_serving
+
+
+def test_history_ends_before_a_blob_that_is_lost_only_when_all_were_asked_or_a_person_says_so() -> None:
+    other, slot = with_a_doubtful_blob()
+    [asked] = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, slot, other.now, all_asked=False, lacking=[]))
+    assert "recover --accept-cut" in str(other.of(Stuck)[-1])
+    other.pass_time(5)
+    assert not other.leader.is_serving
+    other.do(other.leader.accept(rollback=False, cut=True, now=other.now))
+    other.pass_time(5)
+    *_, asked = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, slot, other.now, all_asked=False, lacking=[]))
+    other.do(other.leader.sync(other.now))
+    other.pass_time(1)
+    assert other.leader.is_serving
+    assert next(entry.body.new_blobs for entry in other.leader.reign.log.above(slot - 1)) == []
