@@ -23,6 +23,10 @@ def plan_recovery(leader: Leader, *, rollback: bool) -> RecoverReport:
         )
     mark, after = leader.election.mark, said[source].head
     lost = [f"everything after slot {after}, up to slot {mark}"] if mark > after else []
+    slot, slot_hash = leader.election.known
+    log = leader.election.log
+    if rollback and slot_hash and log.floor <= slot <= log.head and not log.joins(slot, slot_hash):
+        lost.append(f"what was durable up to slot {slot} and is not in the banks' own history")
     if rollback:
         lost += _one_copy_left(source, said, len(leader.reign.followers))
     return RecoverReport(True, False, max(mark, after), after, lost)

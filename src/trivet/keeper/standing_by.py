@@ -39,10 +39,10 @@ NOTE = "this keeper stands by; another one leads"
 
 @dataclass(frozen=True, slots=True)
 class Heritage:
-    """What a keeper has seen while it stood by: epochs, the last durable slot, silence (see Succession)."""
+    """What a keeper has seen while it stood by: epochs, what is durable, silence (see Succession)."""
 
     seen: list[Epoch]
-    slot: int
+    mark: HighWater
     silent: Silence
 
 
@@ -76,7 +76,7 @@ class StandingBy:
         del self._notes["standby"]
         self._seat.lead()
         core = self._core
-        return Heritage(core.seen(), core.slot, core.silence(steady_s()))
+        return Heritage(core.seen(), self._mark(), core.silence(steady_s()))
 
     def _is_due(self, now: float) -> bool:
         config = self._core.config
@@ -139,7 +139,7 @@ class StandingBy:
 
     def _mark(self) -> HighWater:
         core = self._core
-        if core.slot > self._marked.slot:
+        if (core.epoch, core.slot) > (self._marked.epoch, self._marked.slot):
             self._marked = HighWater(core.epoch, core.slot, core.slot_hash)
         return self._marked
 

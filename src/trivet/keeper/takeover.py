@@ -9,6 +9,8 @@ import logging
 import random
 from pathlib import Path
 
+import msgspec
+
 from trivet.errors import NoMajority, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import Fleet
@@ -63,18 +65,21 @@ async def begin_reign(
     marks = [mark for path in seat.mark_paths if (mark := read_high_water(path)) is not None]
     fresh = not marks and heritage is None
     await wait_for_banks(fleet, 3 if fresh else 2, notes)
-    own = max((mark.epoch for mark in marks), default=NO_EPOCH)
-    slot = max([heritage.slot if heritage else 0, *(mark.slot for mark in marks)])
+    marks += [heritage.mark] if heritage else []
+    # The newest reign's: after `trivet recover` an older one may name slots that were given up.
+    mark = max(marks, key=lambda one: (one.epoch, one.slot), default=HighWater(NO_EPOCH, 0))
+    own = mark.epoch
     promised = [server.identity.promised for server in fleet.servers if server.identity is not None]
     seen = heritage.seen if heritage else []
     epoch = next_epoch([own, *promised, *seen], random.SystemRandom().getrandbits(64))
     if not fresh:
-        await asyncio.to_thread(_claim, seat.mark_paths[0], HighWater(epoch, slot))
+        await asyncio.to_thread(_claim, seat.mark_paths[0], msgspec.structs.replace(mark, epoch=epoch))
     bases = [bank[0].base for bank in fleet.banks]
     leader = Leader(
-        volume, volume_key, bases, epoch, steady_s(), high_water=slot, fresh=fresh, name=seat.name,
+        volume, volume_key, bases, epoch, steady_s(), high_water=mark.slot, fresh=fresh, name=seat.name,
         silent=heritage.silent if heritage else {},
     )  # fmt: skip
+    leader.election.known = mark.slot, mark.hash
     if seat.other_is_dead:
         leader.succession.hold(seat.other)
     others_reigned = not seat.has_other and any(one.number > own.number for one in promised)

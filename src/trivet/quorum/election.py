@@ -14,7 +14,7 @@ from trivet.quorum.follower import RETRY_S, Follower
 from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, NotAcceptor, Stuck
 from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.membership import Config
-from trivet.quorum.takeover import refuse_rollback, takeover
+from trivet.quorum.takeover import refuse_other_history, refuse_rollback, takeover
 from trivet.wire.entries import Epoch, open_entry, split_entries
 from trivet.wire.journal_messages import Identity, Prepare, ReadLog
 
@@ -28,7 +28,7 @@ class Election:
     """Chooses and reads the log; `phase` is "done" when `log` may be installed, "form" for a new volume.
 
     `high_water` is the last slot this keeper's predecessor knew to be durable (0: none), `fresh` that no
-    keeper ever served this volume.
+    keeper ever served this volume; `known` is a durable (slot, hash), b"" for one that nobody knows.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Election:
         self.phase: Literal["prepare", "read", "check", "form", "done"] = "prepare"
         self.log = LeaderLog()
         self.by_suspects = self.alone = self.given_up = False
-        self.mark = high_water
+        self.mark, self.known = high_water, (0, b"")
         self.votes = 0
         self.lacking: dict[int, set[int]] = {}
         self._volume_key = volume_key
@@ -210,6 +210,7 @@ class Election:
         if not self._accept_rollback:
             try:
                 refuse_rollback(self._replies(), len(self._followers), self.mark, self.log.head)
+                refuse_other_history(self.log, *self.known)
             except NoMajority as reason:
                 self.phase = "prepare"
                 self._rolled_back = self._heads()

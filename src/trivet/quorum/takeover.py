@@ -7,6 +7,7 @@ Rule: when marks say that two banks hold less than they once synced, nobody is e
 from collections.abc import Iterable, Mapping
 
 from trivet.errors import NoMajority
+from trivet.quorum.leader_log import LeaderLog
 from trivet.wire.entries import Epoch
 from trivet.wire.journal_messages import Identity
 
@@ -48,4 +49,13 @@ def refuse_rollback(replies: Mapping[int, Identity], bank_count: int, mark: int,
         raise NoMajority(
             f"banks were rolled back: slot {mark} was durable, they end at {heads}; bring the newer copies "
             "back, or give up what is missing with `trivet recover --accept-rollback`"
+        )
+
+
+def refuse_other_history(log: LeaderLog, slot: int, slot_hash: bytes) -> None:
+    """Raise NoMajority when `log` has another entry at `slot` than the durable one with `slot_hash`."""
+    if slot_hash and log.floor <= slot <= log.head and not log.joins(slot, slot_hash):
+        raise NoMajority(
+            f"banks were rolled back and went on: another entry than theirs was durable at slot {slot}; "
+            "bring the copies with that one back, or give it up with `trivet recover --accept-rollback`"
         )

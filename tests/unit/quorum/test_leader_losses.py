@@ -2,6 +2,7 @@
 
 from leader_rig import BANKS, Rig, formed, successor
 
+from trivet.keeper.recovery import plan_recovery
 from trivet.quorum.leader_commands import CheckBlobs, Durable, Stuck
 from trivet.wire.entries import RecordOp
 
@@ -43,6 +44,24 @@ def test_a_damaged_journal_never_lets_a_log_win_that_lacks_what_was_durable() ->
     other.pass_time(15)
     assert not other.leader.is_serving
     assert f"slot {slot} was durable" in str(other.of(Stuck)[-1])
+
+
+def test_another_history_than_the_durable_one_is_refused_until_a_person_accepts_it() -> None:
+    rig = formed()
+    slot = put(rig)
+    number = rig.epoch.number + 1
+    for known, serves in ((rig.leader.reign.log.hash_at(slot), True), (bytes(32), False)):
+        number += 1
+        other = Rig(fresh_volume=False, epoch=number, banks=rig.banks, high_water=slot)
+        other.leader.election.known = slot, known
+        other.connect()
+        other.pass_time(15)
+        assert other.leader.is_serving == serves
+    assert f"another entry than theirs was durable at slot {slot}" in str(other.of(Stuck)[-1])
+    assert "not in the banks' own history" in plan_recovery(other.leader, rollback=True).lost[0]
+    other.do(other.leader.accept(rollback=True, cut=False, now=other.now))
+    other.pass_time(1)
+    assert other.leader.is_serving
 
 
 def test_damage_is_remembered_until_the_bank_is_cured() -> None:
