@@ -1,5 +1,5 @@
 # `make up` and `make test` do all the set-up a bare Debian or Ubuntu machine needs.
-.PHONY: install up test check docs sim sim-standby mutants faults soak bench bench-peers conformance clean
+.PHONY: install up test check docs sim sim-standby mutants faults soak bench bench-peers conformance test-engines clean
 PY := .venv/bin/python
 STAMP := .venv/.installed
 
@@ -46,6 +46,12 @@ conformance: install
 	bash scripts/setup.sh --for-tests
 	$(PY) -m pytest -p no:randomly --timeout 0 -s tests/e2e/test_posix_sharing.py tests/e2e/test_posix_rules.py \
 	  tests/e2e/test_exercisers.py tests/e2e/test_side_by_side.py $(ARGS)
+
+# A real S3 server (OpenStack Swift), in a folder of its own on loopback; nothing of it is enabled or stays.
+test-engines: install
+	bash scripts/setup.sh --for-tests
+	bash scripts/setup.sh --for-engines
+	TRIVET_ENGINES=1 $(PY) -m pytest -p no:randomly --timeout 300 tests/e2e/test_engine_s3.py $(ARGS)
 
 faults: install
 	bash scripts/setup.sh --for-tests

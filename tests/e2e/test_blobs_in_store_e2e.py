@@ -1,4 +1,4 @@
-"""A drive with one bank's blobs in an object store: a folder here, a real one in `tests/engines`."""
+"""A drive with one bank's blobs in an object store: a folder here, a real one in `test_engine_s3.py`."""
 
 from pathlib import Path
 

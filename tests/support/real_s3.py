@@ -1,13 +1,15 @@
 """A real S3 server on loopback: OpenStack Swift with s3api, from Debian's packages, in its own folder."""
 
 import getpass
+import http.client
+import os
+import signal
 import socket
 import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 
@@ -16,6 +18,7 @@ from free_ports import free_bases
 SCRIPT = Path(__file__).with_name("swift_server.py")
 PYTHON = "/usr/bin/python3"
 START_S = 60.0
+ACCOUNT = "test"
 _CACHE_MIB = "64"
 _KINDS = ("account", "container", "object", "proxy")
 _COMMON = """[DEFAULT]
@@ -52,16 +55,51 @@ location = us-east-1
 """ + "".join(f"[filter:{name}]\nuse = egg:swift#{name}\n" for name in _PLAIN_FILTERS)
 
 
-class RealS3(NamedTuple):
-    """A running server: its address, and the environment that programs need to use it."""
+class RealS3:
+    """A running server: its `endpoint`, and the `environment` that programs need to use it."""
 
-    endpoint: str
-    environment: dict[str, str]
+    environment = {
+        "AWS_ACCESS_KEY_ID": f"{ACCOUNT}:tester",
+        "AWS_SECRET_ACCESS_KEY": "testing",
+        "AWS_REGION": "us-east-1",
+    }
+
+    def __init__(self, port: int, door: subprocess.Popen[bytes]) -> None:
+        self._port = port
+        self._door = door
+        self.endpoint = f"http://127.0.0.1:{port}"
+
+    def make_bucket(self, name: str) -> None:
+        """Make a bucket, by Swift's own protocol."""
+        users = {"X-Auth-User": f"{ACCOUNT}:tester", "X-Auth-Key": "testing"}
+        token = self._ask("GET", "/auth/v1.0", users)["X-Auth-Token"]
+        self._ask("PUT", f"/v1/AUTH_{ACCOUNT}/{name}", {"X-Auth-Token": token, "Content-Length": "0"})
+
+    def _ask(self, method: str, path: str, headers: dict[str, str]) -> dict[str, str]:
+        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=30)
+        try:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            assert answer.status < 300, answer.read()
+            return dict(answer.getheaders())
+        finally:
+            connection.close()
+
+    @contextmanager
+    def hanging(self) -> Iterator[None]:
+        """Let the server take connections and answer nothing."""
+        os.killpg(self._door.pid, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            os.killpg(self._door.pid, signal.SIGCONT)
 
 
 def skip_without_swift() -> None:
     """Skip the test where the packages are missing."""
-    found = subprocess.run([PYTHON, "-c", "import swift.proxy, swift.obj"], capture_output=True, check=False)
+    found = subprocess.run(
+        [PYTHON, "-I", "-c", "import swift.proxy, swift.obj"], capture_output=True, check=False
+    )
     if found.returncode:
         pytest.skip("no OpenStack Swift: `bash scripts/setup.sh --for-engines` installs it")
 
@@ -79,7 +117,7 @@ def running_s3(folder: Path, *, workers: int = 1) -> Iterator[RealS3]:
         rest = (_PROXY if kind == "proxy" else _STORAGE).format(kind=kind, cache_port=cache_port)
         (folder / f"{kind}-server.conf").write_text(common + rest)
     rings = [str(ports[kind]) for kind in _KINDS[:3]]
-    subprocess.run([PYTHON, SCRIPT, folder, "rings", *rings], check=True, capture_output=True)
+    subprocess.run([PYTHON, "-I", SCRIPT, folder, "rings", *rings], check=True, capture_output=True)
     words = ["memcached", "-l", "127.0.0.1", "-p", str(cache_port), "-m", _CACHE_MIB, "-u", getpass.getuser()]
     children = [subprocess.Popen(words, process_group=0)]
     try:
@@ -87,18 +125,13 @@ def running_s3(folder: Path, *, workers: int = 1) -> Iterator[RealS3]:
         for kind in _KINDS:
             with (folder / f"{kind}.log").open("ab") as log:
                 children.append(
-                    subprocess.Popen([PYTHON, SCRIPT, folder, kind], stdout=log, stderr=log, process_group=0)
+                    subprocess.Popen(
+                        [PYTHON, "-I", SCRIPT, folder, kind], stdout=log, stderr=log, process_group=0
+                    )
                 )
         for kind, port in ports.items():
             _wait_for(port, folder / f"{kind}.log")
-        yield RealS3(
-            f"http://127.0.0.1:{ports['proxy']}",
-            {
-                "AWS_ACCESS_KEY_ID": "test:tester",
-                "AWS_SECRET_ACCESS_KEY": "testing",
-                "AWS_REGION": "us-east-1",
-            },
-        )
+        yield RealS3(ports["proxy"], children[-1])
     finally:
         for child in children:
             child.terminate()

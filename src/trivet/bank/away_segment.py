@@ -11,9 +11,8 @@ from pathlib import Path
 import msgspec
 
 from trivet.bank.blob_header import BLOCK_BYTES, header_bytes, read_header, stored_bytes
-from trivet.bank.blob_index import Place
 from trivet.bank.segment import Segment
-from trivet.io.disk import next_data, punch_hole, write_whole
+from trivet.io.disk import punch_hole, write_whole
 from trivet.io.volume_folder import write_synced
 
 BODIES, HEADERS = ".bodies", ".headers"
@@ -22,10 +21,11 @@ _HEADERS_MAX = 1 << 16
 
 
 class _Note(msgspec.Struct, frozen=True):
-    """What the file beside a segment says: the object's name without its ending, and its size."""
+    """What the file beside a segment says: its object's name without the ending, its size, what is here."""
 
     object: str
     size: int
+    headers_only: bool = False
 
 
 @dataclass(slots=True)
@@ -51,30 +51,24 @@ def note_path(segment: Path) -> Path:
     return segment.with_suffix(_NOTE)
 
 
-def note_away(segment: Segment, name: str, size: int) -> None:
-    """Write down that `segment` is in the object `name`; blocks."""
-    write_synced(note_path(segment.path), msgspec.json.encode(_Note(name, size)))
+def note_away(segment: Segment, name: str, size: int, *, headers_only: bool = False) -> None:
+    """Write down that `segment` is in the object `name`, and whether its bodies are here as well; blocks."""
+    write_synced(note_path(segment.path), msgspec.json.encode(_Note(name, size, headers_only)))
 
 
-def recall(segment: Segment) -> AwaySegment | None:
+def recall(volume_key: bytes, segment: Segment) -> AwaySegment | None:
     """Return what was noted of `segment`, None if all of it is here only."""
     try:
         note = msgspec.json.decode(note_path(segment.path).read_bytes(), type=_Note)
     except (FileNotFoundError, msgspec.DecodeError):
         return None
-    return AwaySegment(note.object, note.size)
+    places = () if note.headers_only else (place for _, place in segment.scan(volume_key))
+    return AwaySegment(note.object, note.size, {place.offset: place.size for place in places})
 
 
-def is_body_here(segment: Segment, place: Place) -> bool:
-    """Tell whether the body at `place` was not given back."""
-    end = place.offset + stored_bytes(place.size)
-    body = place.offset + BLOCK_BYTES
-    data = next_data(segment.fd, body)
-    return body == end or (data is not None and data < end)
-
-
-def give_bodies_back(segment: Segment, cached: dict[int, int]) -> None:
+def give_bodies_back(segment: Segment, away: AwaySegment, cached: dict[int, int]) -> None:
     """Free the room of the bodies at the offsets of `cached`; blocks."""
+    note_away(segment, away.name, away.size, headers_only=True)
     for offset, size in cached.items():
         if stored_bytes(size) > BLOCK_BYTES:
             punch_hole(segment.fd, offset + BLOCK_BYTES, stored_bytes(size) - BLOCK_BYTES)
@@ -104,7 +98,7 @@ def make_again(path: Path, number: int, volume_key: bytes, name: str, size: int,
             if header is not None and offset + stored_bytes(header.size) <= size:
                 write_whole(segment.fd, (head,), offset)
                 count += 1
-        note_away(segment, name, size)
+        note_away(segment, name, size, headers_only=True)
     finally:
         segment.close()
     return count

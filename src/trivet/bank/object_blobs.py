@@ -16,7 +16,6 @@ from trivet.bank.away_segment import (
     BODIES,
     HEADERS,
     AwaySegment,
-    is_body_here,
     make_again,
     recall,
 )
@@ -26,7 +25,7 @@ from trivet.bank.blob_index import Place
 from trivet.bank.blob_store import BlobStore
 from trivet.bank.range_reader import RangeReader
 from trivet.bank.segment import Segment, segment_path, segments_in
-from trivet.errors import NoSpace, StoreAway
+from trivet.errors import NoSpace
 from trivet.io.object_store import ObjectStore
 from trivet.io.volume_folder import write_synced
 from trivet.wire.bank_messages import BlobData
@@ -99,13 +98,11 @@ class ObjectBlobs(BlobStore):
 
     def _take_in(self, segment: Segment) -> None:
         super()._take_in(segment)
-        away = recall(segment)
+        away = recall(self._key, segment)
         self._away.pop(segment.number, None)
         if away is not None:
             segment.is_sealed = True
             self._away[segment.number] = away
-            here = (place for _, place in segment.scan(self._key) if is_body_here(segment, place))
-            away.cached = {place.offset: place.size for place in here}
 
     def trouble(self) -> str:
         """Why the store can't be used now, empty if it can."""
@@ -174,7 +171,7 @@ class ObjectBlobs(BlobStore):
             async with asyncio.timeout(_CHECK_TIMEOUT_S):
                 data = await self._store.read(away.name + BODIES, at, at + place.size)
         except TimeoutError as error:
-            raise StoreAway("the object store answers too slowly") from error
+            raise self._store.was_too_slow() from error
         is_right = data is not None and len(data) == place.size
         if not is_right or next(wrong_pieces(header.hashes, 0, data or b""), None) is not None:
             self._ranges.forget(away.name + BODIES)

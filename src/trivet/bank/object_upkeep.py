@@ -7,6 +7,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Awaitable, Callable
+from functools import partial
 from pathlib import Path
 
 from trivet.bank.away_segment import (
@@ -132,7 +133,7 @@ class TendedBlobs(ObjectBlobs):
                 continue
             left -= away.cached_bytes
             given, away.cached = away.cached, {}
-            await self._in_thread(segment, lambda s=segment, g=given: give_bodies_back(s, g))  # type: ignore[misc]
+            await self._in_thread(segment, partial(give_bodies_back, segment, away, given))
 
     async def _delete_empty(self, sync: Callable[[], Awaitable[None]]) -> None:
         """Delete the objects of segments in which no blob is left, once what replaced them is synced."""

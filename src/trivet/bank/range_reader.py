@@ -6,7 +6,6 @@ Rule: a request goes on when whoever asked for it has given up, so that the next
 import asyncio
 from collections import OrderedDict
 
-from trivet.errors import StoreAway
 from trivet.io.object_store import ObjectStore
 
 SPAN_BYTES = 4 << 20
@@ -42,7 +41,7 @@ class RangeReader:
                     self._span((path, last + 1), size)
                 parts = [await asyncio.shield(task) for task in tasks]
         except TimeoutError as error:
-            raise StoreAway("the object store answers too slowly") from error
+            raise self._store.was_too_slow() from error
         whole = [part for part in parts if part is not None]
         if len(whole) < len(parts):
             return None

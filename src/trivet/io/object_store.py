@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     from obstore.store import ObjectStore as Store
 
 PAUSE_S = 2.0
-REQUEST_TIMEOUT_S = 60.0
+REQUEST_TIMEOUT_S = 10.0
+_SLOWEST_BYTES_S = 512 << 10
+_CLIENT_TIMEOUT_S = 180.0
 _CONNECT_TIMEOUT_S = 3.0
 _RETRIES = 3
 _READS_AT_ONCE = 16
@@ -99,7 +101,7 @@ class ObjectStore:
 
     async def put(self, path: str, data: bytes) -> None:
         """Store `data` as the object `path`, whole or not at all; StoreAway if it can't be."""
-        async with self._writes, self._asked(REQUEST_TIMEOUT_S):
+        async with self._writes, self._asked(REQUEST_TIMEOUT_S + len(data) / _SLOWEST_BYTES_S):
             await self._store.put_async(path, data, use_multipart=False)
         if self._scheme == "file":
             await asyncio.to_thread(_sync_file, Path(urlsplit(self.plan.url).path, path))
@@ -112,7 +114,7 @@ class ObjectStore:
         self._refuse_if_away()
         async with self._reads:
             try:
-                async with self._asked(REQUEST_TIMEOUT_S):
+                async with self._asked(REQUEST_TIMEOUT_S + (end - start) / _SLOWEST_BYTES_S):
                     return (await self._store.get_range_async(path, start=start, end=end)).to_bytes()
             except FileNotFoundError:
                 return None
@@ -157,6 +159,12 @@ class ObjectStore:
             return bytes(self._store.get(path).bytes())
         except (BaseError, OSError, ValueError) as error:
             raise ConfigError(f"--blobs {self.plan.url} can't be used: {_told(error)}") from error
+
+    def was_too_slow(self) -> StoreAway:
+        """Note that somebody waited in vain; return what to raise."""
+        self.trouble = f"the object store {self.plan.url} can't be used: no answer in time"
+        self._away_until_s = steady_s() + PAUSE_S
+        return StoreAway(self.trouble)
 
     def _refuse_if_away(self) -> None:
         if steady_s() < self._away_until_s:
@@ -207,7 +215,7 @@ def _open(plan: StorePlan, base: int, environment: Mapping[str, str]) -> "Store"
     ]
     client: dict[str, Any] = {
         "connect_timeout": timedelta(seconds=_CONNECT_TIMEOUT_S),
-        "timeout": timedelta(seconds=REQUEST_TIMEOUT_S),
+        "timeout": timedelta(seconds=_CLIENT_TIMEOUT_S),
         "allow_http": any(value.startswith("http://") for value in endpoints),
     }
     retries: dict[str, Any] = {
