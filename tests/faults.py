@@ -62,7 +62,7 @@ PARTS = (
     ),
     Part(
         "kills (SIGKILL) of the upstream's process in the middle of transfers", "TRIVET_UPSTREAM_KILLS", 200,
-        ("tests/probe/test_upstream_killed.py",),
+        ("tests/probe/test_upstream_killed.py", "tests/probe/test_upstream_evicting_killed.py"),
     ),
     Part(
         "rounds of kills of worker, RabbitMQ and Redis in the middle of transfers", "TRIVET_SERVER_ROUNDS",
