@@ -36,8 +36,7 @@ _FLAGS = (
     os.O_RDONLY, os.O_WRONLY, os.O_RDWR, os.O_RDWR | os.O_CREAT, os.O_RDWR | os.O_CREAT,
     os.O_WRONLY | os.O_CREAT | os.O_EXCL, os.O_RDWR | os.O_CREAT | os.O_TRUNC,
     os.O_WRONLY | os.O_APPEND | os.O_CREAT,
-    os.O_RDONLY | os.O_DIRECTORY, os.O_PATH | os.O_NOFOLLOW,
-    os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, os.O_RDWR | os.O_SYNC | os.O_CREAT,
+    os.O_RDONLY | os.O_DIRECTORY, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, os.O_RDWR | os.O_SYNC | os.O_CREAT,
     os.O_RDONLY | os.O_TRUNC, os.O_RDONLY | os.O_CREAT, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_DSYNC,
 )  # fmt: skip
 _XATTRS = (
@@ -157,7 +156,8 @@ class Maker:
             case "fsetxattr":
                 return slot, pick(_XATTRS), pick(_VALUES), pick((0, 0, os.XATTR_CREATE, os.XATTR_REPLACE))
             case "reopen":
-                return slot, pick(_FLAGS), self.rng.randrange(_SLOTS)
+                flags = pick(_FLAGS) & ~os.O_NOFOLLOW  # or it is the link in /proc that is opened
+                return slot, flags, self.rng.randrange(_SLOTS)
         return slot, pick(_XATTRS)
 
 

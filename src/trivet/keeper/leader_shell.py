@@ -25,6 +25,7 @@ from trivet.quorum.leader_commands import (
     Degraded,
     Deposed,
     Durable,
+    Enthroned,
     LeaderCommand,
     NotAcceptor,
     Sealed,
@@ -162,12 +163,14 @@ class LeaderShell:
                 self._spawn(self._transfer(bank))
             case Serving():
                 events.serving()
+            case Enthroned():
+                events.enthroned()
             case Stuck(reason):
                 events.stuck(reason)
             case Deposed():
                 events.deposed()
-            case CheckBlobs(blobs):
-                self._spawn(self._check_blobs(blobs))
+            case CheckBlobs():
+                self._spawn(self._check_blobs(command))
             case NotAcceptor(bank, port):
                 self._turn_to(bank, port)
 
@@ -227,10 +230,10 @@ class LeaderShell:
             return
         self.run(self.leader.on_transferred(base, steady_s()))
 
-    async def _check_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> None:
-        slot, all_asked, lacking = await self._events.secure_blobs(blobs)
+    async def _check_blobs(self, asked: CheckBlobs) -> None:
+        slot, all_asked, lacking = await self._events.secure_blobs(asked.blobs)
         now = steady_s()
-        self.run(self.leader.on_blobs_checked(slot, now, all_asked=all_asked, lacking=lacking))
+        self.run(self.leader.on_blobs_checked(asked, slot, now, all_asked=all_asked, lacking=lacking))
 
     async def _assign(self, server: ServerLink, *, acceptor: bool) -> None:
         """Tell a server its role; it connects anew with what it then is."""

@@ -132,6 +132,9 @@ class KernelCache(Protocol):
     async def forget(self, inodes: Collection[int], names: Collection[tuple[int, bytes]]) -> None:
         """Return when the kernel has let go of attributes and pages of `inodes` and of (parent, name)s."""
 
+    async def cut_off(self) -> None:
+        """End at once: whoever waits or asks from now on gets an error, nobody is served from a cache."""
+
 
 class Volume(Protocol):
     """What a door may ask; every method may also raise NoMajority (EIO) and NoSpace (ENOSPC)."""
