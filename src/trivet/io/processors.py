@@ -3,20 +3,7 @@
 Rule: what a process may use is only ever halved, never named by number: whoever started it has chosen.
 """
 
-import ctypes
 import os
-
-_libc = ctypes.CDLL(None)
-#: Return the number of the processor that this thread runs on now.
-current_processor: "ctypes._NamedFuncPointer" = _libc.sched_getcpu
-
-
-def processors_of(pid: int) -> frozenset[int]:
-    """Return the processors that a process of this machine may use; none if there is no such process."""
-    try:
-        return frozenset(os.sched_getaffinity(pid))
-    except OSError:
-        return frozenset()
 
 
 def run_apart(place: int) -> None:

@@ -18,7 +18,6 @@ from typing import Literal, Protocol
 from trivet.errors import ProtocolError
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, Link, LinkLost, NoAnswer, Reply
-from trivet.io.processors import processors_of
 from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.clock_rates import ClockRate, clock_notes
 from trivet.wire.bank_messages import ServerStat, Stat, Touched
@@ -56,8 +55,8 @@ class ServerLink:
     """One server: its links while it is up, and the last that it said of itself.
 
     `bank` counts the banks from 0, `base` is the first port of the bank's servers, `socket` the path of the
-    unix socket on which a server of this machine listens, `processors` are those of this machine it runs on,
-    `asked_at_s` is since when it owes its figures, `others` counts the other banks that answer.
+    unix socket on which a server of this machine listens, `asked_at_s` is since when it owes its figures,
+    `others` counts the other banks that answer.
     """
 
     bank: int
@@ -71,7 +70,6 @@ class ServerLink:
     blobs: Link | None = None
     generation: int = field(default=0)
     clock: ClockRate = field(default_factory=ClockRate)
-    processors: frozenset[int] = frozenset()
     asked_at_s: float | None = None
     others: Callable[[], int] = lambda: MAJORITY
 
@@ -240,8 +238,6 @@ class Fleet:
             if isinstance(stat, ServerStat):
                 server.stat = stat
                 server.clock.note(asked_s, steady_s(), stat.clock_s)
-                if server.is_near:
-                    server.processors = processors_of(stat.pid)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STAT_EVERY_S):
                     await server.journal.lost.wait()

@@ -13,7 +13,6 @@ from typing import Any
 from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, LinkLost
-from trivet.io.processors import current_processor
 from trivet.keeper.bank_links import PROMPT_S, Fleet, ServerLink
 from trivet.keeper.leader_events import LeaderEvents
 from trivet.keeper.owned_task import own_task
@@ -142,7 +141,7 @@ class LeaderShell:
         events = self._events
         match command:
             case Send():
-                self._send_in_turn(command)
+                self._send(command)
             case Acked(slot):
                 self._count_degraded(slot)
                 events.acked(slot)
@@ -174,16 +173,6 @@ class LeaderShell:
                 self._spawn(self._check_blobs(command))
             case NotAcceptor(bank, port):
                 self._turn_to(bank, port)
-
-    def _send_in_turn(self, send: Send) -> None:
-        """Send behind the next one to a bank on our own processor: it takes that from us at once."""
-        after = self._due[0] if self._due else None
-        if isinstance(after, Send) and after.bank != send.bank:
-            server = self._connected.get(send.bank)
-            if server is not None and current_processor() in server.processors:
-                self._send(after)
-                self._due.popleft()
-        self._send(send)
 
     def _send(self, send: Send) -> None:
         server = self._connected.get(send.bank)

@@ -140,31 +140,6 @@ def test_small_and_large_frames_keep_their_order_on_a_full_unix_socket(
 
 
 @pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
-def test_what_was_sent_before_a_close_still_arrives(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
-    came: list[int] = []
-
-    def handle(message: BankMessage, body: bytes | memoryview, peer: Peer) -> HandlerResult:
-        came.append(len(body))
-        return Done()
-
-    async def talk() -> None:
-        async with listening(handle) as port:
-            link = await Link.connect(("127.0.0.1", port), KEY, timeout_s=5)
-            for _ in range(3):
-                link.start(GetBlob(1, 0, 1), bytes(4_000_000)).add_done_callback(
-                    lambda done: done.exception()
-                )
-            link.start(Hello("journal")).add_done_callback(lambda done: done.exception())
-            await link.close()
-            async with asyncio.timeout(30):
-                while len(came) < 4:  # noqa: ASYNC110 - what is waited for has no event of its own
-                    await asyncio.sleep(0.01)
-
-    run(talk())
-    assert came == [4_000_000] * 3 + [0]
-
-
-@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
 def test_a_server_whose_client_takes_no_answers_reads_no_more(
     run: Callable[[Coroutine[Any, Any, None]], None], tmp_path: Path
 ) -> None:
