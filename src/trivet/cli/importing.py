@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, print_json, volume_folder
 from trivet.cli.drive_paths import drive_path
+from trivet.cli.wrong_use import no_option
 from trivet.client.backup.carrying import Carried, bring_in
 from trivet.client.backup.tar_reading import TarReader
 from trivet.client.remote_volume import connected
@@ -22,7 +23,7 @@ Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is at the 
 
 
 def import_(
-    archive: Annotated[Path, Parameter(allow_leading_hyphen=True)],
+    archive: Annotated[Path, Parameter(allow_leading_hyphen=True, validator=no_option)],
     /,
     *,
     into: Annotated[Path | None, Parameter(help="The folder of the drive to put it in; it exists.")] = None,

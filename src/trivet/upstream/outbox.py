@@ -87,6 +87,10 @@ class Outbox:
         kept = await self._store.setting(_sent(file_id))
         return [] if kept is None else kept.split("\0")
 
+    async def may_have_arrived(self, due: Due) -> bool:
+        """Tell whether anything of a file was sent that may have arrived; tries may be those of before."""
+        return bool(due.attempts or due.session or due.md5 or await self.sent_names(due.id))
+
     async def keep_sent_name(self, file_id: str, name: str) -> None:
         """Keep a name before it is sent: its answer may be lost, and the next name's, too."""
         names = await self.sent_names(file_id)

@@ -40,7 +40,7 @@ class Settler:
             row = await self._up.mirror.by_id(due.id)
             if row is not None and due.session is not None:
                 row, due = await self._look_at_session(row, due)
-            was_sent = row is not None and (row.agreed or due.attempts or due.session)
+            was_sent = row is not None and (row.agreed or await self._outbox.may_have_arrived(due))
             file = await self._at_vendor(due.id) if was_sent else None
             if row is None and file is None:
                 await self._outbox.done(due)
@@ -158,6 +158,7 @@ class Settler:
 
     async def _folder(self, row: Row, side: Side) -> VendorFile:
         body = {"id": row.id, "name": side.name, "parents": [side.parent]}
+        await self._outbox.keep_sent_name(row.id, side.name)
         api = self._up.vendor.api
         return await self._up.vendor.call("update", lambda: api.create_folder(body), once=True)
 

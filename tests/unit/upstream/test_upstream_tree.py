@@ -1,15 +1,12 @@
 """The vendor's tree and ours are one: whatever happens on one side is seen on the other."""
 
-import asyncio
 import pwd
 from pathlib import Path
-from typing import Any, NoReturn
 
 import pytest
 
 from trivet.drive.file_metadata import ATTRIBUTE, Content, FileMetadata
 from trivet.errors import ContentAway, NoMajority, NotFound
-from trivet.io.drive_api import VendorTrouble
 from trivet.upstream.standing import NOTICES_KEPT_S
 from trivet.upstream.telling import notices_of
 from upstream_rig import ME, UpstreamRig, in_virtual_time, upstream_rig, virtual_now_s
@@ -87,87 +84,6 @@ def test_what_happens_here_happens_at_the_vendor_once(tmp_path: Path) -> None:
             assert vendor.named("b") == [b"aaa"]
             assert vendor.named("a") == vendor.named("old") == []
             assert [what for what, _ in vendor.drive.applied[made:]] == ["metadata", "metadata"]
-
-    in_virtual_time(run())
-
-
-def test_what_arrived_in_a_forgotten_upload_and_was_removed_then_is_removed_there_too(tmp_path: Path) -> None:
-    async def run() -> None:
-        vendor = Vendor()
-        async with upstream_rig(tmp_path, vendor) as rig:
-            await rig.settled()
-            await rig.write("plan", b"first")
-            await rig.settled()
-            api = rig.work.up.vendor.api
-            send_chunk, upload_state = api.send_chunk, api.upload_state
-
-            async def unanswered(session: str, piece: bytes, offset: int, size: int) -> NoReturn:
-                await send_chunk(session, piece, offset, size)
-                raise VendorTrouble("the connection was cut", status=None)
-
-            async def forgotten(session: str) -> NoReturn:
-                raise VendorTrouble("no such upload", status=404)
-
-            api.send_chunk, api.upload_state = unanswered, forgotten  # type: ignore[method-assign]
-            await rig.write("plan", b"second")
-            while vendor.named("plan") != [b"second"]:  # noqa: ASYNC110 - the vendor tells nobody
-                await asyncio.sleep(0.5)
-            await rig.volume.unlink(await rig.ino(""), b"plan")
-            await asyncio.sleep(60)
-            api.send_chunk, api.upload_state = send_chunk, upload_state  # type: ignore[method-assign]
-            await rig.settled()
-            assert (vendor.named("plan"), await rig.names()) == ([], [])
-
-    in_virtual_time(run())
-
-
-def test_a_name_whose_answer_was_lost_is_ours_also_when_the_next_is_refused(tmp_path: Path) -> None:
-    async def run() -> None:
-        vendor = Vendor()
-        async with upstream_rig(tmp_path, vendor) as rig:
-            await rig.settled()
-            await rig.write("first", b"plan")
-            await rig.settled()
-            api, root, sent = rig.work.up.vendor.api, await rig.ino(""), list[str]()
-            update = api.update
-
-            async def troubled(file_id: str, body: dict[str, Any], add: str, remove: str) -> NoReturn:
-                sent.append(body["name"])
-                if len(sent) == 1:
-                    await update(file_id, body, add, remove)
-                    await rig.volume.rename(root, b"second", root, b"third", replace=False, exchange=False)
-                else:
-                    api.update = update  # type: ignore[method-assign]
-                raise VendorTrouble("the connection was cut", status=None)
-
-            api.update = troubled  # type: ignore[method-assign]
-            await rig.volume.rename(root, b"first", root, b"second", replace=False, exchange=False)
-            await rig.settled()
-            assert sent == ["second", "third"]
-            assert (await rig.names(), vendor.named("third")) == (["third"], [b"plan"])
-            assert await rig.store.rows("SELECT name FROM settings WHERE name LIKE 'sent %'") == []
-
-    in_virtual_time(run())
-
-
-def test_a_name_that_was_sent_once_does_not_undo_a_later_move_over_there(tmp_path: Path) -> None:
-    async def run() -> None:
-        vendor = Vendor()
-        folder, plan = vendor.folder("plans"), vendor.put("first", b"plan")
-        async with upstream_rig(tmp_path, vendor) as rig:
-            await rig.settled()
-            await rig.read("first")
-            root = await rig.ino("")
-            await rig.volume.rename(root, b"first", root, b"plan", replace=False, exchange=False)
-            await rig.settled()
-            vendor.faults.down = True
-            await rig.write("plan", b"a better plan")
-            await asyncio.sleep(30)
-            vendor.drive.update(plan, {}, None, add=folder)
-            vendor.faults.down = False
-            await rig.settled(2000)
-            assert (await rig.names(), await rig.names("plans")) == (["plans"], ["plan"])
-            assert (vendor.drive.files[plan].parent, vendor.named("plan")) == (folder, [b"a better plan"])
 
     in_virtual_time(run())
 
