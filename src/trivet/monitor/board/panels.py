@@ -25,7 +25,7 @@ ROWS: tuple[tuple[tuple[str, str], ...], ...] = (
     (("processes", "Processes"), ("scaling", "Workers of the door")),
     (("vendors", "Vendors"),),
 )
-_LEVELS = {"good": "bold bright_green", "warn": "bold yellow", "bad": "bold bright_red"}
+_LEVELS = {"good": "bold green", "warn": "bold yellow", "bad": "bold red"}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _PHASES = ("initialisation", "queue", "transfer", "verify", "publish", "repair")
 _ROWS, _BAR_CELLS, _SPARK_CELLS, _NAME = 8, 24, 60, 60
@@ -33,7 +33,8 @@ _ROWS, _BAR_CELLS, _SPARK_CELLS, _NAME = 8, 24, 60, 60
 
 def verdict_text(frame: BoardFrame, *, paused: bool = False) -> Text:
     """Return the sentence on top, what is being done, and what is worth a look."""
-    text = Text(frame.verdict.sentence, style=_LEVELS[frame.verdict.level])
+    # as a part: Textual draws a whole text's own colour as the darker one of old terminals
+    text = Text().append(frame.verdict.sentence, _LEVELS[frame.verdict.level])
     if paused:
         text.append("  PAUSED", style="reverse")
     if frame.verdict.doing:
