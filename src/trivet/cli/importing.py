@@ -34,6 +34,8 @@ def import_(
 
     Nobody sees anything of it before all of it is durable. Paths that exist are refused, folders joined.
     """
+    if str(archive).startswith("-") and str(archive) != "-":  # which the parser takes for a file, like -
+        raise InputError(f"trivet import has no option {archive}; `trivet import --help` tells what there is")
     folder = volume_folder(state)
     folder.read_config()
     target = drive_path(folder, into)

@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "repairs": ("trivet.cli.repair:repairs", "List what was repaired."),
     "scrub": ("trivet.cli.scrub:scrub", "Steer the slow reading of every copy."),
     "quota": ("trivet.cli.quota:app", "Limit how much may be below a folder."),
+    "snapshot": ("trivet.cli.snapshot:app", "The drive as it was: kept, shown, brought back."),
     "export": ("trivet.cli.export:export", "The drive, or a folder of it, as a tar archive."),
     "import": ("trivet.cli.importing:import_", "A tar archive into the drive, whole or not at all."),
     "recover": ("trivet.cli.recover:recover", "Accept a loss, so that the drive serves again."),

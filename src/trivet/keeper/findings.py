@@ -84,7 +84,9 @@ def row_finding(
 
 
 class NamedBlobs:
-    """The blobs that the volume's extents name at this moment, and whose they are."""
+    """The blobs that the volume's extents name at this moment, and whose they are; those of snapshots, too,
+    unless only some `inos` are asked for.
+    """
 
     def __init__(self, space: Namespace, inos: Sequence[int] | None = None) -> None:
         self.refs: dict[int, BlobRef] = {}
@@ -95,16 +97,23 @@ class NamedBlobs:
                 for ref in blobs_of(value):
                     self.refs[ref.name] = ref
                     self._owner[ref.name] = (ino, mib, value)
+        if inos is None:
+            self.refs = {**space.kept.refs, **self.refs}
 
     def __contains__(self, name: int) -> bool:
         return name in self.refs
 
     def is_pinned(self, name: int) -> bool:
-        """Tell whether somebody reads a version of a file that the blob is a part of."""
-        return name in self._space.pins
+        """Tell whether the blob stays though no file has it: for a reader, or for a snapshot."""
+        space = self._space
+        return name in space.pins or name in space.kept or space.kept.is_held
 
     def is_still_named(self, name: int) -> bool:
-        """Tell whether the extents name the blob at this very moment."""
+        """Tell whether extents or a snapshot name the blob at this very moment."""
+        if name in self._space.kept:
+            return True
+        if name not in self._owner:
+            return False
         ino, mib, _ = self._owner[name]
         value = self._space.layout.extents(ino, mib)
         return value is not None and any(ref.name == name for ref in blobs_of(value))
@@ -113,6 +122,8 @@ class NamedBlobs:
         self, verdict: Verdict, name: int, port: int, why: str, paths: PathFinder, source: int | None
     ) -> Finding:
         """Return the finding on one blob of the server at `port`."""
+        if name not in self._owner:
+            return Finding(verdict, "(snapshots)", "blob", port, why, wall_s(), source)
         ino, mib, value = self._owner[name]
         first = mib * PAGES_PER_MIB
         ranges = [

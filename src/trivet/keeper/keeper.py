@@ -6,7 +6,6 @@ Rule: whoever is told something here passes it on; the rules live in the rooms b
 import asyncio
 import logging
 import os
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -21,6 +20,7 @@ from trivet.keeper.high_water import HighWater, read_high_water, write_high_wate
 from trivet.keeper.journal import Journal
 from trivet.keeper.leader_events import Secured
 from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.loaded import Loaded
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
 from trivet.keeper.owned_task import own_task
@@ -31,6 +31,7 @@ from trivet.keeper.refresh import Refresher
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.row_check import RowCheck
+from trivet.keeper.snapshots import Snapshots
 from trivet.keeper.stalled_blobs import StalledBlobs, secure_blobs
 from trivet.keeper.stores import Durability
 from trivet.keeper.takeover import begin_reign, load_volume
@@ -46,19 +47,6 @@ from trivet.wire.path_text import path_text
 log = logging.getLogger(__name__)
 
 HIGH_WATER_EVERY_S = 0.5
-
-
-@dataclass(slots=True)
-class Loaded:
-    """What there is once the volume is loaded."""
-
-    journal: Journal
-    blobs: BlobService
-    records: RecordService
-    volume: LocalVolume
-    queue: RepairQueue
-    refresher: Refresher
-    history: RepairLog
 
 
 class Keeper:
@@ -120,8 +108,11 @@ class Keeper:
         row_check = RowCheck(journal, reign, self.key, shell.leader.on_compared, partial(keys_in, space))
         blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
+        snapshots = Snapshots(
+            volume, journal, reign, self.key, self.notes
+        )  # holds before anything is deleted
         refresher = Refresher(queue, journal, self._refresh_s)
-        self.loaded = Loaded(journal, blobs, records, volume, queue, refresher, history)
+        self.loaded = Loaded(journal, blobs, records, volume, queue, refresher, history, snapshots)
         self._keeping_mark = own_task(self._keep_high_water())
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 
@@ -129,6 +120,7 @@ class Keeper:
         """Store what is dirty, as far as the banks allow, and let go of everything."""
         if self.loaded is not None:
             loaded = self.loaded
+            await loaded.snapshots.close()
             try:
                 await loaded.volume.close()
             except (NoMajority, ReplicaError) as error:
