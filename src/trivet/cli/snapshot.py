@@ -20,6 +20,7 @@ from trivet.cli.drive_paths import drive_path
 from trivet.client.backup.carrying import Carried
 from trivet.client.backup.restoring import restore as bring_back
 from trivet.client.backup.snapshot_tree import SnapshotTree
+from trivet.client.backup.store import STAMP
 from trivet.client.remote_volume import RemoteVolume, connected
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.live_view import size_text
@@ -28,13 +29,11 @@ from trivet.wire.snapshot_messages import SnapshotRemoved, SnapshotTable, Snapsh
 
 app = App(name="snapshot", help="The drive as it was: kept, shown, brought back.")
 
-_STAMP = "%Y-%m-%dT%H.%M.%SZ"
-
 
 @app.command
 def create(name: str | None = None, /, *, state: State = DEFAULT_STATE, json: AsJson = False) -> int:
     """Keep the drive as it is now; NAME is the time unless given. People go on working meanwhile."""
-    made = _create(volume_folder(state), name or datetime.now(UTC).strftime(_STAMP))
+    made = _create(volume_folder(state), name or datetime.now(UTC).strftime(STAMP))
     if json:
         print_json(made)
     else:
