@@ -45,6 +45,10 @@ PARTS = (
         "stops, partitions, slow links and second keepers under load", "TRIVET_PARTITIONS", 60,
         (f"{LOAD}::test_stopped_cut_off_and_slow_under_load",),
     ),
+    Part(
+        "kills (SIGKILL) of the keeper while it makes and restores snapshots", "TRIVET_SNAPSHOT_KILLS", 10,
+        ("tests/e2e/test_snapshots.py",),
+    ),
     Part("clocks that run wrong", "TRIVET_CLOCK_SKEWS", 1, ("tests/e2e/test_clock_skew.py",)),
     Part(
         "corruptions of records and blobs", "TRIVET_CORRUPTIONS", 5000,
