@@ -25,6 +25,7 @@ check: install
 
 docs: install
 	$(PY) scripts/write_command_reference.py > docs/guide/commands.md
+	$(PY) scripts/write_metric_reference.py > docs/guide/metrics.md
 
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

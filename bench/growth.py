@@ -3,7 +3,8 @@
 Rule: a real drive with three banks of one server; where others use the machine too, processor time an
 operation (keeper and banks) is what counts, not rates.
 Rule: the files are made through the mount, by several processes; those from 100,000 to 300,000 in one folder.
-Usage: python bench/growth.py [--files 300000] [--minutes 30] or --clients for 1, 2, 4 and 8 processes at once
+Usage: python bench/growth.py [--files 300000] [--minutes 30], or --clients for 1, 2, 4 and 8 at once, or
+--filled STATE for a line about a drive that is down and holds the files of bench/filling.py
 """
 
 import argparse
@@ -11,10 +12,12 @@ import multiprocessing
 import os
 import random
 import shutil
+import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -25,6 +28,8 @@ from fs_steps import drop_caches
 BODY = bytes(range(256)) * 16
 STAGES = (1_000, 10_000, 100_000, 300_000, 1_000_000)
 PROBES = 1000
+CLIENT_TURNS = 3
+HEADING = "    files   create/s  us     stat/s   us     read/s   us   keeper MiB"
 WRITERS = 4
 AT_ONCE = 2000
 A_FOLDER = 1000
@@ -129,7 +134,7 @@ def make_share(mount: Path, first: int, end: int, number: int) -> None:
 
 def grow(mount: Path, drive: Drive, files: int, minutes: float) -> None:
     """Fill the drive, stopping at each stage to probe."""
-    print("    files   create/s  us     stat/s   us     read/s   us   keeper MiB", flush=True)
+    print(HEADING, flush=True)
     until = time.monotonic() + minutes * 60
     made = 0
     for stage in (*(stage for stage in STAGES if stage < files), files):
@@ -156,13 +161,42 @@ def client(mount: Path, folder: str, number: int) -> None:
         (own / str(name)).read_bytes()
 
 
-def clients(mount: Path) -> None:
-    """Print what several processes at once get done."""
-    for count in (1, 2, 4, 8):
-        began = time.monotonic()
-        in_processes(count, client, mount, f"c{count}")
-        rate = count * PROBES / (time.monotonic() - began)
-        print(f"{count} clients: {rate:,.0f} files made and read a second", flush=True)
+def clients(mount: Path, drive: Drive) -> None:
+    """Print what several processes at once get done, in turns, and the drive's processor time for each."""
+    print("clients   files made and read a second   us each", flush=True)
+    for turn in range(CLIENT_TURNS):
+        for count in (1, 2, 4, 8):
+            began, spent = time.monotonic(), drive.spent_s()
+            in_processes(count, client, mount, f"c{turn}-{count}")
+            rate = count * PROBES / (time.monotonic() - began)
+            each_us = (drive.spent_s() - spent) / (count * PROBES) * 1e6
+            print(f"{count:7}{rate:31,.0f}{each_us:10,.0f}", flush=True)
+
+
+@contextmanager
+def filled_mount(state: Path) -> Iterator[Path]:
+    """Mount a drive that bench/filling.py filled; print how long it takes to start."""
+    mount = state.parent / "drive"
+    command = [sys.executable, "-m", "trivet"]
+    options = ["--state", str(state), "--mount", str(mount), "--no-gateway"]
+    began = time.monotonic()
+    subprocess.run([*command, "up", "--detach", *options], check=True, stdout=subprocess.DEVNULL)
+    os.stat(mount)
+    print(f"# up in {time.monotonic() - began:.1f} s", flush=True)
+    try:
+        yield mount
+    finally:
+        subprocess.run([*command, "down", "--state", str(state)], check=True, stdout=subprocess.DEVNULL)
+
+
+def look_at_filled(state: Path) -> None:
+    """Print what operations cost on a drive that is filled already."""
+    files = int((state.parent / "filled").read_text())
+    with filled_mount(state) as mount:
+        print(HEADING, flush=True)
+        probe(Drive(state.parent), mount, files)
+        if files > 100_000:
+            list_big(mount)
 
 
 def main() -> int:
@@ -171,12 +205,16 @@ def main() -> int:
     parser.add_argument("--files", type=int, default=300_000)
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--clients", action="store_true")
+    parser.add_argument("--filled", type=Path)
     options = parser.parse_args()
+    if options.filled is not None:
+        look_at_filled(options.filled)
+        return 0
     work = Path(tempfile.mkdtemp(prefix="trivet-bench-"))
     try:
         with trivet_mount(work, gateway=False) as mount:
             if options.clients:
-                clients(mount)
+                clients(mount, Drive(work))
             else:
                 grow(mount, Drive(work), options.files, options.minutes)
     finally:

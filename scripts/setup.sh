@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Sets up .venv in the checkout and the system packages trivet needs.
-# With --for-tests (or --for-peers): also the programs that only the tests (or `make bench-peers`) drive.
+# With --for-tests (--for-peers, --for-engines): instead the programs that only the tests (`make bench-peers`,
+# `make test-engines`) drive.
 # Never enables or starts a service.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,8 +50,14 @@ install_system_packages() {
   [ -z "$placed" ] || { "${root[@]}" rm -f $policy; trap - EXIT; }
 }
 
-if [ "${1:-}" = --for-tests ] || [ "${1:-}" = --for-peers ]; then
-  mapfile -t packages < <(grep -hv '^#' scripts/test-packages.txt $([ "$1" = --for-tests ] || echo scripts/peer-packages.txt))
+case ${1:-} in
+  --for-tests) lists=(scripts/test-packages.txt) ;;
+  --for-peers) lists=(scripts/test-packages.txt scripts/peer-packages.txt) ;;
+  --for-engines) lists=(scripts/engine-packages.txt) ;;
+  *) lists=() ;;
+esac
+if [ "${#lists[@]}" -gt 0 ]; then
+  mapfile -t packages < <(grep -hv '^#' "${lists[@]}")
   install_system_packages "${packages[@]}"
   exit 0
 fi
@@ -71,7 +78,7 @@ if [ ! -x .venv/bin/python ]; then
 fi
 echo "Installing trivet and its pinned packages into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  --constraint constraints.txt --editable '.[mount,gateway,upstream,insight,dev]'
+  --constraint constraints.txt --editable '.[mount,gateway,upstream,engines,insight,dev]'
 touch .venv/.installed
 # Nobody waits for this (some fifteen seconds); cut short, it is made up for when a large log is read.
 nice -n 19 .venv/bin/python scripts/compile_kernels.py </dev/null >/dev/null 2>&1 &

@@ -7,6 +7,7 @@ from pathlib import Path
 from trivet.bank.place import Place, lock_folder
 from trivet.bank.requests import Requests
 from trivet.io.link import Body, Reply
+from trivet.io.object_store import ObjectStore
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.wire.journal_messages import BankMessage
 
@@ -16,7 +17,7 @@ PORT = 7000
 class BankInProcess:
     """The first server of a volume in `state`; stands where a link and a server process stand."""
 
-    def __init__(self, state: Path, port: int = PORT) -> None:
+    def __init__(self, state: Path, port: int = PORT, store: ObjectStore | None = None) -> None:
         folder = VolumeFolder(state)
         if not folder.config_path.exists():
             folder.create(VolumeConfig("00" * 8, [7000, 8000, 9000], 2))
@@ -26,6 +27,7 @@ class BankInProcess:
         self.base = config.bases[config.bank_of(port)]
         self.own = folder.server_path(self.base, port)
         self.port = port
+        self.store = store
         self.failures: list[BaseException] = []
         self.place: Place
         self._pool: ThreadPoolExecutor
@@ -35,7 +37,9 @@ class BankInProcess:
         self._lock = lock_folder(self.own)
         self._pool = ThreadPoolExecutor(4)
         is_first = self.port == self.base
-        self.place = Place(self.own, self.volume, self.port, self.key, self._pool, first=is_first)
+        self.place = Place(
+            self.own, self.volume, self.port, self.key, self._pool, first=is_first, store=self.store
+        )
         self._requests = Requests(
             self.place, self.own, self.key, self._pool, on_failure=self._fail, on_ended=self._note
         )
@@ -63,9 +67,10 @@ class BankInProcess:
 
     async def crash(self) -> None:
         """Stop as kill -9 does: what was written is there, nothing is synced or said to be."""
-        records = self.place.records
+        records, tending = self.place.records, self._requests._tending
         records._applying.cancel()
-        await asyncio.gather(records._applying, return_exceptions=True)
+        tending.cancel()
+        await asyncio.gather(records._applying, tending, return_exceptions=True)
         await records._owned.stop()
         records._table.close()
         self._close()

@@ -49,6 +49,9 @@ class ForgetfulKernel:
         self.inodes += inodes
         self.names += names
 
+    async def cut_off(self) -> None:
+        """See KernelCache."""
+
 
 class DoorRig:
     """A door that can be closed and opened again, as a keeper that was killed and started again."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Part:
-    """One run of pytest on `tests`; the environment's `variable` says how much, without it `count`."""
+    """One run of pytest with the words `tests`; the environment's `variable` says how much, else `count`."""
 
     what: str
     variable: str
@@ -20,18 +20,20 @@ class Part:
     tests: tuple[str, ...]
 
 
+#: What runs in virtual time may use every core; what breaks real processes has the machine to itself.
+SPREAD = ("--numprocesses", "logical", "--dist", "load")
 LOAD = "tests/e2e/test_faults_under_load.py"
 PARTS = (
     Part(
         "seeds of the simulated protocol", "TRIVET_SIM_SEEDS", 10_000,
-        ("tests/sim/test_sim.py", "tests/sim/test_sim_one_bank_left.py"),
+        (*SPREAD, "tests/sim/test_sim.py", "tests/sim/test_sim_one_bank_left.py"),
     ),
     Part(
         "seeds of two keepers over three banks", "TRIVET_STANDBY_SEEDS", 1000,
-        ("tests/sim/test_standby_sim.py",),
+        (*SPREAD, "tests/sim/test_standby_sim.py"),
     ),
-    Part("seeds of the whole drive in virtual time", "TRIVET_WHOLE_SEEDS", 500, ("tests/whole",)),
-    Part("seeds for each mutant", "TRIVET_MUTANT_SEEDS", 1000, ("tests/sim/test_mutants.py",)),
+    Part("seeds of the whole drive in virtual time", "TRIVET_WHOLE_SEEDS", 500, (*SPREAD, "tests/whole")),
+    Part("seeds for each mutant", "TRIVET_MUTANT_SEEDS", 1000, (*SPREAD, "tests/sim/test_mutants.py")),
     Part(
         "power losses of banks' disks and of the whole machine", "TRIVET_POWER_LOSSES", 50,
         ("tests/e2e/test_power_loss.py",),
@@ -48,6 +50,10 @@ PARTS = (
     Part(
         "kills (SIGKILL) of the keeper while it makes and restores snapshots", "TRIVET_SNAPSHOT_KILLS", 10,
         ("tests/e2e/test_snapshots.py",),
+    ),
+    Part(
+        "leaders killed (SIGKILL) under load, one stopped and one ended: a standby follows",
+        "TRIVET_TAKEOVERS", 20, ("tests/e2e/test_standby_e2e.py",),
     ),
     Part("clocks that run wrong", "TRIVET_CLOCK_SKEWS", 1, ("tests/e2e/test_clock_skew.py",)),
     Part(

@@ -216,6 +216,10 @@ class CorruptReplica(ReplicaError):
     """Bytes that do not match their checksum or MAC."""
 
 
+class StoreAway(ReplicaError):
+    """The object store behind a bank can't be asked now; what it holds is as it was."""
+
+
 class NoMajority(TrivetError):
     """Nobody can say which state is the last: loud, never wrong bytes."""
 

@@ -108,7 +108,7 @@ def test_vendor_down_parks_what_is_asked_for(rig: DoorBeforeVendor, ann: httpx.C
         facts = refused.json()
         assert int(refused.headers["retry-after"]) > 0
         assert (facts["resumable"], facts["offset"]) == (True, 0)
-        assert re.search(r"tried 1 times|asked again in", facts["detail"])
+        assert re.search(r"tried once|does not answer", facts["detail"])
         assert told(v3(ann, "6.bin")) == (503, "backendError")
         assert native(ann, "0.bin").status_code == 200
     finally:

@@ -119,7 +119,7 @@ def test_what_was_flagged_does_not_leave_once_the_rule_is_to_refuse(client: http
 def _big_zip(break_it: bool) -> bytes:
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
-        archive.writestr("noise", BIG[: 3 << 20])
+        archive.writestr(zipfile.ZipInfo("noise"), BIG[: 3 << 20])  # of a fixed date
     whole = made.getvalue()
     return made_files.flipped(whole, 1 << 20) if break_it else whole
 

@@ -34,12 +34,18 @@ SERVERS = 2 if KILLS + WIPES + PARTITIONS > 40 else 1
 SEED = int(os.environ.get("TRIVET_SEED", "1"))
 LONGEST_STOP_S = float(os.environ.get("TRIVET_LONGEST_STOP_S", "2.5"))
 KILL_KINDS = ["keeper", "all", "keeper and bank", *["server", "bank", "two banks", "all banks"] * 2]
-VOTES_AGAIN_S = 10.0
-IDENTICAL_AGAIN_S = 60.0
-NO_STALL_S = 2.0
+#: What is promised is held to the second where the count was asked for (`make faults`) and in virtual time
+#: (`tests/whole/test_one_bank_down.py`); among the other tests a machine may be busy with something else.
+PATIENCE = 1.0 if "TRIVET_WIPES" in os.environ else 4.0
+VOTES_AGAIN_S = 10.0 * PATIENCE
+IDENTICAL_AGAIN_S = 60.0 * PATIENCE
+NO_STALL_S = 2.0 * PATIENCE
 #: A keeper starts, deposes the other, which ends and is started anew, and deposes it in turn.
-DEPOSED_BACK_S = 60.0
-pytestmark = [pytest.mark.mount, pytest.mark.timeout(120 + 10 * (KILLS + WIPES) + 45 * PARTITIONS)]
+DEPOSED_BACK_S = 60.0 * PATIENCE
+pytestmark = [
+    pytest.mark.mount,
+    pytest.mark.timeout(PATIENCE * (120 + 10 * (KILLS + WIPES) + 45 * PARTITIONS)),
+]
 
 
 @pytest.fixture(scope="module")

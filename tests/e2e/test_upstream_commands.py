@@ -17,6 +17,8 @@ from vendor_login import LoginServer, login_server
 from vendor_server import Vendor, serving
 
 FILES = 24
+#: Whole drives start, stop and restart; most of a run is over in 20 s on a free machine.
+pytestmark = pytest.mark.timeout(300)
 
 
 @pytest.fixture
@@ -89,6 +91,10 @@ def test_from_consent_to_a_great_removal(tmp_path: Path, vendor: Vendor, server:
         wait_for(lambda: is_here(reports / "9.txt"))
         assert (reports / "9.txt").read_bytes() == b"report 9"
 
+        limited = drive.trivet("upstream", "limit", "--download-per-day", "300MB")
+        assert limited.stdout == "google: it counts now; `trivet upstream status` shows it.\n"
+        wait_for(lambda: "of 300.0 MB used" in drive.trivet("upstream", "status", expect=None).stdout)
+
 
 def is_told(drive: Drive, words: str) -> bool:
     """Tell whether `trivet upstream status` says `words`, and by its exit code that something is found."""
@@ -105,7 +111,7 @@ def is_here(path: Path) -> bool:
     return True
 
 
-def wait_for(is_so: Callable[[], bool], within_s: float = 30.0) -> None:
+def wait_for(is_so: Callable[[], bool], within_s: float = 90.0) -> None:
     """Wait until something is so."""
     until = time.monotonic() + within_s
     while not is_so():

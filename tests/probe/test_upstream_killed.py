@@ -24,12 +24,13 @@ from upstream_process import (
 from vendor_server import Vendor, serving
 
 KILLS = int(os.environ.get("TRIVET_UPSTREAM_KILLS", "20"))
+SEED = int(os.environ.get("TRIVET_SEED", "11"))
 FILES, SIZE = 3 * KILLS, 100_000
 
 
 @pytest.mark.timeout(60 + 6 * KILLS)
 async def test_killed_again_and_again_everything_arrives_once(tmp_path: Path) -> None:
-    rng = random.Random(11)
+    rng = random.Random(SEED)
     with serving(Vendor()) as vendor:
         far = {f"far {number}": rng.randbytes(SIZE) for number in range(FILES)}
         for name, body in far.items():

@@ -117,6 +117,26 @@ def test_a_machine_that_others_keep_busy_gets_no_worker() -> None:
     assert [step for look in looks if (step := scaler.step(look))] == []
 
 
+def test_workers_that_wait_for_a_processor_get_help_however_little_they_are_given() -> None:
+    scaler = Scaler(LIMITS, 1.0)
+    looks = (Load(float(s), 100.0, 30.0, [WorkerLoad(1, 8.0, "", 70.0)]) for s in range(30))
+    taken = [step for look in looks if (step := scaler.step(look))]
+    assert [type(step) for step in taken] == [AddWorker]
+    scaler = Scaler(LIMITS, 1.0)
+    looks = (Load(float(s), 100.0, 30.0, [WorkerLoad(1, 4.0, "", 40.0)]) for s in range(100))
+    taken = [step for look in looks if (step := scaler.step(look))]
+    assert taken == []
+
+
+def test_workers_that_neither_run_nor_wait_are_taken_away_however_busy_the_machine_is() -> None:
+    for waiting, steps in ((3.0, [RemoveWorker]), (45.0, []), (None, [])):
+        scaler = Scaler(LIMITS, 1.0)
+        idle = [WorkerLoad(number, 2.0, "", waiting) for number in (1, 2)]
+        looks = (Load(float(s), 100.0, 30.0, idle) for s in range(int(LIMITS.remove_for_s) + 9))
+        taken = [step for look in looks if (step := scaler.step(look))]
+        assert [type(step) for step in taken] == steps
+
+
 def test_with_memory_short_nothing_is_added_and_it_is_said_once() -> None:
     taken, left = run(lambda _: 1.0, 600, memory=lambda _: 90.0)
     assert left == 1

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from trivet.quorum import leader_commands as lc
 from trivet.quorum.repair_plan import CopyState, plan_blob
 from trivet.wire import bank_messages as b
 from trivet.wire import journal_messages as m
@@ -98,20 +99,22 @@ class Blobs:
             refs += new
         return {ref[0]: ref for ref in refs}
 
-    def check(self, blobs: list[tuple[int, int, int, bytes]]) -> None:
+    def check(self, asked: lc.CheckBlobs) -> None:
         """Carry out CheckBlobs."""
-        keeper = self.keeper
+        keeper, blobs = self.keeper, asked.blobs
         refs = {name: (name, size, root) for _, name, size, root in blobs}
 
         def judged(lacking: dict[int, list[int]], lost: list[int]) -> None:
             if lacking:
                 keeper.world.trace(f"{keeper.name} copies blobs before it serves")
-                keeper.world.after(0.2, self.check, blobs)
+                keeper.world.after(0.2, self.check, asked)
                 return
             lost_at = min((slot for slot, name, _, _ in blobs if name in lost), default=0)
             missing = [(bank, slot) for slot, name, _, _ in blobs for bank in self.unsure[name]]
             on_checked = keeper.leader.on_blobs_checked
-            keeper.do(on_checked(lost_at, keeper.now(), all_asked=len(self.heard) == 3, lacking=missing))
+            keeper.do(
+                on_checked(asked, lost_at, keeper.now(), all_asked=len(self.heard) == 3, lacking=missing)
+            )
 
         if keeper.is_alive and keeper.leader.election.phase == "check":
             self.compare(refs, judged)

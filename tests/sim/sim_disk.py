@@ -1,6 +1,7 @@
 """A server's disk: what was written, what was synced, and what a power cut or damage leaves of it."""
 
 import random
+from dataclasses import dataclass
 from functools import lru_cache
 
 from trivet.errors import CorruptReplica
@@ -25,6 +26,14 @@ def _is_ours(entry: Entry) -> bool:
     except CorruptReplica:
         return False
     return True
+
+
+@dataclass
+class KeeperDisk:
+    """What keepers of one volume leave each other."""
+
+    high_water: int = 0
+    served: bool = False
 
 
 class Disk:

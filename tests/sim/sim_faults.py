@@ -17,7 +17,7 @@ FAULTS = (
     ("kill", 5), ("die", 4), ("hang", 3), ("partition", 4), ("slow", 2), ("keeper", 5), ("second", 3),
     ("clean", 2), ("power", 4), ("power_die", 2), ("wipe", 3), ("damage_rows", 3), ("damage_blobs", 2),
     ("sync_fails", 2), ("blackout", 1), ("away", 2), ("isolate", 4), ("duel", 4),
-    ("amnesia", 4), ("hide", 4), ("slow_disk", 2), ("brownout", 3), ("relapse", 5), ("full", 2),
+    ("amnesia", 4), ("hide", 4), ("slow_disk", 2), ("brownout", 6), ("relapse", 5), ("full", 2),
     ("damage_spread", 1), ("rollback", 3), ("torn", 3),
     ("foreign", 3),
 )  # fmt: skip
@@ -89,12 +89,6 @@ class Atlas(Losses):
                 for direction in ("to", "from"):
                     self.simulation.network.block(server.port, direction, seconds, name)
         self._later(rng.uniform(0.0, 0.5), self.simulation.start_keeper)
-
-    def _slow_disk(self, bank: int) -> None:
-        world = self.simulation.world
-        server = self.simulation.banks[bank][0]
-        server.sync_s = world.rng.choice((0.05, 0.5, 1.0))
-        world.after(3.0, setattr, server, "sync_s", 0.0)
 
     def _duel(self, bank: int) -> None:
         """Another keeper starts over slow links, and a bank dies for a moment while it takes over."""

@@ -1,11 +1,11 @@
 """A keeper in a run: it translates between the real leader core, connections, clients and the oracle."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from sim_blobs import Blobs, Ref, ref_in, value_of
-from sim_disk import VOLUME_KEY
+from sim_calls import Asked, Done
+from sim_disk import VOLUME_KEY, KeeperDisk
 from sim_links import Links
 from sim_network import Network
 from sim_oracle import Oracle
@@ -16,6 +16,7 @@ from trivet.quorum.digests import RecordIndex
 from trivet.quorum.leader import Leader
 from trivet.quorum.lease import wait_out_s
 from trivet.quorum.membership import CONFIG_KEY
+from trivet.quorum.once import Call
 from trivet.quorum.takeover import next_epoch
 from trivet.wire import journal_messages as m
 from trivet.wire.entries import Entry, Epoch, RecordOp
@@ -23,15 +24,6 @@ from trivet.wire.entries import Entry, Epoch, RecordOp
 TICK_S = 0.05
 REFRESH_S = 2.0
 PART_BYTES = 700  # logs travel in several parts
-Done = Callable[[str], None]
-
-
-@dataclass
-class KeeperDisk:
-    """What keepers of one volume leave each other."""
-
-    high_water: int = 0
-    served: bool = False
 
 
 class SimKeeper:
@@ -61,7 +53,7 @@ class SimKeeper:
         self._rate = rate
         self._predecessor_is_dead = predecessor_is_dead
         self._on_clean = on_clean
-        self._waits: dict[int, list[tuple[bool, Done]]] = {}
+        self._waits: dict[int, list[Asked]] = {}
         self._told_acked = self._told_durable = 0
         self._last_refresh = 0.0
         self._last_anchor = 0.0
@@ -85,8 +77,8 @@ class SimKeeper:
             self.world.trace(f"{self.name} {why}")
             self.links.close()
             for waits in self._waits.values():
-                for _, done in waits:
-                    done("unknown")
+                for asked in waits:
+                    asked.done("unknown")
 
     def begin(self) -> None:
         """Begin once the banks had a moment to answer."""
@@ -147,7 +139,7 @@ class SimKeeper:
                 case lc.Transfer():
                     self.rows.transfer(command.bank, command.applied)
                 case lc.CheckBlobs():
-                    self.blobs.check(command.blobs)
+                    self.blobs.check(command)
                 case lc.NotAcceptor():
                     self.links.leave(command.bank, command.port)
                 case _:
@@ -208,44 +200,52 @@ class SimKeeper:
             self.blobs.absorb(entry.slot, body.freed, list(body.new_blobs))
         self.blobs.on_durable(self.leader.reign.marks.durable)
 
-    def write(self, key: bytes, value: bytes | None, *, blob: bool, sync: bool, done: Done) -> None:
+    def write(
+        self, key: bytes, value: bytes | None, *, blob: bool, sync: bool, done: Done, call: Call | None = None
+    ) -> None:
         """Commit one change for a client; `done` is told "acked" or "durable", or "unknown" at the end."""
+        asked = Asked(sync, done, call)
         if blob and value is not None:
             self.blobs.put(
-                value, lambda ref, missing: self._commit(key, value_of(ref), [ref], missing, sync, done)
+                value, lambda ref, missing: self._commit(key, value_of(ref), [ref], missing, asked)
             )
         else:
-            self._commit(key, value, [], set(), sync, done)
+            self._commit(key, value, [], set(), asked)
+
+    def _beside(self, _asked: Asked) -> list[RecordOp]:
+        """Return what else an entry changes that does what was asked."""
+        return []
 
     def _commit(
-        self, key: bytes, value: bytes | None, new: list[Ref], missing: set[int], sync: bool, done: Done
-    ) -> int:
+        self, key: bytes, value: bytes | None, new: list[Ref], missing: set[int], asked: Asked
+    ) -> None:
         if not self.is_ready:
-            done("unknown")
-            return 0
+            asked.done("unknown")
+            return
         old_slot, old = self.records.get(key, (0, b""))
         if value is None and not old_slot:
-            done("nothing to do")
-            return 0
+            asked.done("nothing to do")
+            return
         old_ref = ref_in(old)
-        ops = [RecordOp(key, self.index.slot_of(key), value)]
+        ops = [RecordOp(key, self.index.slot_of(key), value), *self._beside(asked)]
+        freed = [old_ref[0]] if old_ref else []
         entry, commands = self.leader.append(
-            ops, self.now(), freed=[old_ref[0]] if old_ref else [], new_blobs=new, missing=missing, sync=sync
+            ops, self.now(), freed=freed, new_blobs=new, missing=missing, sync=asked.sync
         )
-        self._waits.setdefault(entry.slot, []).append((sync, done))
+        self.oracle.calls[entry.hash] = asked.call
+        self._waits.setdefault(entry.slot, []).append(asked)
         self.absorb(entry)
         self.do(commands)
-        return entry.slot
 
     def _resolve(self, slot: int, *, durable: bool) -> None:
         for at in [at for at in self._waits if at <= slot]:
             kept = []
-            for sync, done in self._waits[at]:
-                if sync and not durable:
-                    kept.append((sync, done))
+            for asked in self._waits[at]:
+                if asked.sync and not durable:
+                    kept.append(asked)
                 else:
                     self.oracle.told = max(self.oracle.told, at)
-                    done("durable" if sync else "acked")
+                    asked.done("durable" if asked.sync else "acked")
             if kept:
                 self._waits[at] = kept
             else:

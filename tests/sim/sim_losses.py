@@ -99,17 +99,24 @@ class Losses:
         self._later(world.rng.uniform(0.4, 1.4), strike)
         world.after(1.5, self._over, bank)
 
+    def _slow_disk(self, bank: int) -> None:
+        world = self.simulation.world
+        server = self.simulation.banks[bank][0]
+        server.sync_s = world.rng.choice((0.05, 0.5, 1.0))
+        world.after(3.0, setattr, server, "sync_s", 0.0)
+
     def _brownout(self, bank: int) -> None:
-        """A bank loses its power while another one lags; then the third and the keeper die for a while."""
+        """A bank that syncs late loses its power while another lags; the third and the keeper die, too."""
         simulation, world = self.simulation, self.simulation.world
         lagging, dying = world.rng.sample([base for base in simulation.banks if base != bank], 2)
         simulation.network.block(lagging, "to", 1.0)
+        self._slow_disk(bank)
 
         def strike() -> None:
             for server in simulation.banks[bank]:
                 server.cut_power()
             self._over(bank)
-            simulation.stay_away(dying, 0, world.rng.uniform(0.5, 4.0))
+            simulation.stay_away(dying, 0, world.rng.uniform(1.0, 5.0))
             simulation.kill_keeper(every=True)
 
         self._later(world.rng.uniform(0.1, 0.8), strike)

@@ -1,9 +1,11 @@
 """What must be true of every run: told by keepers as it happens, checked against the history they sealed."""
 
+from collections import Counter
 from collections.abc import Container, Mapping, Sequence
 
 from sim_server import SimServer
 from trivet.quorum.leader_log import LeaderLog
+from trivet.quorum.once import Call
 from trivet.wire.entries import GENESIS_HASH, NO_EPOCH, Entry, Epoch
 
 State = dict[bytes, tuple[int, bytes]]
@@ -35,6 +37,7 @@ class Oracle:
         self.told = 0
         self.acked_lost = 0
         self.told_stuck: list[str] = []
+        self.calls: dict[bytes, Call | None] = {}
         self._entries: dict[bytes, Entry] = {}
         self._states: dict[bytes, State] = {GENESIS_HASH: {}}
 
@@ -133,6 +136,21 @@ class Oracle:
         if missing:
             self._states[entry_hash] = dict(state)
         return state
+
+    def demand_once(self, head_hash: bytes, answered: Sequence[tuple[bytes, int]]) -> None:
+        """Demand that the history that ends with `head_hash` applies each call at most once.
+
+        And those `answered`, as (client, sequence), once; unless suspects elected, who may lose some.
+        """
+        applied: Counter[tuple[bytes, int]] = Counter()
+        at = head_hash
+        while at != GENESIS_HASH:
+            if (call := self.calls.get(at)) is not None:
+                applied[call.client, call.sequence] += 1
+            at = self._entries[at].previous_hash
+        demand(not (twice := [call for call, times in applied.items() if times > 1]), f"done twice: {twice}")
+        lost = [call for call in answered if not applied[call]]
+        demand(not lost or self.acked_lost > 0, f"answered and not done: {lost}")
 
     def on_loaded(self, head_hash: bytes, records: State) -> None:
         """A keeper loaded `records` out of the banks: they must be the history's, to the byte."""

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 
 from sim_blobs import ref_in
-from sim_disk import VOLUME_KEY
+from sim_calls import Change
+from sim_disk import VOLUME_KEY, KeeperDisk
 from sim_faults import Atlas
-from sim_keeper import KeeperDisk, SimKeeper
+from sim_keeper import SimKeeper
 from sim_network import Network
 from sim_oracle import Oracle, Violation, demand
 from sim_server import SimServer
@@ -117,8 +118,11 @@ class Simulation:
             if keeper.leader.reign.lease.holds(keeper.now()):
                 self.oracle.on_read(keeper.leader.reign.log)
             value = None if rng.random() < 0.25 else rng.randbytes(6)
-            keeper.write(key, value, blob=rng.random() < 0.2, sync=rng.random() < 0.25, done=self._done)
+            self._ask(number, keeper, Change(key, value, blob=rng.random() < 0.2, sync=rng.random() < 0.25))
         self.world.after(rng.expovariate(1 / THINK_S), self._client, number)
+
+    def _ask(self, _client: int, keeper: SimKeeper, want: Change) -> None:
+        keeper.write(want.key, want.value, blob=want.blob, sync=want.sync, done=self._done)
 
     def _done(self, outcome: str) -> None:
         self.outcomes[outcome] = self.outcomes.get(outcome, 0) + 1

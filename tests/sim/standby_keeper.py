@@ -2,11 +2,15 @@
 
 from typing import TYPE_CHECKING
 
-from sim_disk import VOLUME_KEY
-from sim_keeper import TICK_S, KeeperDisk, SimKeeper
+from sim_blobs import Ref
+from sim_calls import Asked
+from sim_disk import VOLUME_KEY, KeeperDisk
+from sim_keeper import TICK_S, SimKeeper
 from trivet.quorum import leader_commands as lc
+from trivet.quorum.once import was_applied, with_applied
 from trivet.quorum.standby import Standby
 from trivet.wire import journal_messages as m
+from trivet.wire.entries import RecordOp
 
 if TYPE_CHECKING:
     from standby_run import StandbyRun
@@ -106,6 +110,27 @@ class PairKeeper(SimKeeper):
         """Let the keeper called `role` take over from now on."""
         if self.is_ready:
             self.do(self.leader.succession.register(role, self.now()))
+
+    # calls that are asked for again
+
+    def _beside(self, asked: Asked) -> list[RecordOp]:
+        if asked.call is None:
+            return []
+        key = asked.call.key
+        _, record = self.records.get(key, (0, None))
+        return [RecordOp(key, self.index.slot_of(key), with_applied(asked.call, record))]
+
+    def _commit(
+        self, key: bytes, value: bytes | None, new: list[Ref], missing: set[int], asked: Asked
+    ) -> None:
+        """Do what was asked, unless it was done before: then wait until that is as safe as is wanted."""
+        slot, record = self.records.get(asked.call.key, (0, None)) if asked.call is not None else (0, None)
+        if not self.is_ready or asked.call is None or not was_applied(asked.call, record):
+            super()._commit(key, value, new, missing, asked)
+            return
+        self._waits.setdefault(slot, []).append(asked)
+        self._resolve(self._told_acked, durable=False)
+        self._resolve(self._told_durable, durable=True)
 
     # stops
 

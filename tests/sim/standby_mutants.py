@@ -77,8 +77,13 @@ def runs_beyond_the_drift_bound(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(StandbyRun, "clock_rate", lambda self: self.world.rng.choice((0.6, 1.5)))
 
 
+def forgets_what_it_applied(patch: pytest.MonkeyPatch) -> None:
+    """What a client asks for again is done again."""
+    patch.setattr("standby_keeper.was_applied", lambda call, record: False)
+
+
 MUTANTS: tuple[Patch, ...] = (
     reads_as_a_zombie, waits_for_no_lease, takes_one_silent_bank_for_all, believes_silence_it_slept_through,
     steps_down_and_goes_on, counts_the_lease_from_the_answer,
-    leaves_a_taken_throne_named, runs_beyond_the_drift_bound,
+    leaves_a_taken_throne_named, runs_beyond_the_drift_bound, forgets_what_it_applied,
 )  # fmt: skip

@@ -1,12 +1,15 @@
 """A run with a standby in CONFIG: two keepers, each under a name of its own, and all that may befall them.
 
 Rule: what is read from a keeper that may answer holds everything that anybody was told before.
+Rule: clients ask again until they are answered, whoever then reigns: what they asked for is done once.
 """
 
+from sim_calls import Caller, Change
+from sim_disk import KeeperDisk
 from sim_faults import FAULTS, Atlas
-from sim_keeper import KeeperDisk, SimKeeper
+from sim_keeper import SimKeeper
 from sim_oracle import demand
-from sim_run import Simulation
+from sim_run import CLIENTS, Simulation
 from standby_keeper import PairKeeper
 from trivet.quorum.lease import DRIFT
 from trivet.quorum.membership import KEEPER, STANDBY
@@ -76,6 +79,7 @@ class StandbyRun(Simulation):
         """Return what strikes this run."""
         self._disks = {KEEPER: KeeperDisk(), STANDBY: KeeperDisk()}
         self._dead_until = dict.fromkeys(self._disks, 0.0)
+        self._callers = [Caller(self.world, number, self._done) for number in range(CLIENTS)]
         return PairAtlas(self)
 
     # who there is
@@ -136,7 +140,17 @@ class StandbyRun(Simulation):
                 self.oracle.on_read(keeper.leader.reign.log)
         super()._client(number)
 
+    def _ask(self, client: int, keeper: SimKeeper, want: Change) -> None:
+        self._callers[client].ask(keeper, want)
+
     # the end
+
+    def _write_once_more(self) -> None:
+        super()._write_once_more()
+        serving = self.serving()
+        assert serving is not None
+        answered = [call for caller in self._callers for call in caller.answered]
+        self.oracle.demand_once(serving.leader.reign.log.head_hash, answered)
 
     def leave_one_keeper(self) -> None:
         """All that is stopped goes on; both may stay."""

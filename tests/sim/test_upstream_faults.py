@@ -17,7 +17,7 @@ import pytest
 from trivet.errors import TrivetError
 from trivet.upstream import sending
 from upstream_rig import UpstreamRig, in_virtual_time, upstream_rig
-from vendor_drive import FOLDER, ROOT
+from vendor_drive import FOLDER, ROOT, VendorDrive
 from vendor_faults import KINDS
 from vendor_server import Vendor
 
@@ -118,7 +118,8 @@ def end_in_two_equal_sides(place: Path, seed: int) -> None:
     """Run one seed; raises AssertionError when a promise was broken."""
 
     async def run() -> None:
-        async with upstream_rig(place, Vendor(seed=seed), seed=seed) as rig:
+        vendor = Vendor(VendorDrive(rng=random.Random(seed)), seed=seed)
+        async with upstream_rig(place, vendor, seed=seed) as rig:
             await rig.settled()
             people = People(rig, seed)
             before = len(rig.vendor.drive.applied)
@@ -151,7 +152,7 @@ def test_any_faults_end_in_two_equal_sides(tmp_path: Path) -> None:
 
 def test_a_day_of_a_flapping_vendor_every_write_arrives_exactly_once(tmp_path: Path) -> None:
     async def run() -> None:
-        vendor = Vendor(seed=5)
+        vendor = Vendor(VendorDrive(rng=random.Random(5)), seed=5)
         async with upstream_rig(tmp_path, vendor, seed=5, poll_s=300.0) as rig:
             await rig.settled()
             rng = random.Random(5)

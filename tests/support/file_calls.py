@@ -57,6 +57,11 @@ def utimensat(path: bytes, atime: tuple[int, int], mtime: tuple[int, int], follo
     _check(_LIBC.utimensat(_AT_FDCWD, path, times, 0 if follow else _AT_SYMLINK_NOFOLLOW))
 
 
+def futimens(fd: int, atime: tuple[int, int], mtime: tuple[int, int]) -> None:
+    """Set times of what is open."""
+    _check(_LIBC.futimens(fd, (_Timespec * 2)(atime, mtime)))
+
+
 def _check(answer: int) -> None:
     if answer:
         raise OSError(ctypes.get_errno(), "")

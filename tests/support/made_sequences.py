@@ -48,6 +48,8 @@ _MASKS = (0o022, 0o022, 0, 0o077, 0o777)
 _SIZES = (*_EDGES, -1, 2_000_000)
 _TYPES = (stat.S_IFIFO, stat.S_IFSOCK, stat.S_IFREG, 0, stat.S_IFCHR, stat.S_IFBLK, stat.S_IFDIR)
 
+_OF_OPEN = ("fchmod", "fchown", "futimens", "fsetxattr", "fgetxattr", "fremovexattr", "reopen")
+
 
 class Maker:
     """Makes operations; the same seed makes the same ones."""
@@ -128,8 +130,6 @@ class Maker:
                 return slot, offset, pick(_LENGTHS)
             case "ftruncate":
                 return slot, pick(_SIZES)
-            case "fchmod":
-                return slot, pick(_MODES)
             case "setxattr":
                 return (
                     self.path(),
@@ -139,9 +139,26 @@ class Maker:
                 )
             case "getxattr" | "removexattr":
                 return self.path(), pick(_XATTRS)
-            case "close" | "fsync" | "fstat":
+            case "close" | "fsync" | "fstat" | "flistxattr" | "flist":
                 return (slot,)
-        return (self.path(),)
+        return self.more_of_open(name, slot) if name in _OF_OPEN else (self.path(),)
+
+    def more_of_open(self, name: str, slot: int) -> tuple[object, ...]:
+        """Return arguments of a call on attributes of what is open."""
+        pick = self.rng.choice
+        match name:
+            case "fchmod":
+                return slot, pick(_MODES)
+            case "fchown":
+                return slot, pick((-1, 0, 1001, 1002)), pick((-1, 0, 1001, 2001))
+            case "futimens":
+                return slot, pick(_TIMES), pick(_TIMES)
+            case "fsetxattr":
+                return slot, pick(_XATTRS), pick(_VALUES), pick((0, 0, os.XATTR_CREATE, os.XATTR_REPLACE))
+            case "reopen":
+                flags = pick(_FLAGS) & ~os.O_NOFOLLOW  # or it is the link in /proc that is opened
+                return slot, flags, self.rng.randrange(_SLOTS)
+        return slot, pick(_XATTRS)
 
 
 _WEIGHTS = {
@@ -149,4 +166,6 @@ _WEIGHTS = {
     "readlink": 2, "link": 6, "rename": 14, "chmod": 6, "fchmod": 2, "chown": 5, "utimens": 6, "access": 3,
     "stat": 2, "cat": 6, "list": 3, "truncate": 5, "pwrite": 7, "write": 5, "pread": 5, "ftruncate": 4,
     "fsync": 2, "fstat": 2, "setxattr": 4, "getxattr": 2, "listxattr": 2, "removexattr": 2,
+    "fchown": 2, "futimens": 2, "fsetxattr": 2, "fgetxattr": 1, "flistxattr": 1, "fremovexattr": 1,
+    "flist": 1, "reopen": 2,
 }  # fmt: skip

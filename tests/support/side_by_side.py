@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 from contextlib import contextmanager
 from typing import Any
 
-from file_calls import as_caller, renameat2, utimensat
+from file_calls import as_caller, futimens, renameat2, utimensat
 
 #: (name of the call, caller, arguments...)
 Operation = tuple[Any, ...]
@@ -89,6 +89,7 @@ class Tree:
             "set times": [time if old else None for time, old in zip(times, is_old, strict=True)][
                 0 if with_access else 1 : 2
             ],
+            "is pipe": stat.S_ISFIFO(told.st_mode),
             "changed": None if changed is None or all(changed) else changed[1:],  # all: a number used anew
             "is in order": is_old[1] or told.st_ctime_ns >= told.st_mtime_ns,
         }
@@ -181,6 +182,10 @@ def _fstat(tree: Tree, slot: int) -> tuple[int, ...]:
     return told.st_mode, told.st_nlink, told.st_uid, told.st_gid, size
 
 
+def _reopen(tree: Tree, slot: int, flags: int, new_slot: int) -> None:
+    tree.keep(new_slot, os.open(f"/proc/self/fd/{tree.fd(slot)}", flags | os.O_NONBLOCK))
+
+
 #: What can be done: name -> (tree, arguments...) -> result.
 CALLS: dict[str, Callable[..., Any]] = {
     "mkdir": _masked(os.mkdir),
@@ -196,12 +201,16 @@ CALLS: dict[str, Callable[..., Any]] = {
     "rename": lambda tree, path, new, flags: renameat2(path, new, flags),
     "chmod": lambda tree, path, mode: os.chmod(path, mode),
     "fchmod": lambda tree, slot, mode: os.fchmod(tree.fd(slot), mode),
+    "fchown": lambda tree, slot, uid, gid: os.fchown(tree.fd(slot), uid, gid),
     "chown": lambda tree, path, uid, gid, follow: os.chown(path, uid, gid, follow_symlinks=follow),
     "utimens": lambda tree, path, atime, mtime, follow: utimensat(path, atime, mtime, follow),
+    "futimens": lambda tree, slot, atime, mtime: futimens(tree.fd(slot), atime, mtime),
     "access": lambda tree, path, mode: os.access(path, mode, effective_ids=True),
     "stat": lambda tree, path: os.stat(path).st_mode,
     "cat": _cat,
     "list": _list,
+    "flist": lambda tree, slot: sorted(os.listdir(tree.fd(slot))),
+    "reopen": _reopen,
     "truncate": lambda tree, path, size: os.truncate(path, size),
     "pwrite": lambda tree, slot, offset, seed, length: os.pwrite(tree.fd(slot), data(seed, length), offset),
     "write": lambda tree, slot, seed, length: os.write(tree.fd(slot), data(seed, length)),
@@ -210,6 +219,10 @@ CALLS: dict[str, Callable[..., Any]] = {
     "fsync": lambda tree, slot: os.fsync(tree.fd(slot)),
     "fstat": _fstat,
     "setxattr": lambda tree, path, name, value, flags: os.setxattr(path, name, value, flags),
+    "fsetxattr": lambda tree, slot, name, value, flags: os.setxattr(tree.fd(slot), name, value, flags),
+    "fgetxattr": lambda tree, slot, name: os.getxattr(tree.fd(slot), name),
+    "flistxattr": lambda tree, slot: sorted(os.listxattr(tree.fd(slot))),
+    "fremovexattr": lambda tree, slot, name: os.removexattr(tree.fd(slot), name),
     "getxattr": lambda tree, path, name: os.getxattr(path, name),
     "listxattr": lambda tree, path: sorted(os.listxattr(path)),
     "removexattr": lambda tree, path, name: os.removexattr(path, name),

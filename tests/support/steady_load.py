@@ -4,13 +4,14 @@ Rule: a change that returned must hold; of one that failed loudly either outcome
 no other bytes, may ever be there.
 """
 
-import contextlib
 import errno
 import os
 import random
 import threading
 import time
 from collections import Counter
+from itertools import takewhile
+from operator import eq
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,6 +42,7 @@ class SteadyLoad(threading.Thread):
         self.counts: Counter[str] = Counter()
         self._rng = random.Random(seed)
         self._may: dict[str, set[Body | None]] = {}
+        self._ever: dict[str, list[Body]] = {}
         self._number = 0
         self._ended = threading.Event()
         self._bug: BaseException | None = None
@@ -69,9 +71,12 @@ class SteadyLoad(threading.Thread):
         known = [name for name, bodies in self._may.items() if bodies != {None}]
         if len(known) >= FILES or (known and self._number % 5 == 0):
             name = known[0]
+            may_be_absent = None in self._may[name]
             self._may[name].add(None)
-            with contextlib.suppress(FileNotFoundError):
+            try:
                 (self.folder / name).unlink()
+            except FileNotFoundError:
+                assert may_be_absent, f"{name} was not there to be deleted"
             self._may[name] = {None}
             self.counts["deleted"] += 1
             return
@@ -86,6 +91,7 @@ class SteadyLoad(threading.Thread):
                 os.fsync(file.fileno())
                 self.counts["synced"] += 1
         self._may.setdefault(name, {None}).add(body)
+        self._ever.setdefault(name, []).append(body)
         part.rename(self.folder / name)
         self._may[name] = {body}
         self.counts["written"] += 1
@@ -114,6 +120,13 @@ class SteadyLoad(threading.Thread):
                 assert None in bodies, f"{name} is lost"
                 continue
             data = (self.folder / name).read_bytes()
-            assert any(body is not None and body.data() == data for body in bodies), f"wrong bytes in {name}"
+            right = any(body is not None and body.data() == data for body in bodies)
+            assert right, f"wrong bytes in {name}: {self._what_is_wrong(name, data)}"
         assert found, "nothing was there to be looked at"
         return len(found)
+
+    def _what_is_wrong(self, name: str, data: bytes) -> str:
+        """Tell which of the bodies `name` ever had begins as `data` does, and how far."""
+        same = [sum(takewhile(bool, map(eq, body.data(), data))) for body in self._ever[name]]
+        may = [body and body.size for body in self._may[name]]
+        return f"{len(data)} bytes; right sizes {may}; as in its bodies, oldest first: {same} bytes"

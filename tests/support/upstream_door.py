@@ -55,7 +55,7 @@ class DoorBeforeVendor:
         """Run `work` on the door's loop; return what it returns."""
         return asyncio.run_coroutine_threadsafe(work, self.door.loop).result(60)
 
-    def until(self, is_so: Callable[[], bool], within_s: float = 30.0) -> None:
+    def until(self, is_so: Callable[[], bool], within_s: float = 90.0) -> None:
         """Wait until something is so."""
         end_s = time.monotonic() + within_s
         while not is_so():

@@ -107,7 +107,8 @@ class UpstreamRig:
 
         async def is_so() -> bool:
             polled = self.work.polled_s is not None and self.work.polled_s > polled_s
-            return polled and not await self.work.outbox.count()
+            seen = int(await self.store.setting("slot") or -1) >= await self.volume.newest_slot()
+            return polled and seen and not await self.work.outbox.count()
 
         await self.until(is_so, within_s)
 

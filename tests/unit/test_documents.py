@@ -20,10 +20,15 @@ from trivet.cli.main import VERBS, app
 
 ROOT = Path(__file__).parents[2]
 GUIDE = ROOT / "docs" / "guide"
-#: What people wrote; the reference of commands is written by the program.
+#: Written by the program, and by what.
+WRITTEN = {"commands": "write_command_reference.py", "metrics": "write_metric_reference.py"}
+#: What people wrote.
 DOCUMENTS = [ROOT / "README.md", *sorted(place for place in GUIDE.glob("*.md") if place.stem != "commands")]
 FENCED = re.compile(r"^```[a-z]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 MODULE = re.compile(r"`((?:\w+/)*[a-z0-9_]+\.(?:py|js))`")
+METRIC = re.compile(r'"(trivet_[a-z_]+)"')
+TEST = re.compile(r"`tests/([\w/]+\.py)(?:::(\w+))?`")
+LINK = re.compile(r"\]\(([\w./-]+\.md)(?:#[\w-]+)?\)")
 INLINE = re.compile(r"`(trivet [^`]+)`")
 #: What ends a command in a shell's line, and what leads somewhere else.
 SEPARATORS = frozenset(["|", "||", "&&", ";", "&", ">", ">>", "<", "2>"])
@@ -83,11 +88,40 @@ def test_commands_and_options_that_are_named_are_there(document: Path) -> None:
     assert not unknown
 
 
-def test_the_command_reference_is_what_the_program_says() -> None:
-    written = (GUIDE / "commands.md").read_text()
-    script = [sys.executable, str(ROOT / "scripts" / "write_command_reference.py")]
+@pytest.mark.parametrize("name", WRITTEN)
+def test_a_reference_is_what_the_program_says(name: str) -> None:
+    written = (GUIDE / f"{name}.md").read_text()
+    script = [sys.executable, str(ROOT / "scripts" / WRITTEN[name])]
     said = subprocess.run(script, capture_output=True, text=True, check=True).stdout
     assert said == written, "run `make docs`"
+
+
+def test_every_metric_is_told() -> None:
+    gateway = ROOT / "src" / "trivet" / "gateway"
+    named = {name for place in gateway.glob("*metrics.py") for name in METRIC.findall(place.read_text())}
+    assert len(named) > 30
+    written = (GUIDE / "metrics.md").read_text()
+    assert [name for name in sorted(named) if f"`{name}" not in written] == []
+
+
+def test_every_test_that_the_guide_names_is_there() -> None:
+    gone = []
+    for document in DOCUMENTS:
+        for path, name in TEST.findall(document.read_text()):
+            place = ROOT / "tests" / path
+            if not place.exists() or (name and f"def {name}(" not in place.read_text()):
+                gone.append((document.name, path, name))
+    assert gone == []
+
+
+def test_every_link_of_the_guide_leads_somewhere() -> None:
+    broken = [
+        (document.name, target)
+        for document in [*DOCUMENTS, *GUIDE.glob("*.md")]
+        for target in LINK.findall(document.read_text())
+        if not (document.parent / target).exists()
+    ]
+    assert broken == []
 
 
 def test_every_command_is_told() -> None:

@@ -6,8 +6,8 @@ Source: the vendor's published reference of Drive v3 as of autumn 2026.
 """
 
 import hashlib
+import random
 import re
-import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -57,10 +57,11 @@ class Session:
 
 
 class VendorDrive:
-    """The drive of one account; `now_s` tells the vendor's time."""
+    """The drive of one account; `now_s` tells the vendor's time, `rng` draws its ids."""
 
-    def __init__(self, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.time, rng: random.Random | None = None) -> None:
         self.now_s = now_s
+        self._rng = rng or random.SystemRandom()
         self.files: dict[str, VendorFile] = {}
         self.sessions: dict[str, Session] = {}
         self.issued: set[str] = set()
@@ -78,7 +79,7 @@ class VendorDrive:
 
     def generate(self, count: int) -> list[str]:
         """Give out ids to create files with."""
-        made = [f"1{secrets.token_urlsafe(20)}" for _ in range(count)]
+        made = [f"1{self._token(20)}" for _ in range(count)]
         self.issued.update(made)
         return made
 
@@ -97,7 +98,7 @@ class VendorDrive:
         now = self.now_s()
         made = VendorFile(
             file_id, metadata.get("name", "Untitled"), mime, parent.id, content,
-            _time_of(metadata.get("modifiedTime"), now), now, secrets.token_hex(8),
+            _time_of(metadata.get("modifiedTime"), now), now, self._token(8),
         )  # fmt: skip
         self.files[file_id] = made
         self._changed(made, "create")
@@ -115,7 +116,7 @@ class VendorDrive:
         file.trashed = metadata.get("trashed", file.trashed)
         file.modified_s = _time_of(metadata.get("modifiedTime"), self.now_s())
         if data is not None:
-            file.data, file.revision = data, secrets.token_hex(8)
+            file.data, file.revision = data, self._token(8)
         file.version += 1
         self._changed(file, "metadata" if data is None else "content")
         return file
@@ -127,6 +128,9 @@ class VendorDrive:
             self.delete(child)
         del self.files[file.id]
         self._changed(file, "delete")
+
+    def _token(self, size: int) -> str:
+        return self._rng.randbytes(size).hex()
 
     def _changed(self, file: VendorFile, what: str) -> None:
         self.changes.append(file.id)
@@ -176,7 +180,7 @@ class VendorDrive:
             self.find(target)
         elif metadata.get("id") in self.files:
             raise Refused(409, "fileIdInUse", "A file already exists with the provided ID.")
-        key = secrets.token_urlsafe(16)
+        key = self._token(16)
         self.sessions[key] = Session(metadata, target, mime, self.now_s() + WEEK_S)
         return key
 

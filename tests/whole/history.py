@@ -3,10 +3,11 @@
 Rule: every operation has a name, a call time, a return time (None: nobody knows whether it happened) and what
 it wrote or read; a content is written once and never changes, so it is named by a number.
 Rule: the log is the witness: what it says became of each name, in order, must lie within the operations.
+Rule: who moves a name moves what is there when the log takes the move in, not what somebody saw there before.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -22,7 +23,7 @@ class Refused(AssertionError):
 class Operation:
     """One operation of a client on `name` (`to`: where it was moved).
 
-    `content` is what was stored, moved or read: ABSENT for nothing there, None when nobody knows.
+    `content` is what was stored or read: ABSENT for nothing there, None when nobody knows, as of a move.
     """
 
     client: int
@@ -56,34 +57,52 @@ def check_witness(operations: Iterable[Operation], events: Sequence[Event]) -> N
     by_name: dict[bytes, list[Event]] = defaultdict(list)
     for event in events:
         by_name[event.name].append(event)
-    written: dict[tuple[bytes, int], list[Operation]] = defaultdict(list)
+    stored: dict[tuple[bytes, int], list[Operation]] = defaultdict(list)
+    moved: dict[tuple[bytes, bytes], list[Operation]] = defaultdict(list)
     taken: dict[bytes, list[Operation]] = defaultdict(list)
     ordered = list(operations)
     for one in ordered:
         if one.outcome != "failed" and one.kind == "store":
-            written[one.name, one.content or 0].append(one)
+            stored[one.name, one.content or 0].append(one)
         elif one.outcome != "failed" and one.kind == "move":
-            written[one.to, one.content or 0].append(one)
+            moved[one.name, one.to].append(one)
         if one.kind in ("remove", "move") and one.outcome in ("ok", "unknown"):
             taken[one.name].append(one)
-    for event in events:
-        wanted = written[event.name, event.content] if event.content != ABSENT else taken[event.name]
+    moves: dict[tuple[bytes, bytes], list[Event]] = defaultdict(list)
+    for event, source in zip(events, _sources(events), strict=True):
+        moves[source, event.name].append(event)
+        wanted = stored[event.name, event.content] + moved[source, event.name]
+        if event.content == ABSENT:
+            wanted = taken[event.name]
         if not any(one.called <= event.at <= one.until for one in wanted):
             raise Refused(f"slot {event.slot}: nobody made {event.name!r} lead to {event.content} then")
     for one in ordered:
-        _check_one(one, by_name)
+        _check_one(one, by_name, moves)
 
 
-def _check_one(one: Operation, by_name: dict[bytes, list[Event]]) -> None:
+def _sources(events: Iterable[Event]) -> Iterator[bytes]:
+    """Yield for each event the name that its content was moved from by the same change, b"" if by none."""
+    leads_to: dict[bytes, int] = {}
+    gone: dict[int, Event] = {}
+    for event in events:
+        left = gone.get(event.content)
+        yield left.name if left is not None and (left.slot, left.at) == (event.slot, event.at) else b""
+        if event.content == ABSENT:
+            gone[leads_to.get(event.name, ABSENT)] = event
+        leads_to[event.name] = event.content
+
+
+def _check_one(
+    one: Operation, by_name: dict[bytes, list[Event]], moves: dict[tuple[bytes, bytes], list[Event]]
+) -> None:
     if one.outcome == "unknown" or one.returned is None or one.outcome == "failed":
         return
     if one.kind == "store":
-        _demand_event(one, by_name[one.name], one.content or 0)
+        _demand_event(one, [event for event in by_name[one.name] if event.content == (one.content or 0)])
     elif one.kind == "remove" and one.outcome == "ok":
-        _demand_event(one, by_name[one.name], ABSENT)
+        _demand_event(one, [event for event in by_name[one.name] if event.content == ABSENT])
     elif one.kind == "move" and one.outcome == "ok":
-        _demand_event(one, by_name[one.to], one.content or 0)
-        _demand_event(one, by_name[one.name], ABSENT)
+        _demand_event(one, moves[one.name, one.to])
     else:
         content = ABSENT if one.outcome == "absent" else one.content
         if content not in _states_within(by_name[one.name], one.called, one.returned):
@@ -92,10 +111,12 @@ def _check_one(one: Operation, by_name: dict[bytes, list[Event]]) -> None:
             )
 
 
-def _demand_event(one: Operation, events: Iterable[Event], content: int) -> None:
+def _demand_event(one: Operation, events: Iterable[Event]) -> None:
     assert one.returned is not None
-    if not any(event.content == content and one.called <= event.at <= one.returned for event in events):
-        raise Refused(f"{one.kind} of {one.name!r} -> {content}, returned at {one.returned:.4f}, is lost")
+    if not any(one.called <= event.at <= one.returned for event in events):
+        raise Refused(
+            f"{one.kind} of {one.name!r} -> {one.to or one.content}, returned at {one.returned:.4f}, is lost"
+        )
 
 
 def _states_within(events: Sequence[Event], start: float, end: float) -> set[int]:

@@ -11,7 +11,7 @@ STORE = Operation(1, "store", b"a", 1.0, 7, b"", 2.0, "ok")
 LOAD = Operation(2, "load", b"a", 3.0, 7, b"", 4.0, "ok")
 REMOVE = Operation(1, "remove", b"a", 5.0, None, b"", 6.0, "ok")
 GONE = Operation(2, "load", b"a", 7.0, None, b"", 8.0, "absent")
-MOVE = Operation(1, "move", b"a", 5.0, 7, b"b", 6.0, "ok")
+MOVE = Operation(1, "move", b"a", 5.0, None, b"b", 6.0, "ok")
 LOG = [Event(1, 1.5, b"a", 7), Event(2, 5.5, b"a", ABSENT)]
 MOVED = [Event(1, 1.5, b"a", 7), Event(2, 5.5, b"a", ABSENT), Event(2, 5.5, b"b", 7)]
 
@@ -20,6 +20,16 @@ def test_what_a_volume_does_is_accepted() -> None:
     check_witness([STORE, LOAD, REMOVE, GONE], LOG)
     check_linearizable([STORE, LOAD, REMOVE, GONE])
     check_witness([STORE, LOAD, MOVE], MOVED)
+
+
+def test_what_is_moved_is_what_is_there_when_the_log_takes_the_move_in() -> None:
+    """A content is stored over the one that stood there when the move was called, before it is done."""
+    over = replace(STORE, client=2, content=8, called=4.9, returned=5.3)
+    then = [LOG[0], Event(2, 5.2, b"a", 8), Event(3, 5.5, b"a", ABSENT), Event(3, 5.5, b"b", 8)]
+    check_witness([STORE, MOVE, over], then)
+    for wrong in ([*then[:3], Event(3, 5.5, b"b", 7)], [*then[:3], Event(4, 5.6, b"b", 8)]):
+        with pytest.raises(Refused):
+            check_witness([STORE, MOVE, over], wrong)
 
 
 def test_what_nobody_knows_may_have_happened_or_not() -> None:

@@ -58,6 +58,7 @@ class WholeDrive:
         self.keepers = 0
         self.keeper_away_until = 0.0
         self.is_calm = False
+        self.wall_ahead_s = 0.0
         self.when_safe: Callable[[], None] | None = None
         self.told: list[str] = []
         self._tell = tell
@@ -211,7 +212,7 @@ def whole_drive(
         return loop.time() * (process.rate if process is not None else 1.0)
 
     def wall_ns() -> int:
-        return 1_700_000_000_000_000_000 + int(loop.time() * 1e9)
+        return 1_700_000_000_000_000_000 + int((loop.time() + drive.wall_ahead_s) * 1e9)
 
     with pytest.MonkeyPatch.context() as patch, simulated_disks():
         for name, ours in (

@@ -15,6 +15,7 @@ FAULTS = (
     ("power", 4), ("wipe", 3), ("blackout", 4), ("sync_fails", 2), ("flip", 5), ("lose_write", 2),
     ("astray", 2), ("tear_journal", 3), ("lose_file", 2), ("cut_clients", 4),
     ("full", 3), ("foreign", 4), ("spoil", 3), ("cut_off", 4),
+    ("clock_jump", 2),
 )  # fmt: skip
 LOSSES = {"power", "wipe", "sync_fails", "flip", "lose_write", "astray", "tear_journal", "lose_file", "spoil"}
 
@@ -194,6 +195,13 @@ class Faults:
             path.unlink()
             if path.name.startswith("foreign"):
                 self.hands.forget(port)
+
+    def _clock_jump(self, base: int) -> None:
+        """Somebody sets the machine's clock, to what is right or wrong."""
+        rng = self.drive.rng
+        ahead_s = rng.choice((0.0, rng.uniform(-10.0, 10.0), rng.uniform(-1e8, 1e8)))
+        self.drive.trace(f"the wall clock is {ahead_s:.0f} s ahead")
+        self.drive.wall_ahead_s = ahead_s
 
     def _foreign(self, base: int) -> None:
         """Somebody keeps something of their own in a server."""

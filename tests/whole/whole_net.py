@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from trivet.io.link import Address, Body, LinkLost, NoAnswer, Reply
+from trivet.io.reply_deadline import ReplyDeadline, never
 from trivet.wire.bank_messages import decode_message, encode_message
 from trivet.wire.frames import Frame
 from trivet.wire.journal_messages import BankMessage
@@ -151,13 +152,22 @@ class SimLink:
             self._ask(message, body, future)
         return future
 
-    async def request(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:
+    async def request(
+        self,
+        message: BankMessage,
+        body: Body = b"",
+        *,
+        timeout_s: float,
+        is_needed: Callable[[], bool] = never,
+    ) -> Reply:
         """Send a request and return its reply; raises LinkLost."""
+        future = self.start(message, body)
+        why = f"no answer to {type(message).__name__} within {timeout_s} s"
+        deadline = ReplyDeadline(future, timeout_s, is_needed, NoAnswer(why))
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self.start(message, body)
-        except TimeoutError as error:
-            raise NoAnswer(f"no answer to {type(message).__name__} within {timeout_s} s") from error
+            return await future
+        finally:
+            deadline.cancel()
 
     def _ask(self, message: BankMessage, body: Body, waiting: Any) -> None:
         number, self._next = self._next, self._next + 1

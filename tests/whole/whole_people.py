@@ -206,7 +206,6 @@ class People:
         await volume.unlink(ROOT_INO, one.name)
 
     async def _move(self, one: Operation, volume: Any) -> None:
-        one.content = volume.space.lookup(ROOT_INO, one.name).ino
         await volume.rename(ROOT_INO, one.name, ROOT_INO, one.to, replace=True, exchange=False)
 
     async def _load(self, one: Operation, volume: Any) -> None:

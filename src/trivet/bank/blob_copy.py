@@ -57,10 +57,15 @@ def _read_into(fd: int, buffer: bytearray, offset: int, flags: int) -> int | Non
     return None if flags and count < len(buffer) else count
 
 
+def header_at(volume_key: bytes, segment: Segment, place: Place) -> BlobHeader | None:
+    """Return the header at `place`, None if it is damaged."""
+    data = segment.read(place.offset, place.offset + header_bytes(place.size))
+    return read_header(volume_key, place.segment, place.offset, data)
+
+
 def header_of(volume_key: bytes, segment: Segment, name: int, place: Place) -> BlobHeader | None:
     """Return the header of the copy of `name` at `place`, None if it is damaged or another blob's."""
-    data = os.pread(segment.fd, header_bytes(place.size), place.offset)
-    header = read_header(volume_key, place.segment, place.offset, data)
+    header = header_at(volume_key, segment, place)
     return header if header is not None and (header.name, header.size) == (name, place.size) else None
 
 

@@ -7,15 +7,16 @@ Rule: the index and the tails belong to the loop; threads get a pinned segment a
 import asyncio
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from concurrent.futures import Executor
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from trivet.bank.blob_copy import Data, header_of, is_whole, read_pieces, reads_back, spoil
 from trivet.bank.blob_header import BLOCK_BYTES, header_bytes, pack_header, stored_bytes
 from trivet.bank.blob_index import BlobIndex, Place
-from trivet.bank.segment import Segment, segment_path, segments_in
+from trivet.bank.segment import SEGMENT_BYTES, Segment, segment_path, segments_in
 from trivet.errors import CorruptReplica
 from trivet.io.disk import punch_hole, sync_folder, write_whole
 from trivet.wire.bank_messages import BlobData
@@ -31,6 +32,12 @@ _PADDING = bytes(BLOCK_BYTES)
 class BlobStore:
     """The blobs under `folder`; `pool` runs what may wait for the disk."""
 
+    segment_bytes = SEGMENT_BYTES
+
+    def trouble(self) -> str:
+        """Why what is stored can't all be read now, empty if it can."""
+        return ""
+
     def __init__(self, folder: Path, volume_key: bytes, pool: Executor) -> None:
         self._folder = folder
         self._key = volume_key
@@ -38,10 +45,8 @@ class BlobStore:
         self._segments: dict[int, Segment] = {}
         self._dirty: dict[int, Segment] = {}
         self._active: Segment | None = None
-        self._last_number = 0
-        self._looked_at = 0
+        self._last_number = self._looked_at = self.stored_bytes = 0
         self.index = BlobIndex()
-        self.stored_bytes = 0
 
     def open(self, cuts: Mapping[int, int]) -> None:
         """Find every blob that is there and sync them; blocks, so it runs before the server serves.
@@ -53,21 +58,24 @@ class BlobStore:
             path = segment_path(self._folder, number)
             if number in cuts and path.stat().st_size > cuts[number]:
                 os.truncate(path, cuts[number])
-            segment = Segment(number, path)
+            segment = Segment(number, path, limit_bytes=self.segment_bytes)
             os.fdatasync(segment.fd)
             self._segments[number] = segment
             self._last_number = number
             self._take_in(segment)
             self._active = segment
 
+    async def tend(self, sync: Callable[[], Awaitable[None]]) -> None:
+        """Do what is done behind the requests, until cancelled; `sync` syncs every blob written so far."""
+
     def _take_in(self, segment: Segment) -> None:
         """Index what `segment` holds; of two copies of one name the later one stays."""
         for header, place in segment.scan(self._key):
-            segment.live += 1
+            segment.gain(place.size)
             self.stored_bytes += stored_bytes(place.size)
             before = self.index.put(header.name, place)
             if before is not None:
-                self._segments[before.segment].live -= 1
+                self._segments[before.segment].lose(before.size)
                 self.stored_bytes -= stored_bytes(before.size)
                 _punch([(self._segments[before.segment], before)])
 
@@ -94,18 +102,17 @@ class BlobStore:
         segment, offset = self._room_for(len(data))
         header = pack_header(self._key, segment.number, offset, name, len(data), hashes)
         padding = _PADDING[: stored_bytes(len(data)) - len(header) - len(data)]
+        write = partial(write_whole, segment.fd, (header, data, padding), offset)
         self._dirty[segment.number] = segment
-        segment.live += 1
+        segment.gain(len(data))
         segment.writing += 1
         try:
             if len(data) <= _ON_LOOP_BYTES:
-                write_whole(segment.fd, (header, data, padding), offset)
+                write()
             else:
-                await self._in_thread(
-                    segment, lambda: write_whole(segment.fd, (header, data, padding), offset)
-                )
+                await self._in_thread(segment, write)
         except OSError:
-            segment.live -= 1
+            segment.lose(len(data))
             raise
         finally:
             segment.writing -= 1
@@ -123,7 +130,7 @@ class BlobStore:
             self._last_number += 1
             self._folder.mkdir(parents=True, exist_ok=True)
             path = segment_path(self._folder, self._last_number)
-            self._active = Segment(self._last_number, path, create=True)
+            self._active = Segment(self._last_number, path, create=True, limit_bytes=self.segment_bytes)
             sync_folder(self._folder)
             self._segments[self._last_number] = self._active
 
@@ -170,7 +177,7 @@ class BlobStore:
             segment = self._segments.get(place.segment)
             if segment is None:
                 continue
-            segment.live -= 1
+            segment.lose(place.size)
             self.stored_bytes -= stored_bytes(place.size)
             segment.pin()
             holes.append((segment, place))
@@ -182,8 +189,12 @@ class BlobStore:
         for segment in {segment.number: segment for segment, _ in holes}.values():
             self._dirty[segment.number] = segment
             if not segment.live and segment is not self._active:
-                self._forget(segment)
-                segment.path.unlink(missing_ok=True)
+                self._drop(segment)
+
+    def _drop(self, segment: Segment) -> None:
+        """Let a segment go that holds no blob any more."""
+        self._forget(segment)
+        segment.path.unlink(missing_ok=True)
 
     def _forget(self, segment: Segment) -> None:
         self._segments.pop(segment.number, None)

@@ -14,7 +14,7 @@ from trivet.bank.blob_store import BlobStore
 from trivet.bank.foreign_store import ForeignStore
 from trivet.bank.record_store import RecordStore
 from trivet.bank.syncer import Syncer
-from trivet.errors import CorruptReplica, NoSpace
+from trivet.errors import CorruptReplica, NoSpace, StoreAway
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, HandlerResult
 from trivet.quorum.acceptor import Acceptor
@@ -48,6 +48,7 @@ Result = HandlerResult | Awaitable[HandlerResult]
 ROOM_BYTES = 16 << 20
 _NAME_LIMIT = 1 << 53
 _SCRUB_BYTES = 64 << 20
+_SCRUB_S = 5.0
 _LOOK_AT = 256
 _PLACES_LIMIT = 256
 _LIST_LIMIT = 16384
@@ -110,7 +111,7 @@ class DataRequests:
             return await answer
         except NoSpace as error:
             return _refuse("space", str(error))
-        except CorruptReplica as error:
+        except (CorruptReplica, StoreAway) as error:
             return _refuse("failed", str(error))
         except OSError as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -138,7 +139,7 @@ class DataRequests:
         found = self._blobs.get(message.name, message.offset, message.length)
         if found is None:
             return BlobData(False, 0, 0, b"")
-        return self._blobs.read_now(*found) or self._blobs.read(*found)
+        return self._blobs.read_now(*found) or self._guarded(self._blobs.read(*found))
 
     async def _put_blob(self, message: PutBlob, body: Body) -> HandlerResult:
         if not 0 < len(body) <= MAX_BLOB_BYTES or len(message.hashes) != hashes_bytes(len(body)):
@@ -170,14 +171,18 @@ class DataRequests:
         self._blobs.notice_lost_files()
         last, size = message.after, 0
         bad: list[int] = []
-        while size < min(message.max_bytes, _SCRUB_BYTES):
+        until_s = steady_s() + _SCRUB_S
+        while size < min(message.max_bytes, _SCRUB_BYTES) and steady_s() < until_s:
             found, _ = self._blobs.index.after(last, 1)
             if not found:
                 return Scrubbed(last, False, size, bad)
             [(last, place)] = found
             size += place.size
-            if await self._blobs.is_whole(last) is False:
-                bad.append(last)
+            try:
+                if await self._blobs.is_whole(last) is False:
+                    bad.append(last)
+            except StoreAway:
+                continue  # nobody can say; status tells that the store is away
         return Scrubbed(last, bool(self._blobs.index.after(last, 1)[0]), size, bad)
 
     async def _put_rows(self, message: PutRows) -> HandlerResult:
@@ -213,6 +218,7 @@ class DataRequests:
             free_bytes,
             self._full or self._records.full,
             steady_s(),
+            self._blobs.trouble(),
         )
 
 

@@ -15,10 +15,13 @@ from trivet.bank.blob_store import BlobStore
 from trivet.bank.foreign_store import ForeignStore
 from trivet.bank.journal_file import Journal
 from trivet.bank.journal_requests import mint_incarnation
+from trivet.bank.object_blobs import store_used
+from trivet.bank.object_upkeep import TendedBlobs
 from trivet.bank.record_store import RecordStore
 from trivet.bank.state_file import ServerState, load_state, store_state
 from trivet.errors import ConfigError
 from trivet.io.disk import boot_id
+from trivet.io.object_store import ObjectStore, plan_of
 from trivet.quorum.acceptor_commands import AcceptorMeta
 from trivet.quorum.acceptor_start import fresh, start
 
@@ -39,11 +42,35 @@ def lock_folder(folder: Path) -> TextIO:
     return lock
 
 
+def store_of(folder: Path, url: str | None, base: int) -> ObjectStore | None:
+    """Return the store at `url`, or the one that a server's folder says it used; None for neither.
+
+    Raises ConfigError when the two are not the same place.
+    """
+    used = store_used(folder / "segments")
+    if url is None and used is None:
+        return None
+    store = ObjectStore(plan_of(url or used or ""), base)
+    if used is not None and not plan_of(used).is_same_place(store.plan):
+        raise ConfigError(
+            f"the blobs of this server are in {used}: move them there, or name that with --blobs"
+        )
+    return store
+
+
 class Place:
-    """The stores of the server on `port` of `volume`, opened."""
+    """The stores of the server on `port` of `volume`, opened; blobs go to `store` if there is one."""
 
     def __init__(
-        self, folder: Path, volume: str, port: int, volume_key: bytes, pool: Executor, *, first: bool
+        self,
+        folder: Path,
+        volume: str,
+        port: int,
+        volume_key: bytes,
+        pool: Executor,
+        *,
+        first: bool,
+        store: ObjectStore | None = None,
     ) -> None:
         self._folder = folder
         self._key = volume_key
@@ -53,7 +80,10 @@ class Place:
             self._set_aside_journal()
             state = ServerState(fresh(volume, port, mint_incarnation(), boot, acceptor=first))
         meta = state.acceptor
-        self.blobs = BlobStore(folder / "segments", volume_key, pool)
+        segments = folder / "segments"
+        self.blobs = BlobStore(segments, volume_key, pool)
+        if store is not None:
+            self.blobs = TendedBlobs(segments, volume_key, pool, store, store.below(volume, str(port)))
         self.blobs.open(dict(state.segments))
         self.journal = Journal(folder / "journal", volume_key)
         scan = self.journal.open(state.journal, meta.floor, meta.floor_hash)

@@ -62,6 +62,14 @@ class Requests:
         )
         self._running: set[asyncio.Task[HandlerResult]] = set()
         place.records.start().add_done_callback(on_ended)
+        self._tending = asyncio.create_task(self._tend(syncer))
+        self._tending.add_done_callback(on_ended)
+
+    async def _tend(self, syncer: Syncer) -> None:
+        async def sync() -> None:
+            await syncer.sync_blobs()
+
+        await self._place.blobs.tend(sync)
 
     def handle(self, message: BankMessage, body: Body) -> Result:
         """Return the reply to `message`, or what it waits for; called in the order requests come."""
@@ -89,6 +97,7 @@ class Requests:
 
     async def stop(self) -> None:
         """Finish what was begun, sync everything, and store that the stop was clean."""
-        await asyncio.gather(*self._running, return_exceptions=True)
+        self._tending.cancel()
+        await asyncio.gather(self._tending, *self._running, return_exceptions=True)
         await self._place.records.stop()
         await self._journal.stop()

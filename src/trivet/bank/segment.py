@@ -20,14 +20,18 @@ class Segment:
     """An open segment file; `tail` is where the next blob goes, `live` how many blobs the index has in it.
 
     `written_bytes` is how far blobs were written, `safe_bytes` how far all of them were synced too, `writing`
-    how many writes are under way.
+    how many writes are under way, `live_bytes` what the blobs of the index take.
     """
 
-    def __init__(self, number: int, path: Path, *, create: bool = False) -> None:
+    def __init__(
+        self, number: int, path: Path, *, create: bool = False, limit_bytes: int = SEGMENT_BYTES
+    ) -> None:
         self.number = number
         self.path = path
         self.fd = os.open(path, os.O_RDWR | (os.O_CREAT | os.O_EXCL if create else 0), 0o600)
-        self.live = 0
+        self.live = self.live_bytes = 0
+        self.is_sealed = False
+        self._limit_bytes = limit_bytes
         size = os.fstat(self.fd).st_size
         self.tail = -(-size // BLOCK_BYTES) * BLOCK_BYTES
         self.safe_bytes = self.written_bytes = size
@@ -38,10 +42,25 @@ class Segment:
     def take(self, size: int) -> int | None:
         """Return the offset for a blob of `size` bytes and move the tail behind it; None if it is full."""
         end = self.tail + stored_bytes(size)
-        if end > SEGMENT_BYTES:
+        if self.is_sealed or end > self._limit_bytes:
             return None
         offset, self.tail = self.tail, end
         return offset
+
+    def gain(self, size: int) -> None:
+        """Count a blob of `size` bytes in."""
+        self.live += 1
+        self.live_bytes += stored_bytes(size)
+
+    def lose(self, size: int) -> None:
+        """Count a blob of `size` bytes out."""
+        self.live -= 1
+        self.live_bytes -= stored_bytes(size)
+
+    @property
+    def is_pinned(self) -> bool:
+        """Whether a thread is at work on it."""
+        return self._pins > 0
 
     def is_in_place(self) -> bool:
         """Tell whether the path still leads to this file and nothing was cut off it."""
@@ -73,6 +92,10 @@ class Segment:
                 return
             yield header, Place(self.number, offset, header.size)
             offset = end
+
+    def read(self, start: int, end: int) -> bytes:
+        """Return the bytes from `start` to `end`, fewer where the file ends."""
+        return os.pread(self.fd, end - start, start)
 
     def pin(self) -> None:
         """Keep the descriptor open until `unpin`."""

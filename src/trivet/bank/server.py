@@ -25,7 +25,7 @@ import uvloop
 
 from trivet.bank.bank_records import RecordsOfBank
 from trivet.bank.data_requests import Result
-from trivet.bank.place import Place, lock_folder
+from trivet.bank.place import Place, lock_folder, store_of
 from trivet.bank.requests import Requests
 from trivet.bank.server_log import log_to
 from trivet.bank.store_thread import StoreThread
@@ -204,10 +204,13 @@ async def _close(writer: asyncio.StreamWriter) -> None:
             await writer.wait_closed()
 
 
-def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "127.0.0.1") -> int:
+def run_bank(
+    port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "127.0.0.1", blobs: str | None = None
+) -> int:
     """Serve the bank server on `port` of the volume in `state_dir` until it is told to stop; return 0.
 
-    `xmlrpc` opens the XML-RPC door on the same port. Raises ConfigError when the server can't begin.
+    `xmlrpc` opens the XML-RPC door on the same port; `blobs` is the URL of an object store for the blobs, if
+    it is not the one the volume names. Raises ConfigError when the server can't begin.
     """
     if not ipaddress.ip_address(host).is_loopback:
         raise ConfigError(f"a bank listens on loopback only, not on {host}: there is no TLS on its port")
@@ -227,7 +230,8 @@ def run_bank(port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "12
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         with ThreadPoolExecutor(_THREADS, "disk") as pool:
-            place = Place(own, config.volume, port, volume_key, pool, first=port == base)
+            store = store_of(own, blobs or config.blobs.get(str(base)), base)
+            place = Place(own, config.volume, port, volume_key, pool, first=port == base, store=store)
             log.info("server %s of volume %s: %s", port, config.volume, place.acceptor.meta.standing)
             neighbours = [other for other in config.ports()[bank] if other != port]
             server = functools.partial(BankServer, place, volume_key, own, pool)

@@ -4,6 +4,7 @@ Rule: progress goes to stderr and only to a terminal, so that `--json` and pipes
 """
 
 import asyncio
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -87,6 +88,15 @@ def _bars(*, in_bytes: bool) -> Bars:
 def volume_folder(state: Path) -> VolumeFolder:
     """Return the state folder, its path absolute so that it stays the same for every process."""
     return VolumeFolder(state.absolute())
+
+
+def absolute_mount_point(mount: Path) -> Path:
+    """Return `mount` as an absolute path, a symlink followed; a mount there is not asked anything."""
+    try:
+        os.readlink(mount)
+    except OSError:
+        return Path(os.path.realpath(mount.absolute().parent)) / mount.absolute().name
+    return Path(os.path.realpath(mount))
 
 
 def ask_keeper(

@@ -150,9 +150,8 @@ def _show(console: Console, one: CacheTold) -> None:
         markup=False,
     )
     for hot in one.kept_hot:
-        console.print(
-            f"  kept hot: {hot.path} ({size_text(hot.size)}, used {hot.uses:,} times)", markup=False
-        )
+        times = "once" if hot.uses == 1 else f"{hot.uses:,} times"
+        console.print(f"  kept hot: {hot.path} ({size_text(hot.size)}, used {times})", markup=False)
     for warmed in one.warm_ups:
         console.print(_warm_up_text(warmed), markup=False)
 

@@ -14,6 +14,7 @@ from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.volume_setup import is_taken
 
+NoAuth = Annotated[bool, Parameter(negative="", help="No logins: everybody on this machine is you.")]
 PerUserDay = Annotated[
     int | None,
     Parameter(help="Requests that each user may make a day; beyond them only reads of what is here."),

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, print_json, volume_folder
 from trivet.cli.drive_paths import drive_path
+from trivet.cli.wrong_use import no_option
 from trivet.client.backup.carrying import Carried, bring_in
 from trivet.client.backup.store import Store
 from trivet.client.backup.tar_reading import TarReader
@@ -24,7 +25,7 @@ Overwrite = Annotated[bool, Parameter(negative="", help="Replace what is at the 
 
 
 def import_(
-    archive: Annotated[Path | None, Parameter(allow_leading_hyphen=True)] = None,
+    archive: Annotated[Path | None, Parameter(allow_leading_hyphen=True, validator=no_option)] = None,
     /,
     *,
     store: Annotated[Path | None, Parameter(help="Take it from the store in this folder.")] = None,
@@ -38,10 +39,6 @@ def import_(
 
     Nobody sees anything of it before all of it is durable. Paths that exist are refused, folders joined.
     """
-    if (
-        archive is not None and str(archive).startswith("-") and str(archive) != "-"
-    ):  # which the parser takes for a file, like -
-        raise InputError(f"trivet import has no option {archive}; `trivet import --help` tells what there is")
     folder = volume_folder(state)
     folder.read_config()
     target = drive_path(folder, into)

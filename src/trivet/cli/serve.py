@@ -14,15 +14,16 @@ from contextlib import asynccontextmanager
 from functools import partial
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import uvloop
 from cyclopts import App, Parameter
 
-from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
-from trivet.cli.door_options import ErrorHandler, PerUserDay, check_door, checked_limits
+from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume_folder
+from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, check_door, checked_limits
 from trivet.cli.server_options import Amqp, Redis, checked_servers
-from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S, absolute_mount_point
+from trivet.cli.standby_options import usual_standby_mount
+from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S
 from trivet.io.away_files import AwayFiles
 from trivet.io.mount_guard import remove_guard
 from trivet.io.mount_table import find_mount
@@ -45,12 +46,15 @@ def bank(
         bool, Parameter(negative="", help="Open the XML-RPC door, too (as `trivet up` does).")
     ] = False,
     host: Annotated[str, Parameter(help="The loopback address to listen on.")] = "127.0.0.1",
+    blobs: Annotated[
+        str | None, Parameter(help="Keep the blobs in an object store: s3://BUCKET/PREFIX, file:///PATH ...")
+    ] = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run one server of a bank until SIGTERM; the keeper finds it by its port."""
     from trivet.bank.server import run_bank
 
-    return run_bank(port, volume_folder(state).path, xmlrpc=xmlrpc, host=host)
+    return run_bank(port, volume_folder(state).path, xmlrpc=xmlrpc, host=host, blobs=blobs)
 
 
 @app.command
@@ -61,22 +65,31 @@ def keeper(
     durability: Durability | None = None,
     refresh: Annotated[float, Parameter(help="Compare all banks every so many seconds.")] = REFRESH_S,
     read_only: Annotated[bool, Parameter(negative="", help="Mount the folder read-only.")] = False,
+    standby: Annotated[
+        bool, Parameter(negative="", help="Stand by: follow the keeper that leads, and take over from it.")
+    ] = False,
+    name: Annotated[Literal["keeper", "standby"] | None, Parameter(show=False)] = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run the keeper, and the folder with it, until SIGTERM."""
-    folder = volume_folder(state)
+    from trivet.keeper.seat import Seat
+
+    seat = Seat(volume_folder(state), name or ("standby" if standby else "keeper"), stands_by=standby)
+    folder = seat.folder
     config = folder.read_config()
     _log_to(folder.keeper_path / "keeper.log")
     where = None
     if not no_mount:
         check_fuse()
-        where = absolute_mount_point(mount)
+        where = absolute_mount_point(
+            usual_standby_mount(mount) if standby and mount == DEFAULT_MOUNT else mount
+        )
         if find_mount(where) is None:
             where.mkdir(parents=True, exist_ok=True)
     from trivet.keeper.service import keep
 
     door = partial(_folder_door, folder, where, read_only, f"trivet:{config.volume}")
-    return uvloop.run(keep(folder.path, door, durability=durability, refresh_s=refresh))
+    return uvloop.run(keep(seat, door, durability=durability, refresh_s=refresh))
 
 
 @app.command
@@ -84,9 +97,7 @@ def gateway(
     *,
     port: Annotated[int, Parameter(help="The port to serve HTTP on; several workers may share it.")] = 8080,
     host: Annotated[str, Parameter(help="The address to listen on.")] = "127.0.0.1",
-    no_auth: Annotated[
-        bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
-    ] = False,
+    no_auth: NoAuth = False,
     tls_cert: Annotated[Path | None, Parameter(help="Serve TLS with this certificate ...")] = None,
     tls_key: Annotated[Path | None, Parameter(help="... and its key.")] = None,
     requests_per_user_day: PerUserDay = None,

@@ -70,5 +70,11 @@ def _lines(one: TransferTold) -> list[str]:
 def _state(one: TransferTold) -> list[str]:
     """Return how a transfer stands, and why."""
     row = one.transfer
-    word = f"waiting, place {one.position}" if one.position else _WORDS.get(row.state, row.state)
+    word = _WORDS.get(row.state, row.state)
+    if one.position:
+        word = f"waiting, place {one.position}"
+        if one.resets_at_s is not None:
+            word += (
+                f"; a new day's bytes come at {time.strftime('%d %b %H:%M', time.localtime(one.resets_at_s))}"
+            )
     return [word, *([row.error] if row.error and row.state not in ("running", "waiting", "done") else [])]

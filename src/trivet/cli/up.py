@@ -12,11 +12,13 @@ import uvloop
 from cyclopts import Parameter
 from rich.console import Console
 
-from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
-from trivet.cli.door_options import ErrorHandler, PerUserDay, checked_limits, door_lines, free_door
+from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume_folder
+from trivet.cli.blobs_option import Blobs, checked_blobs
+from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, checked_limits, door_lines, free_door
 from trivet.cli.ports_option import Ports, bases_of
 from trivet.cli.scaling_options import Scaling, ScalingOptions, scaling_plan
 from trivet.cli.server_options import Amqp, Redis, checked_servers
+from trivet.cli.standby_options import StandbyKeeper, StandbyOptions, standby_plan
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import ChildKeeper
@@ -24,11 +26,11 @@ from trivet.supervise.detaching import Reporter, launch
 from trivet.supervise.door_plan import DEFAULT_PORT, LOOPBACK, DoorPlan
 from trivet.supervise.live_view import show_live
 from trivet.supervise.supervisor import DrivePlan, run_drive
-from trivet.supervise.volume_setup import Durability, check_fuse, only_supervisor, open_volume
+from trivet.supervise.volume_setup import Durability, check_fuse, only_supervisor, open_volume, place_blobs
 
 DEFAULT_MOUNT = Path("drive")
 REFRESH_S = 60.0
-_FIXED = ScalingOptions()
+_FIXED, _ALONE = ScalingOptions(), StandbyOptions()
 
 
 def up(
@@ -38,9 +40,7 @@ def up(
     mount: Annotated[Path, Parameter(help="The folder to mount the drive on.")] = DEFAULT_MOUNT,
     no_mount: Annotated[bool, Parameter(negative="", help="Run without a folder.")] = False,
     state: State = DEFAULT_STATE,
-    durability: Annotated[
-        Durability | None, Parameter(help="When a change counts as done (see the guide).")
-    ] = None,
+    durability: Annotated[Durability | None, Parameter(help="When a change counts as done (guide).")] = None,
     refresh: Annotated[float, Parameter(help="Compare all banks every so many seconds.")] = REFRESH_S,
     port: Annotated[int | None, Parameter(help="The port of the HTTP door (8080).")] = None,
     host: Annotated[str, Parameter(help="The address of the HTTP door; others need TLS.")] = LOOPBACK,
@@ -50,15 +50,15 @@ def up(
     requests_per_user_day: PerUserDay = None,
     error_handler: ErrorHandler = None,
     detach: Annotated[bool, Parameter(negative="", help="Return once the drive is up.")] = False,
-    no_auth: Annotated[
-        bool, Parameter(negative="", help="No logins: everybody on this machine is you.")
-    ] = False,
+    no_auth: NoAuth = False,
     amqp: Amqp = None,
     redis: Redis = None,
+    blobs: Blobs = None,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
     read_only: Annotated[
         bool, Parameter(negative="", help="Mount the folder read-only; the HTTP door still writes.")
     ] = False,
+    standby: StandbyKeeper = _ALONE,
     scaling: Scaling = _FIXED,
 ) -> int:
     """Bring the drive up: make it if there is none, start its processes, mount the folder."""
@@ -70,12 +70,13 @@ def up(
         if not no_mount:
             check_fuse()
         folder = volume_folder(state)
-        publishes = checked_servers(amqp, redis).amqp is not None
+        publishes, stores = checked_servers(amqp, redis).amqp is not None, checked_blobs(blobs)
         config = open_volume(folder, bases_of(ports), servers, durability)
+        config = place_blobs(folder, config, stores)
         where = None if no_mount else absolute_mount_point(mount)
         plan = DrivePlan(
-            folder, config, where, durability or config.durability, refresh,
-            supervise=not no_supervise, publishes=publishes, read_only=read_only,
+            folder, config, where, durability or config.durability, refresh, supervise=not no_supervise,
+            publishes=publishes, read_only=read_only, standby=standby_plan(standby, where),
         )  # fmt: skip
         if detach:
             with only_supervisor(folder):
@@ -93,21 +94,13 @@ def up(
         raise
 
 
-def absolute_mount_point(mount: Path) -> Path:
-    """Return `mount` as an absolute path, a symlink followed; a mount there is not asked anything."""
-    try:
-        os.readlink(mount)
-    except OSError:
-        return Path(os.path.realpath(mount.absolute().parent)) / mount.absolute().name
-    return Path(os.path.realpath(mount))
-
-
 def _detached(plan: DrivePlan) -> int:
     where = ["--no-mount"] if plan.mount_point is None else ["--mount", str(plan.mount_point)]
     switches = [
         *(plan.door.switches() if plan.door else ["--no-gateway"]),
         *([] if plan.supervise else ["--no-supervise"]),
         *(["--read-only"] if plan.read_only else []),
+        *(plan.standby.switches() if plan.standby else []),
         *("--durability", plan.durability),
         *("--refresh", str(plan.refresh_s)),
     ]
@@ -150,6 +143,7 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     return [
         f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
         f"on ports {', '.join(rows)}.",
+        *([plan.standby.ready_line()] if plan.standby else []),
         *door_lines(plan.door, plan.folder),
         f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
         f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",

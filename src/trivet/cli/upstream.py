@@ -17,6 +17,7 @@ from rich.console import Console
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, not_running, print_json, volume_folder
 from trivet.cli.sizes import parse_size
+from trivet.cli.upstream_limits import limit
 from trivet.cli.upstream_text import status_lines
 from trivet.client.remote_volume import connected
 from trivet.drive.names import check_path
@@ -39,6 +40,7 @@ READY_S = 60.0
 _POLL_S = 0.2
 
 app = App(name="upstream", help="A vendor's drive behind a folder of this one.")
+app.command(limit)
 
 Bytes = Annotated[str | None, Parameter(help="Bytes a day for all together, such as 200MB.")]
 NoBrowser = Annotated[bool, Parameter(negative="", help="Only print the address; open no browser.")]

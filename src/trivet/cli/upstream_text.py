@@ -14,6 +14,8 @@ def status_lines(one: UpstreamStatus, now_s: float) -> list[str]:
     lines = [f"{one.name} at {one.at}: {_health(one)}"]
     to_send = f"{one.outbox:,} to be sent or compared" if one.outbox else "nothing to be sent"
     asked = "" if one.polled_at_s is None else f"; asked for changes {_ago(now_s - one.polled_at_s)} ago"
+    if one.behind:
+        to_send += ", the newest changes here not looked at yet"
     lines.append(f"  {one.files:,} files and folders; {to_send}{asked}")
     if one.held_removals:
         lines.append(
@@ -41,7 +43,8 @@ def _health(one: UpstreamStatus) -> str:
     if spent_s is not None:
         return f"its limit of today is reached; what is here is served, the rest from {_clock(spent_s)} on"
     if one.circuit != "closed":
-        return f"away, what is here is served: {one.trouble or 'it does not answer'}"
+        again = f"; asked again in {one.again_in_s:.0f} s" if one.again_in_s else ""
+        return f"away, what is here is served: {one.trouble or 'it does not answer'}{again}"
     if one.healthy:
         return "well"
     return one.trouble or "listing its files"

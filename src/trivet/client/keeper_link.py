@@ -44,7 +44,7 @@ class KeeperLink:
 
     def __init__(self, folder: VolumeFolder) -> None:
         self.generation = 0
-        self._path = folder.volume_socket
+        self._folder = folder
         self._key = folder.read_key()
         self._client = os.urandom(CLIENT_BYTES)
         self._sequence = 0
@@ -126,7 +126,7 @@ class KeeperLink:
         return link
 
     async def _connect(self) -> Link:
-        link = await Link.connect(self._path, self._key, timeout_s=CONNECT_TIMEOUT_S)
+        link = await Link.connect(self._folder.volume_socket, self._key, timeout_s=CONNECT_TIMEOUT_S)
         try:
             welcome, _ = await link.request(VolumeHello(self._client), timeout_s=CONNECT_TIMEOUT_S)
         except LinkLost:

@@ -41,7 +41,7 @@ class DriveMetrics:
         if self.vendors is not None:
             told["upstream"] = self.vendors.statuses
         yield gauge(
-            "trivet_up", "Whether this part of the drive answers.", ["part"],
+            "trivet_up", "Whether this part of the drive answers; the rest is told all the same.", ["part"],
             (([part], float(answer is not None)) for part, answer in told.items()),
         )  # fmt: skip
         if self.status is not None:
@@ -70,7 +70,7 @@ def _of_status(status: Status) -> Iterator[Metric]:
                  [([], float(status.healthy))])  # fmt: skip
     yield gauge(
         "trivet_redundancy_missing",
-        "Copies (records and blobs) that differ or are out of reach, with their server.", ["bank"],
+        "Copies that differ or are out of reach; of a server that is away, all it should hold.", ["bank"],
         (([str(bank.base)], _missing(bank, status.banks)) for bank in status.banks),
     )  # fmt: skip
     servers = [(bank, server) for bank in status.banks for server in bank.servers]
@@ -83,7 +83,8 @@ def _of_status(status: Status) -> Iterator[Metric]:
         (([str(bank.base), str(one.port)], one.bytes) for bank, one in servers),
     )  # fmt: skip
     yield gauge(
-        "trivet_scrub_oldest_verified_seconds", "No byte was last verified longer ago than this.", [],
+        "trivet_scrub_oldest_verified_seconds",
+        "No byte was last verified longer ago; before the first round ends at least this.", [],
         [([], status.scrub.oldest_age_s)],
     )  # fmt: skip
     yield gauge("trivet_refresh_age_seconds", "How long ago the last comparison of all banks ended.", [],
@@ -128,6 +129,8 @@ def _of_figures(figures: DriveFigures) -> Iterator[Metric]:
     for name, help_text, of in (
         ("trivet_process_cpu_ratio", "CPU in use; 1 is one core.",
          lambda one: None if one.cpu_percent is None else one.cpu_percent / 100),
+        ("trivet_process_waiting_ratio", "Share of the time that it was ready and no processor was free.",
+         lambda one: None if one.waiting_percent is None else one.waiting_percent / 100),
         ("trivet_process_resident_bytes", "Memory in use.", lambda one: one.rss_bytes),
         ("trivet_process_private_bytes", "Memory that no other process shares.",
          lambda one: one.private_bytes),

@@ -31,7 +31,10 @@ class RequestMetrics:
             ["face"], buckets=_BUCKETS, registry=registry,
         )  # fmt: skip
         self._requests = Counter(
-            "trivet_requests", "Requests answered.", ["face", "method", "status"], registry=registry
+            "trivet_requests",
+            "Requests answered; faces are native, drive, page.",
+            ["face", "method", "status"],
+            registry=registry,
         )
         self._bytes = Counter(
             "trivet_response_bytes", "Bytes of answers, without headers.", ["face"], registry=registry

@@ -2,6 +2,7 @@
 
 Rule: a worker is added when CPU has been above its threshold for `for_s`, taken away when what is left would
 stay well below it for `remove_for_s`; between the two thresholds nothing happens, after a step neither.
+Rule: what a worker waited for a processor counts as use: on a machine that others keep busy it gets little.
 Rule: adding again soon after taking away doubles the time before the next taking away: no flapping.
 Rule: with memory short no worker is added here; a leaking one is recycled, else the command is called.
 Rule: a look that comes late, or without figures, proves nothing: what was counted begins anew.
@@ -14,6 +15,8 @@ from trivet.errors import ConfigError
 
 #: A machine that others keep busy gets no worker which would have nothing to do.
 LEAST_SHARE_PERCENT = 20.0
+#: Workers that would run for so much of the time, had they a processor, have something to do all the same.
+LEAST_DEMAND_PERCENT = 60.0
 #: Looks further apart than so many intervals are a gap.
 LATE_INTERVALS = 3
 REGRET_S = 600.0
@@ -57,11 +60,15 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class WorkerLoad:
-    """One worker; `cpu_percent` 100 = one core, None when it is new; `leak`: what grows, "" if nothing."""
+    """One worker; `cpu_percent` 100 = one core, None when it is new; `leak`: what grows, "" if nothing.
+
+    `waiting_percent`: for how much of the time it could have run, and no processor was free; None: unknown.
+    """
 
     number: int
     cpu_percent: float | None
     leak: str = ""
+    waiting_percent: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +84,19 @@ class Load:
     def workers_cpu(self) -> float:
         """The mean of the workers."""
         return sum(one.cpu_percent or 0.0 for one in self.workers) / max(len(self.workers), 1)
+
+    @property
+    def workers_demand(self) -> float | None:
+        """The mean of what they would use on a machine less busy; None where that is not known."""
+        waiting = [one.waiting_percent for one in self.workers if one.waiting_percent is not None]
+        if not waiting or len(waiting) < len(self.workers):
+            return None
+        return self.workers_cpu + sum(waiting) / len(waiting)
+
+    @property
+    def workers_have_work(self) -> bool:
+        """Whether the workers have a part in what the machine does."""
+        return self.workers_cpu >= LEAST_SHARE_PERCENT or (self.workers_demand or 0.0) >= LEAST_DEMAND_PERCENT
 
     @property
     def cpu(self) -> float:
@@ -151,7 +171,7 @@ class Scaler:
             self._forget()
             return None
         limits = self._limits
-        busy = load.cpu >= limits.add_above_cpu and load.workers_cpu >= LEAST_SHARE_PERCENT
+        busy = load.cpu >= limits.add_above_cpu and load.workers_have_work
         self._busy_since_s = _since(busy, self._busy_since_s, before_s)
         self._full_since_s = _since(load.memory_percent >= limits.memory_limit, self._full_since_s, before_s)
         self._idle_since_s = _since(self._is_idle(load), self._idle_since_s, before_s)
@@ -178,16 +198,17 @@ class Scaler:
 
     def _is_idle(self, load: Load) -> bool:
         """Tell whether one less would do; a machine without idle CPU makes workers only look idle."""
-        limits, count = self._limits, len(load.workers)
-        if load.memory_percent >= limits.memory_limit or (load.machine_cpu or 0.0) >= limits.add_above_cpu:
+        limits, count, demand = self._limits, len(load.workers), load.workers_demand
+        if load.memory_percent >= limits.memory_limit:
+            return False
+        if demand is None and (load.machine_cpu or 0.0) >= limits.add_above_cpu:
             return False
         if not self.outside and count <= limits.min_workers:
             return False
-        all_cpu = load.workers_cpu * (count + self.outside)
-        left = all_cpu / max(count + self.outside - 1, 1)
+        each = load.workers_cpu if demand is None else demand
+        left = each * (count + self.outside) / max(count + self.outside - 1, 1)
         return (
-            load.workers_cpu <= limits.remove_below_cpu
-            and left <= (limits.remove_below_cpu + limits.add_above_cpu) / 2
+            each <= limits.remove_below_cpu and left <= (limits.remove_below_cpu + limits.add_above_cpu) / 2
         )
 
     def _due(self, load: Load) -> Step | None:

@@ -1,6 +1,7 @@
 """One connection of the framed protocol as an asyncio protocol: handshake, frames in, frames out.
 
 Rule: small frames pass through one buffer; a large one is received into memory of its own, without a copy.
+Rule: the loop's transport is only read from; everything out goes through one `OutStream`.
 Rule: a peer that breaks the protocol loses the connection; `ended` says why, nothing else happens.
 """
 
@@ -11,6 +12,7 @@ from abc import ABC, abstractmethod
 from typing import cast
 
 from trivet.errors import ProtocolError
+from trivet.io.out_stream import OutStream
 from trivet.wire import auth
 from trivet.wire.bank_messages import PROVEN_KINDS, decode_message, encode_message
 from trivet.wire.frames import LENGTH_BYTES, Frame, FrameOpener, FrameSealer, frame_length
@@ -20,7 +22,6 @@ Body = bytes | memoryview
 
 SMALL_BYTES = 64 << 10
 _LARGE_FRAME_BYTES = SMALL_BYTES // 2
-_JOINED_BYTES = 16 << 10
 _SOCKET_BUFFER_BYTES = 2 << 20
 _SO_SNDBUFFORCE = 32
 
@@ -38,6 +39,7 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         self.held = False
         self._transport: asyncio.Transport
         self._is_made = False
+        self._out: OutStream
         self._before: asyncio.BaseProtocol | None = None
         self._small = memoryview(b"")
         self._start = self._end = 0
@@ -45,7 +47,6 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         self._filled = 0
         self._sealer: FrameSealer | None = None
         self._opener: FrameOpener | None = None
-        self._room: asyncio.Future[None] | None = None
 
     # -- what a subclass does
 
@@ -70,7 +71,7 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
 
     def say_hello(self, nonce: bytes) -> None:
         """Send our hello."""
-        self._transport.write(auth.hello(nonce))
+        self._out.write(auth.hello(nonce))
 
     def send(self, request: int, message: BankMessage, body: Body) -> None:
         """Send one frame; raises ConnectionResetError when the connection is gone."""
@@ -79,31 +80,27 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         kind, header = encode_message(message)
         head = self._sealer.seal(kind, request, header, body)
         if not body:
-            self._transport.write(head)
-        elif len(body) <= _JOINED_BYTES:
-            self._transport.write(b"".join((head, body)))
+            self._out.write(head)
         else:
-            self._transport.writelines((head, body))
-
-    async def drained(self) -> None:
-        """Wait until the connection takes more."""
-        if self._room is not None:
-            await asyncio.shield(self._room)
+            self._out.write(head, body)
 
     def abort(self) -> None:
         """Break the connection at once."""
         self.is_closing = True
         if self._is_made:
+            self._out.close()
             self._transport.abort()
 
     async def close(self, timeout_s: float) -> None:
         """Let what was sent leave, at most `timeout_s`, and end."""
         self.is_closing = True
-        self._transport.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
+                await self._out.emptied()
+                self._out.close()
+                self._transport.close()
                 await asyncio.shield(self.ended)
-        self._transport.abort()
+        self.abort()
 
     def take_over(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Serve `transport` in place of its protocol, which hears of the end; `data` was read before."""
@@ -121,9 +118,10 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        connection: socket.socket = transport.get_extra_info("socket")
+        self._out = OutStream(connection.fileno(), self)
         self._is_made = True
-        connection = transport.get_extra_info("socket")
-        self.is_local = connection is not None and connection.family == socket.AF_UNIX
+        self.is_local = connection.family == socket.AF_UNIX
         self._small = memoryview(bytearray(SMALL_BYTES))
         enlarge_send_buffer(connection)
 
@@ -132,17 +130,6 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
         if self._before is not None:
             self._before.connection_lost(error)
         self._finish(error)
-
-    def pause_writing(self) -> None:
-        """The peer does not read as fast as we write."""
-        if self._room is None:
-            self._room = asyncio.get_running_loop().create_future()
-
-    def resume_writing(self) -> None:
-        """There is room again."""
-        room, self._room = self._room, None
-        if room is not None and not room.done():
-            room.set_result(None)
 
     def get_buffer(self, sizehint: int) -> memoryview:
         """Return where the next bytes go."""
@@ -227,17 +214,17 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
 
     def _finish(self, error: Exception | None) -> None:
         self.is_closing = True
+        self._out.close()
         self._small = memoryview(b"")
         self._large = None
-        self.resume_writing()
         if not self.ended.done():
             self.ended.set_result(None)
             self.on_end(error)
 
 
-def enlarge_send_buffer(connection: socket.socket | None) -> None:
+def enlarge_send_buffer(connection: socket.socket) -> None:
     """Let a unix socket hold a whole blob, so that neither side wakes for every 200 KB of it."""
-    if connection is None or connection.family != socket.AF_UNIX:
+    if connection.family != socket.AF_UNIX:
         return
     try:
         connection.setsockopt(socket.SOL_SOCKET, _SO_SNDBUFFORCE, _SOCKET_BUFFER_BYTES)

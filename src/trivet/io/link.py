@@ -16,6 +16,7 @@ from typing import Self
 from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.frame_connection import Body as Body
 from trivet.io.frame_connection import FrameConnection
+from trivet.io.reply_deadline import ReplyDeadline, never
 from trivet.io.unix_socket import socket_name
 from trivet.wire import auth
 from trivet.wire.frames import Frame
@@ -31,7 +32,6 @@ OnReply = Callable[[BankMessage, Body], None]
 
 HANDSHAKE_TIMEOUT_S = 5.0
 REQUESTS_AT_ONCE = 128
-_LARGE_BODY_BYTES = 256 << 10
 _EARLY_BYTES = 16 << 10
 
 
@@ -102,18 +102,26 @@ class Link(FrameConnection):
             self._send_request(message, body, future)
         return future
 
-    async def request(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:
-        """Send a request and return its reply, waiting at most `timeout_s`; raises LinkLost."""
+    async def request(
+        self,
+        message: BankMessage,
+        body: Body = b"",
+        *,
+        timeout_s: float,
+        is_needed: Callable[[], bool] = never,
+    ) -> Reply:
+        """Send a request and return its reply; raises LinkLost, NoAnswer if none comes within `timeout_s`.
+
+        Beyond that it waits on while `is_needed` says so, up to PATIENCE_S.
+        """
         future = self.start(message, body)
+        why = f"no answer to {type(message).__name__} within {timeout_s} s"
+        deadline = ReplyDeadline(future, timeout_s, is_needed, NoAnswer(why))
         try:
-            async with asyncio.timeout(timeout_s):
-                if len(body) >= _LARGE_BODY_BYTES:
-                    await self.drained()
-                return await future
-        except TimeoutError as error:
-            raise NoAnswer(f"no answer to {type(message).__name__} within {timeout_s} s") from error
+            return await future
         finally:
-            del future
+            deadline.cancel()
+            del future, deadline
 
     def _send_request(
         self, message: BankMessage, body: Body, waiting: asyncio.Future[Reply] | OnReply
@@ -227,13 +235,11 @@ class _ServedLink(FrameConnection):
 
     def pause_writing(self) -> None:
         """Read no further requests while the client does not take its answers."""
-        super().pause_writing()
         self._is_clogged = True
         self.hold()
 
     def resume_writing(self) -> None:
         """Go on."""
-        super().resume_writing()
         self._is_clogged = False
         self._go_on()
 

@@ -2,6 +2,7 @@
 
 Rule: a process that vanishes while it is looked at is left out; what may not be seen is None.
 Rule: rates come from two looks by a clock that never jumps; a process with the pid of another begins anew.
+Rule: what a process waited for a processor is that of its first thread, which runs its loop.
 Rule: private bytes are dear (the kernel walks the page tables): they are read every PRIVATE_EVERY_S.
 """
 
@@ -32,6 +33,7 @@ class Counters:
     passed_bytes: int | None = None
     read_calls: int | None = None
     write_calls: int | None = None
+    waited_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,7 @@ class Looked:
     elapsed_s: float
     counters: Counters
     cpu_percent: float | None
+    waiting_percent: float | None
     read_bytes_s: float | None
     write_bytes_s: float | None
     other_bytes_s: float | None
@@ -132,8 +135,8 @@ def _looked(known: _Known, counters: Counters, now_s: float) -> Looked:
             return None
         return float(now - then) / passed_s
 
-    cpu_s, read_s, write_s, through_s = (
-        rate(name) for name in ("cpu_s", "read_bytes", "write_bytes", "passed_bytes")
+    cpu_s, waited_s, read_s, write_s, through_s = (
+        rate(name) for name in ("cpu_s", "waited_s", "read_bytes", "write_bytes", "passed_bytes")
     )
     return Looked(
         pid=process.pid,
@@ -146,6 +149,7 @@ def _looked(known: _Known, counters: Counters, now_s: float) -> Looked:
         elapsed_s=now_s - known.began_s,
         counters=counters,
         cpu_percent=None if cpu_s is None else cpu_s * 100,
+        waiting_percent=None if waited_s is None else waited_s * 100,
         read_bytes_s=read_s,
         write_bytes_s=write_s,
         other_bytes_s=None if through_s is None else max(through_s - (read_s or 0.0) - (write_s or 0.0), 0.0),
@@ -156,10 +160,11 @@ def _looked(known: _Known, counters: Counters, now_s: float) -> Looked:
 
 
 def _counters(process: psutil.Process, cpu_s: float) -> Counters:
+    waited_s = _waited_s(process.pid)
     try:
         told = process.io_counters()
     except psutil.AccessDenied:
-        return Counters(cpu_s)
+        return Counters(cpu_s, waited_s=waited_s)
     return Counters(
         cpu_s=cpu_s,
         read_bytes=told.read_bytes,
@@ -167,7 +172,16 @@ def _counters(process: psutil.Process, cpu_s: float) -> Counters:
         passed_bytes=told.read_chars + told.write_chars,
         read_calls=told.read_count,
         write_calls=told.write_count,
+        waited_s=waited_s,
     )
+
+
+def _waited_s(pid: int) -> float | None:
+    """Return how long the process was ready to run and no processor was free, if the kernel says."""
+    try:
+        return int(Path(f"/proc/{pid}/schedstat").read_bytes().split()[1]) / 1e9
+    except (FileNotFoundError, PermissionError):
+        return None
 
 
 def _handles(process: psutil.Process) -> int | None:

@@ -10,19 +10,24 @@ from pathlib import Path
 import msgspec
 
 from trivet.errors import ConfigError
+from trivet.quorum.membership import KEEPER
 from trivet.wire.auth import KEY_BYTES
 
 FORMAT = 1
 
 
 class VolumeConfig(msgspec.Struct, frozen=True):
-    """What `volume.json` says: three bases of ports, so many servers from each base on."""
+    """What `volume.json` says: three bases of ports, so many servers from each base on.
+
+    `blobs` maps the base port of a bank to the URL of the object store it keeps its blobs in.
+    """
 
     volume: str
     bases: list[int]
     servers: int
     durability: str = "default"
     format: int = FORMAT
+    blobs: dict[str, str] = {}
 
     def ports(self) -> list[list[int]]:
         """Return the ports of each bank, in bank order."""
@@ -38,10 +43,14 @@ class VolumeConfig(msgspec.Struct, frozen=True):
 
 
 class VolumeFolder:
-    """Paths below one `--state` folder, and the files that say what the volume is."""
+    """Paths below one `--state` folder, and the files that say what the volume is.
 
-    def __init__(self, path: Path) -> None:
+    `keeper` is the one of a volume's two keepers whose paths are meant; without it the one that leads.
+    """
+
+    def __init__(self, path: Path, keeper: str | None = None) -> None:
         self.path = path
+        self._keeper = keeper
 
     @property
     def config_path(self) -> Path:
@@ -54,9 +63,22 @@ class VolumeFolder:
         return self.path / "volume.key"
 
     @property
+    def leader_link(self) -> Path:
+        """The link to the folder of the keeper that leads; without a standby there is none."""
+        return self.path / "leader"
+
+    @property
+    def leader(self) -> str:
+        """The name of the keeper that leads, or led last; its folder bears it."""
+        try:
+            return os.readlink(self.leader_link)
+        except OSError:
+            return KEEPER
+
+    @property
     def keeper_path(self) -> Path:
         """The keeper's folder."""
-        return self.path / "keeper"
+        return self.path / (self._keeper or self.leader)
 
     @property
     def keeper_socket(self) -> Path:
@@ -149,13 +171,20 @@ class VolumeFolder:
         return key
 
     def create(self, config: VolumeConfig) -> None:
-        """Write a new volume's description and a random key; the folder must not hold one yet."""
-        self.path.mkdir(parents=True, exist_ok=True)
+        """Write a new volume's description and a random key; the folder must not hold one yet.
+
+        A folder that is made for it is its owner's alone: records hold names and small files.
+        """
+        self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
             file.write(os.urandom(KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
+        self.store_config(config)
+
+    def store_config(self, config: VolumeConfig) -> None:
+        """Write the volume's description, in place of what it was."""
         write_synced(self.config_path, msgspec.json.format(msgspec.json.encode(config)) + b"\n")
 
 

@@ -2,10 +2,13 @@
 
 Rule: a server is up only after it said who it is over both links; one that stops answering is hung, its links
 are dropped, and it is asked again until it answers.
+Rule: while too few other banks answer, one that is silent but connected is waited for as slow disks are: on a
+machine that has no time for them all are silent. A connection that breaks is believed at once.
 """
 
 import asyncio
 import contextlib
+import functools
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -27,6 +30,9 @@ CONNECT_TIMEOUT_S = 1.0
 RETRY_S = 0.1
 STAT_EVERY_S = 0.5
 HUNG_AFTER_S = 1.0
+PROMPT_S = 0.5
+PATIENT_CONNECT_S = 5.0
+MAJORITY = 2
 HOST = "127.0.0.1"
 
 ServerState = Literal["up", "hung", "down"]
@@ -50,7 +56,8 @@ class ServerLink:
     """One server: its links while it is up, and the last that it said of itself.
 
     `bank` counts the banks from 0, `base` is the first port of the bank's servers, `socket` the path of the
-    unix socket on which a server of this machine listens, `processors` are those of this machine it runs on.
+    unix socket on which a server of this machine listens, `processors` are those of this machine it runs on,
+    `asked_at_s` is since when it owes its figures, `others` counts the other banks that answer.
     """
 
     bank: int
@@ -65,6 +72,8 @@ class ServerLink:
     generation: int = field(default=0)
     clock: ClockRate = field(default_factory=ClockRate)
     processors: frozenset[int] = frozenset()
+    asked_at_s: float | None = None
+    others: Callable[[], int] = lambda: MAJORITY
 
     @property
     def is_up(self) -> bool:
@@ -76,18 +85,38 @@ class ServerLink:
         """Whether the server's own folder is on this machine."""
         return self.is_up and self.blobs is not None and self.blobs.is_local
 
-    async def ask_journal(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:
-        """Send a journal request and return its reply; raises LinkLost while the server is not up."""
-        return await self._ask(self.journal, message, body, timeout_s)
+    def is_silent(self, longer_than_s: float) -> bool:
+        """Whether it has owed us an answer for `longer_than_s`."""
+        return self.asked_at_s is not None and steady_s() - self.asked_at_s > longer_than_s
 
-    async def ask_blobs(self, message: BankMessage, body: Body = b"", *, timeout_s: float) -> Reply:
-        """Send a data request and return its reply; raises LinkLost while the server is not up."""
-        return await self._ask(self.blobs, message, body, timeout_s)
+    async def ask_journal(
+        self, message: BankMessage, body: Body = b"", *, timeout_s: float, enough: int = MAJORITY
+    ) -> Reply:
+        """Send a journal request and return its reply; raises LinkLost while the server is not up.
 
-    async def _ask(self, link: Link | None, message: BankMessage, body: Body, timeout_s: float) -> Reply:
+        After `timeout_s` without an answer it waits on while fewer than `enough` other banks answer.
+        """
+        return await self._ask(self.journal, message, body, timeout_s, enough)
+
+    async def ask_blobs(
+        self, message: BankMessage, body: Body = b"", *, timeout_s: float, enough: int = MAJORITY
+    ) -> Reply:
+        """Send a data request and return its reply, as `ask_journal` does."""
+        return await self._ask(self.blobs, message, body, timeout_s, enough)
+
+    async def _ask(
+        self, link: Link | None, message: BankMessage, body: Body, timeout_s: float, enough: int
+    ) -> Reply:
         if link is None:
             raise LinkLost(f"server {self.port} is {self.state}")
-        return await link.request(message, body, timeout_s=timeout_s)
+        return await link.request(
+            message, body, timeout_s=timeout_s, is_needed=lambda: self.others() < enough
+        )
+
+    def give_up(self) -> None:
+        """Break the links of a server that left a reader waiting, if enough other banks answer."""
+        if self.others() >= MAJORITY:
+            self.drop()
 
     def drop(self) -> None:
         """Break the links of a server that stopped answering; the fleet then asks it again."""
@@ -105,6 +134,8 @@ class Fleet:
             [ServerLink(bank, row[0], port, folder.server_socket(row[0], port)) for port in row]
             for bank, row in enumerate(config.ports())
         ]
+        for server in self.servers:
+            server.others = functools.partial(self._answering_beside, server.bank)
         self._volume = config.volume
         self._key = folder.read_key()
         self._listener = listener
@@ -114,6 +145,14 @@ class Fleet:
     def servers(self) -> Iterator[ServerLink]:
         """Every server, bank by bank."""
         return (server for bank in self.banks for server in bank)
+
+    def _answering_beside(self, bank: int) -> int:
+        """Count the banks but `bank` whose servers all answer promptly."""
+        return sum(
+            all(server.is_up and not server.is_silent(PROMPT_S) for server in servers)
+            for number, servers in enumerate(self.banks)
+            if number != bank
+        )
 
     def clock_notes(self) -> list[str]:
         """Return a sentence for each clock that runs too fast or too slow."""
@@ -178,26 +217,26 @@ class Fleet:
 
     async def _connect(self, server: ServerLink, on_event: Callable[[BankMessage], None]) -> Link:
         """Connect by the server's unix socket, which is cheaper than TCP, by TCP where there is none."""
+        timeout_s = CONNECT_TIMEOUT_S if server.others() >= MAJORITY else PATIENT_CONNECT_S
         try:
-            return await Link.connect(
-                server.socket, self._key, timeout_s=CONNECT_TIMEOUT_S, on_event=on_event
-            )
+            return await Link.connect(server.socket, self._key, timeout_s=timeout_s, on_event=on_event)
         except LinkLost as error:
             if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
                 raise
         address = (HOST, server.port)
-        return await Link.connect(address, self._key, timeout_s=CONNECT_TIMEOUT_S, on_event=on_event)
+        return await Link.connect(address, self._key, timeout_s=timeout_s, on_event=on_event)
 
     async def _watch(self, server: ServerLink) -> None:
         """Ask for figures again and again until the server stops answering; raises LinkLost."""
         assert server.journal is not None
         while True:
-            asked_s = steady_s()
+            asked_s = server.asked_at_s = steady_s()
             try:
                 stat, _ = await server.ask_blobs(Stat(), timeout_s=HUNG_AFTER_S)
             except LinkLost as error:
                 server.state = "hung" if isinstance(error, NoAnswer) else "down"
                 raise
+            server.asked_at_s = None
             if isinstance(stat, ServerStat):
                 server.stat = stat
                 server.clock.note(asked_s, steady_s(), stat.clock_s)
@@ -214,7 +253,7 @@ class Fleet:
         links = [link for link in (server.journal, server.blobs) if link is not None]
         if server.state == "hung":  # it takes nothing any more: nobody need wait until that has left
             server.drop()
-        server.journal = server.blobs = None
+        server.journal = server.blobs = server.asked_at_s = None
         if server.state == "up" or not links:
             server.state = "down"
         for link in links:

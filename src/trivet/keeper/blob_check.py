@@ -5,7 +5,8 @@ Rule: the last verified copy is never overwritten or deleted; an orphan goes onl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterable, Sequence
+from typing import TypeVar
 
 import msgspec
 
@@ -19,9 +20,11 @@ from trivet.wire.bank_messages import BlobNames, DeleteBlobs, ListBlobs, Scrubbe
 from trivet.wire.control_messages import Finding, Verdict
 
 NAMES_AT_ONCE = 5000
+NAMES_A_TURN = 1000
 SCRUB_BYTES = 4 << 20
 TIMEOUT_S = 10.0
 MENDED_AT_ONCE = 8
+Thing = TypeVar("Thing")
 MISSING, DAMAGED = "missing", "checksum differs"
 
 
@@ -42,10 +45,12 @@ class BlobCheck:
         With `collect_orphans` orphans of closed epochs are deleted, and strays brought home.
         """
         up = [server for server in servers if server.is_up]
-        held: dict[int, list[ServerLink]] = {}
+        wanted = list(named.refs) if len(up) == len(servers) else []  # not what is named while they list
+        held: dict[int, tuple[ServerLink, ...]] = {}
         flaws: dict[int, tuple[ServerLink, str]] = {}
         for server in up:
             orphans = []
+            alone = (server,)
             async for name, size, root in self._listing(server):
                 ref = named.refs.get(name)
                 if ref is None:
@@ -53,25 +58,29 @@ class BlobCheck:
                 elif (size, root) != (ref.size, ref.root):
                     flaws[name] = server, DAMAGED
                 else:
-                    held.setdefault(name, []).append(server)
+                    held[name] = (*held[name], server) if name in held else alone
             closed = [name for name in orphans if epoch_of(name) < self._epoch and not named.is_pinned(name)]
             if closed and collect_orphans:
                 await server.ask_blobs(DeleteBlobs(closed), timeout_s=TIMEOUT_S)
         self.checked += len(held)
-        for name in named.refs:
-            home = self._blobs.servers_for(name, servers[0].bank)
-            if name not in held and name not in flaws and home and len(up) == len(servers):
-                flaws[name] = home[0], MISSING
+        async for name in _in_turns(wanted):
+            if name not in held and name not in flaws and named.is_still_named(name):
+                home = self._blobs.servers_for(name, servers[0].bank)
+                if home:
+                    flaws[name] = home[0], MISSING
         if collect_orphans:
             await self._bring_home(held, named, servers[0].bank)
         return flaws
 
-    async def _bring_home(self, held: dict[int, list[ServerLink]], named: NamedBlobs, bank: int) -> None:
+    async def _bring_home(
+        self, held: dict[int, tuple[ServerLink, ...]], named: NamedBlobs, bank: int
+    ) -> None:
         """Move blobs that were put on another server of their bank while theirs was away.
 
         The stray copy goes only after the one at home was read back right.
         """
-        for name, holders in held.items():
+        async for name in _in_turns(held):
+            holders = held[name]
             home = self._blobs.home_of(name, bank)
             strays = [server for server in holders if server is not home]
             if not strays or not home.is_up or not named.is_still_named(name):
@@ -93,7 +102,7 @@ class BlobCheck:
         while more:
             reply, _ = await server.ask_blobs(ListBlobs(after, NAMES_AT_ONCE), timeout_s=TIMEOUT_S)
             assert isinstance(reply, BlobNames)
-            for blob in reply.blobs:
+            async for blob in _in_turns(reply.blobs):
                 yield blob
                 after = blob[0]
             more = reply.more
@@ -178,3 +187,11 @@ class BlobCheck:
         verdict: Verdict = "fixed" if fixed else "cannot fix" if apply else "would fix"
         found = named.finding(verdict, name, server.port, why, paths, source.port)
         return msgspec.structs.replace(found, before=before, after=trace_of(data))
+
+
+async def _in_turns(things: Iterable[Thing]) -> AsyncIterator[Thing]:
+    """Yield `things` as they are now, and let others of the loop work after some of them each."""
+    for count, thing in enumerate(things, 1):
+        yield thing
+        if count % NAMES_A_TURN == 0:
+            await asyncio.sleep(0)

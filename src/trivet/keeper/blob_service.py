@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from trivet.errors import NoMajority, NoSpace, ReplicaError
 from trivet.io.link import Body, LinkLost
 from trivet.io.near_blobs import ASKED_AT_ONCE, NearBlobs
-from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.bank_links import PROMPT_S, Fleet, ServerLink
 from trivet.quorum.placement import belongs, ranking
 from trivet.wire.bank_messages import BlobData, BlobPlaces, FindBlobs, GetBlob, PutBlob
 from trivet.wire.blobs import BlobRef, is_intact, piece_range, root_of, sub_hashes
@@ -121,8 +121,9 @@ class BlobService:
                 self.copies_read += 1
                 self.bytes_read += len(near)
                 return near[offset - start : offset - start + size]
-        for turn in range(banks):
-            bank = ((ref.name if first is None else first) + turn) % banks
+        begin = ref.name if first is None else first
+        turns = [(begin + turn) % banks for turn in range(banks)]
+        for bank in sorted(turns, key=self._is_silent):
             body = await self._read_in_bank(bank, ref, start, end)
             if body is not None:
                 self.bytes_read += len(body)
@@ -131,6 +132,9 @@ class BlobService:
         if unreachable:
             raise ReplicaError(f"no good copy of blob {ref.name} on the banks that answer")
         raise NoMajority(f"no bank has a good copy of blob {ref.name}")
+
+    def _is_silent(self, bank: int) -> bool:
+        return any(server.is_silent(PROMPT_S) for server in self._fleet.banks[bank])
 
     def _whole_bank_is_up(self, bank: int) -> bool:
         return all(server.is_up for server in self._fleet.banks[bank])
@@ -163,10 +167,10 @@ class BlobService:
         """Return the verified pieces from `start` to `end` on `server`, None without a good copy."""
         try:
             reply, body = await server.ask_blobs(
-                GetBlob(ref.name, start, end - start), timeout_s=READ_TIMEOUT_S
+                GetBlob(ref.name, start, end - start), timeout_s=READ_TIMEOUT_S, enough=1
             )
         except LinkLost:
-            server.drop()
+            server.give_up()
             return None
         if not isinstance(reply, BlobData) or not reply.found:
             return None
@@ -180,9 +184,11 @@ class BlobService:
     async def body_on(self, ref: BlobRef, server: ServerLink) -> bytes | None:
         """Return the bytes that `server` holds under the name of `ref`, right or wrong; None without any."""
         try:
-            reply, body = await server.ask_blobs(GetBlob(ref.name, 0, ref.size), timeout_s=READ_TIMEOUT_S)
+            reply, body = await server.ask_blobs(
+                GetBlob(ref.name, 0, ref.size), timeout_s=READ_TIMEOUT_S, enough=1
+            )
         except LinkLost:
-            server.drop()
+            server.give_up()
             return None
         self.copies_read += 1
         return bytes(body) if isinstance(reply, BlobData) and reply.found else None

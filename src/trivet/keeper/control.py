@@ -12,7 +12,7 @@ import msgspec
 from trivet.errors import InputError, NoMajority
 from trivet.io.clock import steady_s, wall_s
 from trivet.io.control_socket import Handler, Report
-from trivet.keeper.bank_links import ServerLink
+from trivet.keeper.bank_links import HUNG_AFTER_S, ServerLink
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.loaded import Loaded
 from trivet.keeper.quota_verbs import quota_table, remove_quota, set_quota
@@ -48,6 +48,7 @@ def handlers(keeper: Keeper) -> Mapping[str, Handler]:
         "snapshot": control.snapshot,
         "recover": control.recover,
         "quota": control.quota,
+        "follow": control.follow,
         "shutdown": control.shutdown,
     }
 
@@ -92,7 +93,12 @@ class Control:
             scrub = loaded.refresher.scrub_state()
             checks = self._checks(loaded)
             status = msgspec.structs.replace(
-                status, scrub=scrub, traffic=traffic, checks=checks, refill=refill
+                status,
+                scrub=scrub,
+                traffic=traffic,
+                checks=checks,
+                refill=refill,
+                standby=loaded.companion.told(),
             )
         return _plain(status)
 
@@ -112,15 +118,18 @@ class Control:
     def _place(self) -> KeeperStatus:
         shell = self._keeper.shell
         if shell is None:
-            return KeeperStatus(os.getpid())
+            return KeeperStatus(os.getpid(), name=self._keeper.name)
         reign = shell.leader.reign
-        return KeeperStatus(os.getpid(), reign.epoch.number, reign.log.head, reign.marks.durable)
+        durable = reign.marks.durable
+        return KeeperStatus(os.getpid(), reign.epoch.number, reign.log.head, durable, self._keeper.name)
 
     def _server(self, server: ServerLink) -> ServerStatus:
         state: ServerState = server.state
         stat = server.stat if server.is_up else None
         if stat is not None and stat.full:
             state = "full"
+        elif server.is_up and server.is_silent(HUNG_AFTER_S):
+            state = "hung"
         elif server.is_up and self._keeper.is_joining(server):
             state = "joining"
         loaded = self._keeper.loaded
@@ -219,6 +228,14 @@ class Control:
         if what not in ("accept_rollback", "accept_cut"):
             raise InputError("recover accepts accept_rollback or accept_cut")
         return _plain(await self._keeper.recover(what, apply=bool(arguments.get("apply"))))
+
+    async def follow(self, arguments: Arguments, report: Report) -> Result:
+        """Take in that the other keeper stands by, and how far it has read."""
+        pid, slot = arguments.get("pid"), arguments.get("slot")
+        if not isinstance(pid, int) or not isinstance(slot, int):
+            raise InputError("`pid` is who stands by, `slot` how far it has read")
+        self._loaded().companion.follows(pid, slot)
+        return {}
 
     async def shutdown(self, arguments: Arguments, report: Report) -> Result:
         """End the process cleanly."""

@@ -4,12 +4,14 @@ Rule: a record or blob that nothing names any more has no path; it is told by it
 Rule: any bytes may stand where a key should: what has no key's form is told as such.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from blake3 import blake3
 
 from trivet.io.clock import wall_s
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, PAGES_PER_MIB
+from trivet.volume.blob_owners import Owner
 from trivet.volume.extents import blobs_of, unpack_extents
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.namespace import Namespace
@@ -33,20 +35,28 @@ class PathFinder:
 
     def __init__(self, space: Namespace) -> None:
         self._space = space
-        self._names: dict[int, tuple[int, bytes]] = {}
+        self._names: dict[int, dict[int, bytes]] = {}
+
+    def _name_of(self, ino: int) -> tuple[int, bytes] | None:
+        """Return (parent, name); the names of a directory are turned round once it is asked for one."""
+        for parent in self._space.holders.of(ino):
+            names = self._names.get(parent)
+            if names is None:
+                names = {number: name for name, number in self._space.directories[parent].items()}
+                self._names[parent] = names
+            if ino in names:
+                return parent, names[ino]
+        return None
 
     def path_of(self, ino: int) -> str:
         """Return the path of `ino` below the mount, or its number where no name leads to it."""
-        if not self._names:
-            for parent, names in self._space.directories.items():
-                for name, number in names.items():
-                    self._names.setdefault(number, (parent, name))
         parts: list[bytes] = []
         at = ino
         while at not in (ROOT_INO, PRIVATE_INO):
-            if at not in self._names:
+            found = self._name_of(at)
+            if found is None:
                 return f"(inode {ino})"
-            at, name = self._names[at]
+            at, name = found
             parts.append(name)
         top = b"/" if at == ROOT_INO else b"(private)/"
         return path_text(top + b"/".join(reversed(parts)))
@@ -83,22 +93,61 @@ def row_finding(
     return Finding(verdict, paths.path_of_key(key), item, port, why, wall_s(), source, ranges)
 
 
+class _AllRefs(Mapping[int, BlobRef]):
+    """Name -> blob of all that extents or snapshots name, or did when this was made; looked up each time."""
+
+    def __init__(self, space: Namespace) -> None:
+        self._layout = space.layout
+        self._kept = space.kept.refs
+        self._freed = space.layout.owners.watch()
+
+    def owner(self, name: int) -> Owner | None:
+        """Return what names a blob, or did."""
+        place = self._layout.owners.place(name)
+        if place is None:
+            return self._freed.owners.get(name)
+        value = self._layout.extents(*place)
+        assert value is not None
+        return Owner(*place, value)
+
+    def __getitem__(self, name: int) -> BlobRef:
+        owner = self.owner(name)
+        if owner is None:
+            return self._kept[name]
+        return next(ref for ref in blobs_of(owner.value) if ref.name == name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._layout.owners or name in self._freed.owners or name in self._kept
+
+    def __iter__(self) -> Iterator[int]:
+        return iter([*self._layout.owners, *self._freed.owners, *self._only_kept()])
+
+    def __len__(self) -> int:
+        return len(self._layout.owners) + len(self._freed.owners) + len(self._only_kept())
+
+    def _only_kept(self) -> list[int]:
+        """Return what nothing but snapshots names."""
+        owners, freed = self._layout.owners, self._freed.owners
+        return [name for name in self._kept if name not in owners and name not in freed]
+
+
 class NamedBlobs:
-    """The blobs that the volume's extents name at this moment, and whose they are; those of snapshots, too,
-    unless only some `inos` are asked for.
+    """The blobs that the volume's extents name, all or `at_most` so many of `inos`, and whose they are.
+
+    What is set free later stays among them: only the journal deletes that.
     """
 
-    def __init__(self, space: Namespace, inos: Sequence[int] | None = None) -> None:
-        self.refs: dict[int, BlobRef] = {}
+    def __init__(
+        self, space: Namespace, inos: Iterable[int] | None = None, at_most: int | None = None
+    ) -> None:
         self._space = space
-        self._owner: dict[int, tuple[int, int, bytes]] = {}
-        for ino in space.inodes if inos is None else inos:
-            for mib, value in space.layout.all_extents(ino):
-                for ref in blobs_of(value):
-                    self.refs[ref.name] = ref
-                    self._owner[ref.name] = (ino, mib, value)
-        if inos is None:
-            self.refs = {**space.kept.refs, **self.refs}
+        self._all = _AllRefs(space)
+        self.refs: Mapping[int, BlobRef] = self._all
+        if inos is not None:
+            layout = space.layout
+            values = (value for ino in inos for _mib, value in layout.all_extents(ino))
+            found = ((ref.name, ref) for value in values for ref in blobs_of(value))
+            self.refs = dict(islice(found, at_most))
 
     def __contains__(self, name: int) -> bool:
         return name in self.refs
@@ -109,22 +158,17 @@ class NamedBlobs:
         return name in space.pins or name in space.kept or space.kept.is_held
 
     def is_still_named(self, name: int) -> bool:
-        """Tell whether extents or a snapshot name the blob at this very moment."""
-        if name in self._space.kept:
-            return True
-        if name not in self._owner:
-            return False
-        ino, mib, _ = self._owner[name]
-        value = self._space.layout.extents(ino, mib)
-        return value is not None and any(ref.name == name for ref in blobs_of(value))
+        """Tell whether the extents or a snapshot name the blob at this very moment."""
+        return name in self._space.layout.owners or name in self._space.kept
 
     def finding(
         self, verdict: Verdict, name: int, port: int, why: str, paths: PathFinder, source: int | None
     ) -> Finding:
         """Return the finding on one blob of the server at `port`."""
-        if name not in self._owner:
+        owner = self._all.owner(name)
+        if owner is None:
             return Finding(verdict, "(snapshots)", "blob", port, why, wall_s(), source)
-        ino, mib, value = self._owner[name]
+        ino, mib, value = owner
         first = mib * PAGES_PER_MIB
         ranges = [
             ((first + piece.page) * PAGE_BYTES, (first + piece.page + piece.pages) * PAGE_BYTES)

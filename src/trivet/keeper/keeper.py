@@ -16,14 +16,14 @@ from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_check import BlobCheck
 from trivet.keeper.blob_service import BlobService
-from trivet.keeper.high_water import HighWater, read_high_water, write_high_water
+from trivet.keeper.companion import Companion
+from trivet.keeper.high_water import HighWater, MarkKeeping
 from trivet.keeper.journal import Journal
 from trivet.keeper.leader_events import Secured
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.loaded import Loaded
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
-from trivet.keeper.owned_task import own_task
 from trivet.keeper.record_keys import keys_in
 from trivet.keeper.record_service import RecordService
 from trivet.keeper.recovery import plan_recovery
@@ -31,8 +31,10 @@ from trivet.keeper.refresh import Refresher
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.row_check import RowCheck
+from trivet.keeper.seat import Seat
 from trivet.keeper.snapshots import Snapshots
 from trivet.keeper.stalled_blobs import StalledBlobs, secure_blobs
+from trivet.keeper.standing_by import StandingBy
 from trivet.keeper.stores import Durability
 from trivet.keeper.takeover import begin_reign, load_volume
 from trivet.keeper.whole_check import find_path
@@ -46,13 +48,13 @@ from trivet.wire.path_text import path_text
 
 log = logging.getLogger(__name__)
 
-HIGH_WATER_EVERY_S = 0.5
-
 
 class Keeper:
     """Everything that serves a volume: `start`, `take_over`, then `close`; `notes` say what is wrong."""
 
-    def __init__(self, folder: VolumeFolder, durability: Durability | None, refresh_s: float) -> None:
+    def __init__(
+        self, folder: VolumeFolder, durability: Durability | None, refresh_s: float, seat: Seat | None = None
+    ) -> None:
         self.config, self.key = folder.read_config(), folder.read_key()
         self.notes: dict[str, str] = {}
         self.fleet = Fleet(folder, self)
@@ -63,13 +65,12 @@ class Keeper:
         default: Durability = "always" if self.config.durability == "always" else "default"
         self._durability: Durability = durability or default
         self._refresh_s = refresh_s
-        self._folder = folder
-        self._serving = asyncio.Event()
+        self._seat = seat or Seat(folder)
+        self.name = self._seat.name
+        self._serving, self._enthroned = asyncio.Event(), asyncio.Event()
         self._blobs: BlobService | None = None
         self._stalled: StalledBlobs | None = None
         self._journal: Journal | None = None
-        self._keeping_mark: asyncio.Task[None] | None = None
-        self._mark_path = folder.keeper_path / "high_water"
 
     # -- life
 
@@ -79,8 +80,9 @@ class Keeper:
 
     async def take_over(self) -> None:
         """Become the leader, load the volume and serve it; waits as long as the banks can't elect."""
-        volume, mark_path = self.config.volume, self._mark_path
-        leader, wait_s = await begin_reign(self.fleet, volume, self.key, mark_path, self.notes)
+        fleet, seat, notes = self.fleet, self._seat, self.notes
+        heritage = await StandingBy(fleet, self.key, seat, notes).turn() if seat.stands_by else None
+        leader, wait_s = await begin_reign(fleet, self.config.volume, self.key, seat, heritage, notes)
         self.shell = LeaderShell(leader, self.fleet, self)
         names = BlobNames(leader.reign.epoch.number)
         self._blobs = BlobService(self.fleet, names.take, self._blob_stored, self._bad_blob)
@@ -90,6 +92,7 @@ class Keeper:
                 self.shell.server_up(server)
         await self._serving.wait()
         await asyncio.sleep(wait_s)
+        await self._enthroned.wait()
         await self._load(self.shell, self._blobs, names)
 
     async def _load(self, shell: LeaderShell, blobs: BlobService, names: BlobNames) -> None:
@@ -103,7 +106,7 @@ class Keeper:
         records = RecordService(journal, self.key, self._bad_row)
         volume = LocalVolume(space, commit=journal, blobs=blobs, records=records, access=self, room=self)
         await volume.start()
-        history = RepairLog(self._folder.keeper_path / "repairs.sqlite")
+        history = RepairLog(self._seat.folder.keeper_path / "repairs.sqlite")
         await history.open()
         row_check = RowCheck(journal, reign, self.key, shell.leader.on_compared, partial(keys_in, space))
         blob_check = BlobCheck(blobs, reign.epoch.number)
@@ -112,8 +115,11 @@ class Keeper:
             volume, journal, reign, self.key, self.notes
         )  # holds before anything is deleted
         refresher = Refresher(queue, journal, self._refresh_s)
-        self.loaded = Loaded(journal, blobs, records, volume, queue, refresher, history, snapshots)
-        self._keeping_mark = own_task(self._keep_high_water())
+        companion = Companion(shell, self._seat, volume, self.notes)
+        mark = MarkKeeping(self._seat.mark_paths[0], self._mark)
+        self.loaded = Loaded(
+            journal, blobs, records, volume, queue, refresher, history, companion, mark, snapshots
+        )
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 
     async def close(self) -> None:
@@ -125,14 +131,12 @@ class Keeper:
                 await loaded.volume.close()
             except (NoMajority, ReplicaError) as error:
                 log.error("not everything could be stored: %s", error)
-            assert self._keeping_mark is not None
-            self._keeping_mark.cancel()
-            await asyncio.gather(self._keeping_mark, return_exceptions=True)
             await loaded.refresher.close()
             await loaded.queue.close()
             await loaded.history.close()
+            await loaded.companion.close()
             await loaded.journal.close()
-            self._store_high_water()
+            await loaded.mark.close()
         if self._stalled is not None:
             await self._stalled.close()
         if self._blobs is not None:
@@ -141,22 +145,11 @@ class Keeper:
             await self.shell.close()
         await self.fleet.close()
 
-    # -- the high-water mark
-
-    async def _keep_high_water(self) -> None:
-        while True:
-            await asyncio.to_thread(self._store_high_water)
-            await asyncio.sleep(HIGH_WATER_EVERY_S)
-
-    def _store_high_water(self) -> None:
+    def _mark(self) -> HighWater:
         assert self.shell is not None
         reign = self.shell.leader.reign
-        mark = HighWater(reign.epoch, reign.marks.durable)
-        try:
-            if mark != read_high_water(self._mark_path):
-                write_high_water(self._mark_path, mark)
-        except OSError as error:  # a full disk: an older mark forgets nothing, it guards less
-            log.warning("the high-water mark can't be written: %s", error)
+        slot, known = reign.marks.durable, reign.log
+        return HighWater(reign.epoch, slot, known.hash_at(slot) if known.floor <= slot <= known.head else b"")
 
     # -- told by the fleet
 
@@ -202,6 +195,11 @@ class Keeper:
         self.notes.pop("takeover", None)
         self._serving.set()
 
+    def enthroned(self) -> None:
+        """Go on to answering: the log says who reigns, so another may stand by under the other name."""
+        self._seat.let_go_other()
+        self._enthroned.set()
+
     def stuck(self, reason: str) -> None:
         """Tell people why nobody serves."""
         log.info("the takeover waits: %s", reason)
@@ -240,6 +238,8 @@ class Keeper:
         """Return a sentence for each bank that commits do not wait for, and for each wrong clock."""
         degraded = self.shell.degraded.items() if self.shell else ()
         told = [f"bank {base} is degraded: {reason}" for base, reason in degraded]
+        away = [(server.port, server.stat.trouble) for server in self.fleet.servers if server.stat]
+        told += [f"server {port}: {trouble}" for port, trouble in away if trouble]
         return told + self.fleet.clock_notes()
 
     def is_joining(self, server: ServerLink) -> bool:

@@ -26,6 +26,9 @@ class LeaderEvents(Protocol):
     def serving(self) -> None:
         """The takeover is complete."""
 
+    def enthroned(self) -> None:
+        """People may be answered."""
+
     def stuck(self, reason: str) -> None:
         """The takeover can't go on."""
 

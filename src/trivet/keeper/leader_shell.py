@@ -14,7 +14,7 @@ from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, LinkLost
 from trivet.io.processors import current_processor
-from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.bank_links import PROMPT_S, Fleet, ServerLink
 from trivet.keeper.leader_events import LeaderEvents
 from trivet.keeper.owned_task import own_task
 from trivet.quorum.leader import Leader
@@ -26,6 +26,7 @@ from trivet.quorum.leader_commands import (
     Degraded,
     Deposed,
     Durable,
+    Enthroned,
     LeaderCommand,
     NotAcceptor,
     Sealed,
@@ -87,7 +88,8 @@ class LeaderShell:
         """Return the acceptors that are up, count and hold the log through `slot`, the idlest first."""
         able = [f for f in self.leader.reign.followers.values() if f.counted and f.head >= slot]
         able.sort(key=lambda follower: follower.degraded)
-        return [server for follower in able if (server := self.acceptor(follower.bank)).is_up]
+        up = [server for follower in able if (server := self.acceptor(follower.bank)).is_up]
+        return sorted(up, key=lambda server: server.is_silent(PROMPT_S))
 
     def taking(self) -> int:
         """Return how many banks take entries now, quickly or not: up, answering, holding this reign's log."""
@@ -162,12 +164,14 @@ class LeaderShell:
                 self._spawn(self._transfer(bank))
             case Serving():
                 events.serving()
+            case Enthroned():
+                events.enthroned()
             case Stuck(reason):
                 events.stuck(reason)
             case Deposed():
                 events.deposed()
-            case CheckBlobs(blobs):
-                self._spawn(self._check_blobs(blobs))
+            case CheckBlobs():
+                self._spawn(self._check_blobs(command))
             case NotAcceptor(bank, port):
                 self._turn_to(bank, port)
 
@@ -237,10 +241,10 @@ class LeaderShell:
             return
         self.run(self.leader.on_transferred(base, steady_s()))
 
-    async def _check_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> None:
-        slot, all_asked, lacking = await self._events.secure_blobs(blobs)
+    async def _check_blobs(self, asked: CheckBlobs) -> None:
+        slot, all_asked, lacking = await self._events.secure_blobs(asked.blobs)
         now = steady_s()
-        self.run(self.leader.on_blobs_checked(slot, now, all_asked=all_asked, lacking=lacking))
+        self.run(self.leader.on_blobs_checked(asked, slot, now, all_asked=all_asked, lacking=lacking))
 
     async def _assign(self, server: ServerLink, *, acceptor: bool) -> None:
         """Tell a server its role; it connects anew with what it then is."""

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 from trivet.keeper.blob_service import BlobService
+from trivet.keeper.companion import Companion
+from trivet.keeper.high_water import MarkKeeping
 from trivet.keeper.journal import Journal
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.record_service import RecordService
@@ -23,4 +25,6 @@ class Loaded:
     queue: RepairQueue
     refresher: Refresher
     history: RepairLog
+    companion: Companion
+    mark: MarkKeeping
     snapshots: Snapshots

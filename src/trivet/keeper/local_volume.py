@@ -172,7 +172,7 @@ class LocalVolume(VersionOperations):
 
     async def fsyncdir(self, ino: int) -> None:
         """Everything that happened to names so far is durable."""
-        self.space.directory(ino)
+        self._check_directory(ino)
         await self._submitter.durable()
 
     async def release(self, handle: int) -> None:
@@ -181,6 +181,16 @@ class LocalVolume(VersionOperations):
         if snapshot is not None:
             self.space.pins.let_go(snapshot.blob_names())
         self.space.release(handle)
+        if self.space.has_changes:
+            self._submitter.ride()
+
+    def hold(self, ino: int) -> None:
+        """Let an inode live on, also without a name, until `let_go`."""
+        self.space.open_files.hold(ino)
+
+    def let_go(self, ino: int) -> None:
+        """Take one `hold` back; the last one of an inode without a name deletes it."""
+        self.space.let_go(ino)
         if self.space.has_changes:
             self._submitter.ride()
 

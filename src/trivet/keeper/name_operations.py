@@ -6,7 +6,7 @@ Rule: what is told of names, refusals too, can't be taken back: it waits for cha
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from errno import EINVAL
+from errno import EINVAL, ENOTDIR
 from functools import wraps
 from stat import S_IFDIR, S_IFMT, S_IFREG, S_IMODE
 from typing import Any, TypeVar, cast
@@ -82,7 +82,7 @@ class NameOperations:
 
     async def opendir(self, ino: int) -> None:
         """Begin to list a directory."""
-        self.space.directory(ino)
+        self._check_directory(ino)
         self._access.accessed(ino)
 
     async def listing(self, ino: int, after_cookie: int, limit: int) -> Sequence[DirectoryEntry]:
@@ -201,6 +201,11 @@ class NameOperations:
             self.space.quotas.set(ino, None)
         self.space.changes.records[xattr_key(ino, name)] = None
         await self._attribute_changed(inode)
+
+    def _check_directory(self, ino: int) -> None:
+        """Raise ENOTDIR unless an inode is a directory, which may be a removed one that somebody has open."""
+        if not self.space.inode(ino).is_directory:
+            raise FileSystemError(ENOTDIR)
 
     async def _make(self, parent: int, name: bytes, mode: int, caller: Caller, rdev: int = 0) -> Attributes:
         await self._submitter.writable()

@@ -66,9 +66,11 @@ class RecordService:
         answered = 0
         for server in servers:
             try:
-                reply, _ = await server.ask_journal(GetRecords(list(wanted)), timeout_s=READ_TIMEOUT_S)
+                reply, _ = await server.ask_journal(
+                    GetRecords(list(wanted)), timeout_s=READ_TIMEOUT_S, enough=1
+                )
             except LinkLost:
-                server.drop()
+                server.give_up()
                 continue
             if not isinstance(reply, Rows):
                 continue

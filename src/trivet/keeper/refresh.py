@@ -6,10 +6,11 @@ Rule: what was open is open no longer only after a refresh that looked at it fou
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from trivet.errors import NoMajority, ProtocolError, ReplicaError
+from trivet.errors import NoMajority, ProtocolError, ReplicaError, TrivetError
 from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.findings import NamedBlobs, PathFinder
@@ -23,6 +24,7 @@ from trivet.wire.control_messages import Finding, ScrubState
 log = logging.getLogger(__name__)
 
 GRACE_S = 5.0
+AGAIN_S = 5.0
 COLLECT_EVERY_S = 1.0
 DELETE_TIMEOUT_S = 5.0
 
@@ -75,36 +77,59 @@ class Refresher:
                     await self.scrub(self._period_s)
             except (ReplicaError, ProtocolError, NoMajority) as error:
                 log.warning("the refresh ended early: %s", error)
+                wait_s = min(self._period_s, max(AGAIN_S, 20 * (steady_s() - started)))
+            else:
+                wait_s = self._period_s
             try:
-                async with asyncio.timeout(max(0.0, self._period_s - (steady_s() - started))):
+                async with asyncio.timeout(max(0.0, wait_s - (steady_s() - started))):
                     await self._now.wait()
             except TimeoutError:
                 continue
             self._now.clear()
 
     async def refresh(self) -> None:
-        """Compare every record and every blob name on every bank that answers, and mend what is wrong."""
+        """Compare every record and every blob name on every bank that answers, and mend what is wrong.
+
+        What one bank could not be compared for is raised once the others were looked at.
+        """
         queue = self._queue
         paths = PathFinder(queue.space)
         before = set(queue.open)
         findings: list[Finding] = []
         looked_at: set[int] = set()
+        failed: TrivetError | None = None
         for bank in queue.fleet.banks:
-            server = queue.acceptor(bank[0].base)
-            if server is not None:
-                keys = await queue.rows.differing_keys(server, self._journal.durable_slot)
-                findings += await queue.mend_rows(server.base, keys, paths)
-                looked_at.add(server.port)
-            named = NamedBlobs(queue.space)
-            flaws = await queue.blobs.flaws_by_listing(bank, named, collect_orphans=True)
-            findings += await queue.mend_blobs(flaws, named, paths)
-            looked_at.update(one.port for one in bank if one.is_up)
+            try:
+                found, ports = await self._refresh_bank(bank, paths)
+            except (ReplicaError, ProtocolError, NoMajority) as error:
+                failed = error  # it may be this bank's alone
+                continue
+            findings += found
+            looked_at |= ports
         still = {(f.server, f.path, tuple(f.ranges), f.item) for f in findings if f.verdict != "fixed"}
         for identity in before - still:
             finding = queue.open.get(identity)  # it may have been mended and forgotten meanwhile
             needs_scrub = finding is not None and finding.item == "blob" and finding.why == "checksum differs"
             if finding is not None and identity[0] in looked_at and not needs_scrub:
                 del queue.open[identity]
+        if failed is not None:
+            raise failed
+
+    async def _refresh_bank(
+        self, bank: Sequence[ServerLink], paths: PathFinder
+    ) -> tuple[list[Finding], set[int]]:
+        """Compare and mend one bank; return what was found, and the ports of the servers looked at."""
+        queue = self._queue
+        findings: list[Finding] = []
+        server = queue.acceptor(bank[0].base)
+        if server is not None:
+            keys = await queue.rows.differing_keys(server, self._journal.durable_slot)
+            findings += await queue.mend_rows(server.base, keys, paths)
+        looked_at = {server.port} if server is not None else set()
+        named = NamedBlobs(queue.space)
+        flaws = await queue.blobs.flaws_by_listing(bank, named, collect_orphans=True)
+        findings += await queue.mend_blobs(flaws, named, paths)
+        return findings, looked_at | {one.port for one in bank if one.is_up}
 
     # -- the scrub
 

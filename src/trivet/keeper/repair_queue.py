@@ -1,7 +1,7 @@
 """What is to be compared soon, what could not be mended yet, and the task that works it off.
 
 Rule: whatever is named here is looked at within a second; what can't be mended stays listed until it can.
-Rule: a bank that lags is compared as soon as it has caught up; one that is away, by the refresh.
+Rule: a bank that lags or is away is compared as soon as it counts and has caught up.
 Rule: the queue is bounded; what does not fit is left to the refresh, which looks at everything.
 """
 
@@ -125,11 +125,20 @@ class RepairQueue:
                 await self._mend_suspects(bank, wanted, inodes, paths, told_s)
 
     async def _mend_soon(self, base: int, keys: set[bytes], paths: PathFinder, told_s: float) -> None:
-        """Compare `keys` on the bank at `base` now, or once it holds everything."""
+        """Compare `keys` on the bank at `base` now, or once it is there and holds everything."""
+        if not keys:
+            return
         server = self.acceptor(base)
-        if server is None or not keys or await self.rows.has_everything(server):
-            await self.mend_rows(base, keys, paths, told_s)
-        elif len(keys) < SUSPECTS_MAX:
+        try:
+            if server is not None and await self.rows.has_everything(server):
+                await self.note(await self.rows.mend(server, keys, paths, apply=True), told_s)
+                return
+        except ReplicaError as error:  # it went meanwhile, and who knows how far it was compared
+            log.warning("bank %s is compared again later: %s", base, error)
+        except (ProtocolError, NoMajority) as error:
+            log.warning("bank %s could not be compared: %s", base, error)
+            return
+        if len(keys) < SUSPECTS_MAX:
             self._late[base] = keys
             asyncio.get_running_loop().call_later(LATER_S, self._work.set)
 
@@ -187,9 +196,7 @@ class RepairQueue:
         paths: PathFinder,
         told_s: float,
     ) -> None:
-        looked_at = NamedBlobs(self.space, [ino for ino in inodes if ino in self.space.inodes])
-        for name in list(looked_at.refs)[BLOBS_COMPARED:]:
-            del looked_at.refs[name]
+        looked_at = NamedBlobs(self.space, inodes, BLOBS_COMPARED)
         try:
             flaws = await self.blobs.check_these(bank, looked_at) if looked_at.refs else {}
             named = NamedBlobs(self.space) if wanted else looked_at

@@ -6,23 +6,22 @@ Rule: a bug ends the process; the supervisor starts it again and nothing acknowl
 
 import asyncio
 import contextlib
-import fcntl
 import gc
 import logging
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
 from typing import Any
 
-from trivet.errors import ConfigError, TrivetError
+from trivet.errors import TrivetError
 from trivet.io.control_socket import serve_control
 from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.control import handlers
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.loaded import Loaded
+from trivet.keeper.seat import Seat
 from trivet.keeper.stores import Durability
 from trivet.keeper.volume_door import OutsideBlobs, VolumeDoor, open_door
 from trivet.volume.interface import KernelCache, MountableVolume
@@ -36,27 +35,14 @@ BUG_EXIT_CODE = 70
 _SWITCH_INTERVAL_S = 0.0005
 
 
-@contextlib.contextmanager
-def _only_keeper(folder: VolumeFolder) -> Iterator[None]:
-    """Hold the lock that keeps a second keeper off this volume's state folder."""
-    folder.keeper_path.mkdir(parents=True, exist_ok=True)
-    with (folder.keeper_path / "lock").open("w") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ConfigError(
-                f"another keeper already serves {folder.path}; `trivet down` stops it"
-            ) from error
-        yield
-
-
-async def keep(state: Path, door: Door, *, durability: Durability | None, refresh_s: float) -> int:
-    """Serve the volume of the folder `state` through `door` until SIGTERM or SIGINT; return the exit code."""
+async def keep(seat: Seat, door: Door, *, durability: Durability | None, refresh_s: float) -> int:
+    """Serve the volume of `seat` through `door` until SIGTERM or SIGINT; return the exit code."""
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_die)
-    folder = VolumeFolder(state)
-    with _only_keeper(folder):
-        keeper = Keeper(folder, durability, refresh_s)
+    folder = seat.folder
+    await seat.take()
+    try:
+        keeper = Keeper(folder, durability, refresh_s, seat)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, keeper.ended.set)
         await keeper.start()
@@ -65,6 +51,8 @@ async def keep(state: Path, door: Door, *, durability: Durability | None, refres
                 await _serve(keeper, door, folder)
         finally:
             await keeper.close()
+    finally:
+        seat.let_go()
     return 3 if keeper.is_deposed else 0
 
 
@@ -88,6 +76,8 @@ async def _serve(keeper: Keeper, door: Door, folder: VolumeFolder) -> None:
         ):
             del keeper.notes["door"]
             await ended
+            if keeper.is_deposed and cache is not None:
+                await cache.cut_off()
     finally:
         for task in (ended, taking_over):
             task.cancel()
@@ -98,7 +88,8 @@ async def _serve(keeper: Keeper, door: Door, folder: VolumeFolder) -> None:
 def _volume_door(keeper: Keeper, loaded: Loaded, cache: KernelCache | None) -> VolumeDoor:
     assert keeper.shell is not None
     blobs = OutsideBlobs(loaded.journal, loaded.queue, loaded.blobs)
-    return VolumeDoor(loaded.volume, keeper.shell.leader.reign.epoch.number, keeper.key, blobs, cache)
+    epoch = keeper.shell.leader.reign.epoch.number
+    return VolumeDoor(loaded.volume, epoch, keeper.key, blobs, cache, loaded.companion.may_answer)
 
 
 def _die(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -14,7 +14,6 @@ import msgspec
 
 from trivet.errors import Conflict, FileSystemError, NoMajority, NotFound, TrivetError
 from trivet.io.clock import wall_s
-from trivet.keeper.findings import NamedBlobs
 from trivet.keeper.journal import Journal
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.owned_task import own_task
@@ -184,7 +183,7 @@ class Snapshots:
             await self._volume.fsyncdir(folder)
             # Freed behind the entry that takes the name away: what a killed keeper leaves are orphans.
             released = self._forget(name)
-            named = NamedBlobs(self._space).refs
+            named = self._space.layout.owners
             freed = [blob for blob in released if blob not in named]
             for at in range(0, len(freed), FREED_AT_ONCE):
                 self._space.changes.freed += freed[at : at + FREED_AT_ONCE]

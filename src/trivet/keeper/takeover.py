@@ -15,6 +15,8 @@ from trivet.keeper.bank_links import Fleet
 from trivet.keeper.high_water import HighWater, read_high_water, write_high_water
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.loader import Loader
+from trivet.keeper.seat import Seat
+from trivet.keeper.standing_by import Heritage
 from trivet.quorum.digests import RecordIndex
 from trivet.quorum.leader import Leader
 from trivet.quorum.lease import wait_out_s
@@ -50,25 +52,32 @@ async def wait_for_banks(fleet: Fleet, wanted: int, notes: dict[str, str]) -> No
 
 
 async def begin_reign(
-    fleet: Fleet, volume: str, volume_key: bytes, mark_path: Path, notes: dict[str, str]
+    fleet: Fleet, volume: str, volume_key: bytes, seat: Seat, heritage: Heritage | None, notes: dict[str, str]
 ) -> tuple[Leader, float]:
     """Return a leader, and how long it must not be read from once banks have promised to follow it.
 
-    Its epoch is above all that the banks and the high-water mark at `mark_path` know of. The keeper before
-    is dead if it was this folder's, since its lock is ours; one of another folder may be reading still, and
-    its lease is waited out.
+    Its epoch is above all that the banks, the high-water marks of `seat` and who stood by (`heritage`) know
+    of. The keeper before is dead if it was this folder's, since its lock is ours; one of another folder may
+    be reading still, and its lease is waited out. Of two keepers of one folder the log says who reigned.
     """
-    mark = read_high_water(mark_path)
-    await wait_for_banks(fleet, 3 if mark is None else 2, notes)
-    own = mark.epoch if mark else NO_EPOCH
+    marks = [mark for path in seat.mark_paths if (mark := read_high_water(path)) is not None]
+    fresh = not marks and heritage is None
+    await wait_for_banks(fleet, 3 if fresh else 2, notes)
+    own = max((mark.epoch for mark in marks), default=NO_EPOCH)
+    slot = max([heritage.slot if heritage else 0, *(mark.slot for mark in marks)])
     promised = [server.identity.promised for server in fleet.servers if server.identity is not None]
-    epoch = next_epoch([own, *promised], random.SystemRandom().getrandbits(64))
-    if mark is not None:
-        await asyncio.to_thread(_claim, mark_path, HighWater(epoch, mark.slot))
+    seen = heritage.seen if heritage else []
+    epoch = next_epoch([own, *promised, *seen], random.SystemRandom().getrandbits(64))
+    if not fresh:
+        await asyncio.to_thread(_claim, seat.mark_paths[0], HighWater(epoch, slot))
     bases = [bank[0].base for bank in fleet.banks]
-    high_water = mark.slot if mark else 0
-    leader = Leader(volume, volume_key, bases, epoch, steady_s(), high_water=high_water, fresh=mark is None)
-    others_reigned = any(seen.number > own.number for seen in promised)
+    leader = Leader(
+        volume, volume_key, bases, epoch, steady_s(), high_water=slot, fresh=fresh, name=seat.name,
+        silent=heritage.silent if heritage else {},
+    )  # fmt: skip
+    if seat.other_is_dead:
+        leader.succession.hold(seat.other)
+    others_reigned = not seat.has_other and any(one.number > own.number for one in promised)
     return leader, wait_out_s() if others_reigned else 0.0
 
 

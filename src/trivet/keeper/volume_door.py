@@ -9,14 +9,14 @@ Rule: before a change is answered, a kernel that caches the volume has forgotten
 import asyncio
 import functools
 import logging
-from collections.abc import AsyncIterator, Collection, Coroutine
+from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from trivet.errors import ProtocolError, TrivetError
+from trivet.errors import NoMajority, ProtocolError, TrivetError
 from trivet.io.link import Body, HandlerResult, Peer, Reply, serve_link
 from trivet.io.unix_socket import bound_socket
 from trivet.keeper.blob_service import BlobService
@@ -64,16 +64,21 @@ class OutsideBlobs:
 
 
 class VolumeDoor:
-    """All clients of the volume; `cache` is the kernel's, None where nothing is mounted."""
+    """All clients of the volume; `cache` is the kernel's, None where nothing is mounted.
+
+    `may_answer` says whether this keeper holds the lease where it needs one.
+    """
 
     def __init__(
-        self, volume: LocalVolume, epoch: int, key: bytes, blobs: OutsideBlobs, cache: KernelCache | None
-    ) -> None:
+        self, volume: LocalVolume, epoch: int, key: bytes, blobs: OutsideBlobs, cache: KernelCache | None,
+        may_answer: Callable[[], bool] = lambda: True,
+    ) -> None:  # fmt: skip
         self._volume = volume
         self._epoch = epoch
         self._key = key
         self._blobs = blobs
         self._cache = cache
+        self._may_answer = may_answer
         self._sessions: dict[bytes, VolumeSession] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -141,6 +146,8 @@ class VolumeDoor:
             effects = effects_afterwards(call, self._volume.space, effects)
             if self._cache is not None and (effects.inodes or effects.names):
                 await self._cache.forget(effects.inodes, effects.names)
+            if not self._may_answer():
+                raise NoMajority("the lease has run out: another keeper may lead by now")
         except TrivetError as error:
             return VolumeRefusal(type(error).__name__, error.errno, str(error)), b""
         return VolumeAnswer(_encode(result)), read

@@ -3,19 +3,18 @@
 Rule: no rules of a file system here; what the volume refuses the kernel is told with the volume's errno.
 Rule: what is not supported answers ENOSYS (the kernel then says ENOTSUP or does it itself), never success.
 Rule: a directory's handle is its inode number; a file's handle is the volume's.
-Rule: the kernel's numbers (`volume/file_numbers.py`) are never used again, so nothing is kept per lookup and
-`forget` has nothing to do. Attributes and number of a reply are taken in one step.
+Rule: the kernel's numbers (`volume/file_numbers.py`) are never used again. Attributes and number of a reply
+are taken in one step.
 """
 
 import asyncio
 import os
 import time
 from collections.abc import Sequence
-from errno import ENOENT, ESTALE
+from errno import ESTALE
 from stat import S_ISREG
 from typing import NoReturn
 
-import msgspec
 import pyfuse3
 from pyfuse3 import (
     EntryAttributes,
@@ -31,6 +30,7 @@ from pyfuse3 import (
 
 from trivet.errors import ContentAway, FileSystemError, Unsupported
 from trivet.io.away_files import Bring
+from trivet.mount.known_inodes import KnownInodes
 from trivet.mount.translate import (
     by_number,
     caller_of,
@@ -64,8 +64,7 @@ class VolumeOperations(XattrOperations):
         super().__init__(volume)
         self._bring = bring
         self.started = asyncio.Event()
-        #: Folders somebody has open, and how often: one that is removed meanwhile still tells what it was.
-        self._open_folders: dict[InodeT, tuple[Attributes, int]] = {}
+        self._known = KnownInodes(volume)
 
     def init(self) -> None:
         """Note that the kernel and we agree; its first request is answered right after this."""
@@ -73,6 +72,10 @@ class VolumeOperations(XattrOperations):
 
     def _entry(self, attributes: Attributes) -> EntryAttributes:
         """Return the answer to who asked for a name."""
+        self._known.tell(attributes)
+        return self._named(attributes)
+
+    def _named(self, attributes: Attributes) -> EntryAttributes:
         return entry_of(attributes, self._numbers.tell(attributes.ino), self._held_bytes(attributes))
 
     def _told(self, attributes: Attributes) -> EntryAttributes:
@@ -91,17 +94,13 @@ class VolumeOperations(XattrOperations):
             return nothing_there(error)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
-        """Do nothing: see the last rule of this module."""
+        """Let go of what the kernel does not know any more."""
+        self._known.forget(inode_list)
 
     @by_number
     async def getattr(self, inode: InodeT, ctx: RequestContext) -> EntryAttributes:
         """Return the attributes of one inode."""
-        try:
-            return self._told(await self._volume.getattr(self._inode(inode)))
-        except FileSystemError as error:
-            if error.errno not in (ENOENT, ESTALE) or inode not in self._open_folders:
-                raise
-            return self._told(msgspec.structs.replace(self._open_folders[inode][0], nlink=0))
+        return self._told(await self._volume.getattr(self._inode(inode)))
 
     @by_number
     async def setattr(
@@ -261,8 +260,6 @@ class VolumeOperations(XattrOperations):
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
         """Open a directory for listing."""
         await self._volume.opendir(inode)
-        _, count = self._open_folders.get(inode, (None, 0))
-        self._open_folders[inode] = await self._volume.getattr(inode), count + 1
         return FileHandleT(inode)
 
     @translated
@@ -277,16 +274,14 @@ class VolumeOperations(XattrOperations):
         after = max(start_id - _OWN_COOKIES, 0)
         while entries := await self._volume.listing(fh, after, _LISTING_STEP):
             for entry in entries:
-                told = self._entry(entry.attributes)
+                told = self._named(entry.attributes)
                 if not pyfuse3.readdir_reply(token, FileNameT(entry.name), told, entry.cookie + _OWN_COOKIES):
                     return
+                self._known.tell(entry.attributes)
                 after = entry.cookie
 
     async def releasedir(self, fh: FileHandleT) -> None:
-        """Forget a directory that nobody has open any more."""
-        attributes, count = self._open_folders.pop(InodeT(fh))
-        if count > 1:
-            self._open_folders[InodeT(fh)] = attributes, count - 1
+        """Do nothing: a directory's handle holds nothing."""
 
     @translated
     async def fsyncdir(self, fh: FileHandleT, datasync: bool) -> None:

@@ -18,7 +18,14 @@ import pyfuse3
 
 from trivet.errors import TrivetError
 from trivet.io.away_files import Bring
-from trivet.io.mount_table import FILE_SYSTEM, clear_dead_mount, find_mount, set_read_ahead, unmount
+from trivet.io.mount_table import (
+    FILE_SYSTEM,
+    abort_mount,
+    clear_dead_mount,
+    find_mount,
+    set_read_ahead,
+    unmount,
+)
 from trivet.mount import event_loop
 from trivet.mount.forgetting import Forgetting
 from trivet.mount.operations import VolumeOperations
@@ -33,7 +40,7 @@ log = logging.getLogger(__name__)
 
 
 class MountSession:
-    """A running mount; to cut it off at once use `io.mount_table.abort_mount`."""
+    """A running mount."""
 
     def __init__(self, mount_point: Path, numbers: FileNumbers) -> None:
         self.mount_point = mount_point
@@ -45,6 +52,11 @@ class MountSession:
         """See KernelCache."""
         if not self.unmounted.is_set():
             await self._forgetting.forget([self._numbers.of(ino) for ino in inodes], names)
+
+    async def cut_off(self) -> None:
+        """See KernelCache."""
+        if not self.unmounted.is_set():
+            await abort_mount(self.mount_point)
 
     def close(self) -> None:
         """Let go of what `forget` needs."""

@@ -21,6 +21,7 @@ from trivet.wire.journal_messages import Identity, Prepare, ReadLog
 READ_BYTES = 4 << 20
 SETTLE_S = 0.3
 SUSPECTS_ELECT_S = 10.0
+Lacking = Iterable[tuple[int, int]]
 
 
 class Election:
@@ -49,7 +50,7 @@ class Election:
         self._deadline = now + SUSPECTS_ELECT_S
         self._settled_at = float("inf")
         self._again_at = now
-        self._winner = 0
+        self._winner, self._asked = 0, CheckBlobs([])
         self._told = ""
         self._rolled_back: list[tuple[int, str, int]] | None = None
 
@@ -268,17 +269,19 @@ class Election:
         ]
         self.lacking = {slot: set() for slot, *_ in doubtful}
         self.phase = "check" if doubtful else "done"
-        return [CheckBlobs(doubtful)] if doubtful else []
+        self._asked = CheckBlobs(doubtful)
+        return [self._asked] if doubtful else []
 
     def on_blobs_checked(
-        self, lost_at: int, now: float, *, all_asked: bool, lacking: Iterable[tuple[int, int]]
+        self, asked: CheckBlobs, lost_at: int, now: float, *, all_asked: bool, lacking: Lacking
     ) -> list[LeaderCommand]:
-        """Take in the first slot that names a blob without any good copy (0: there is none).
+        """Take in the first slot of `asked` that names a blob without any good copy (0: there is none).
 
         And `lacking`, (bank, slot) pairs: a bank that may not have all that the slot names.
+        An answer about a log that was given up since for another one says nothing.
         Only when `all_asked` says that no server was left out it is really lost; else all is looked at again.
         """
-        if self.phase != "check":
+        if self.phase != "check" or asked != self._asked:
             return []
         if lost_at and not all_asked and not self._accept_cut:
             self.phase = "prepare"

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 
 from trivet.quorum import upkeep
-from trivet.quorum.election import Election
+from trivet.quorum.election import Election, Lacking
 from trivet.quorum.follower import Follower
-from trivet.quorum.leader_commands import CaughtUp, Deposed, LeaderCommand, Send
+from trivet.quorum.leader_commands import CaughtUp, CheckBlobs, Deposed, LeaderCommand, Send
 from trivet.quorum.lease import HEARTBEAT_S
 from trivet.quorum.membership import KEEPER, Config
 from trivet.quorum.reign import Reign
@@ -185,11 +185,11 @@ class Leader:
         return self._elect(self.election.accept(rollback=rollback, cut=cut, now=now), now)
 
     def on_blobs_checked(
-        self, lost_at: int, now: float, *, all_asked: bool, lacking: Iterable[tuple[int, int]] = ()
+        self, asked: CheckBlobs, lost_at: int, now: float, *, all_asked: bool, lacking: Lacking
     ) -> list[LeaderCommand]:
-        """Take in the answer to CheckBlobs; see there."""
+        """Take in the answer to a CheckBlobs; see there."""
         on_checked = self.election.on_blobs_checked
-        return self._elect(on_checked(lost_at, now, all_asked=all_asked, lacking=lacking), now)
+        return self._elect(on_checked(asked, lost_at, now, all_asked=all_asked, lacking=lacking), now)
 
     # entries
 

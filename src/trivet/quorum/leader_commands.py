@@ -65,9 +65,9 @@ class Stuck(msgspec.Struct, frozen=True):
 class CheckBlobs(msgspec.Struct, frozen=True):
     """Find a good copy of each blob in `blobs` (slot, name, size, root); copy it to banks that lack it.
 
-    Then `Leader.on_blobs_checked`: the first slot with a blob that has no good copy anywhere (0: none),
-    whether every server that could have it answered, and the (bank, slot) that may lack a blob: those count
-    for nothing until `on_blobs_stored`. Few: what was not durable when a keeper ended.
+    Then `Leader.on_blobs_checked` with this command: the first slot with a blob that has no good copy
+    anywhere (0: none), whether every server that could have it answered, and the (bank, slot) that may lack
+    a blob: those count for nothing until `on_blobs_stored`. Few: what was not durable when a keeper ended.
     """
 
     blobs: list[tuple[int, int, int, bytes]]

@@ -1,7 +1,8 @@
 """From one keeper to the next: when a new leader may answer people, and how it goes on or ends in order.
 
 Rule: who follows a keeper of another name answers nobody before that one's lease has run out; it was waited
-out, the other ended cleanly, or a majority took nothing from it for as long and nothing up to the promise.
+out, the other ended (cleanly, or whoever would be it holds nothing any more, see `hold`), or a majority took
+nothing from it for as long and nothing up to the promise.
 Rule: the log names a keeper only once it may answer, durably before its first answer: whoever follows it then
 knows whose lease there may be.
 Rule: with a standby in CONFIG nothing is answered without the lease.
@@ -27,15 +28,20 @@ class Succession:
     `silent` is what it saw of the banks while it stood by (`Standby.silence`), over the same connections.
     """
 
-    __slots__ = ("_name", "_opens_at", "_reign", "_sealed_at", "_silent", "phase")
+    __slots__ = ("_held", "_name", "_opens_at", "_reign", "_sealed_at", "_silent", "phase")
 
     def __init__(self, reign: Reign, name: str, silent: Silence) -> None:
         self.phase: Literal["waiting", "sealing", "open", "ended"] = "waiting"
         self._reign = reign
         self._name = name
+        self._held = {name}
         self._silent = dict(silent)
         self._opens_at = float("inf")
         self._sealed_at = 0
+
+    def hold(self, name: str) -> None:
+        """Take in that nobody but this process can be the keeper called `name`: the one who was is dead."""
+        self._held.add(name)
 
     def forget(self, bank: int) -> None:
         """Take in that the connection to `bank` was lost: it may have heard the other keeper since."""
@@ -45,7 +51,7 @@ class Succession:
         """Take in that a majority promised and the log is chosen: nobody else's lease is renewed any more."""
         config = self._reign.log.config
         assert config is not None
-        free = config.keeper == self._name or config.vacant or self._ran_out(config)
+        free = config.keeper in self._held or config.vacant or self._ran_out(config)
         self._opens_at = now if free else now + wait_out_s()
 
     def _ran_out(self, config: Config) -> bool:

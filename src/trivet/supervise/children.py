@@ -24,11 +24,11 @@ from trivet.io.mount_guard import place_guard, remove_guard
 from trivet.io.mount_table import unmount
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.door_workers import DoorWorkers
+from trivet.supervise.keeper_pair import KeeperPair
 from trivet.supervise.probing import ask_server, keeper_is_hung
 from trivet.supervise.supervised_child import PARTING_S, SupervisedChild
 from trivet.wire import control_messages
 
-FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 10.0
 QUICK_DEATH_S = 10.0
 BY_HAND_EVERY_S = 1.0
@@ -48,6 +48,8 @@ class ChildKeeper:
         mount_point: Path | None,
         *,
         supervise: bool,
+        standby_arguments: Sequence[str] | None = None,
+        standby_mount: Path | None = None,
         workers: DoorWorkers | None = None,
         publishes: bool = False,
     ) -> None:
@@ -56,6 +58,7 @@ class ChildKeeper:
         self._config = config
         self._supervise = supervise
         self.mount_point = mount_point
+        self._mounts = [point for point in (mount_point, standby_mount) if point is not None]
         state = str(folder.path)
         self.servers = [
             SupervisedChild(
@@ -66,9 +69,8 @@ class ChildKeeper:
             for base, row in zip(config.bases, config.ports(), strict=True)
             for port in row
         ]
-        self.keeper = SupervisedChild(
-            keeper_arguments, folder.keeper_path / "keeper.log", None, role="keeper"
-        )
+        self.keepers = KeeperPair(folder, keeper_arguments, standby_arguments)
+        self.keeper = self.keepers.first
         self.workers = workers
         words = ["serve", "upstream", "--state", state]
         self.upstream = SupervisedChild(words, folder.upstream_path / "upstream.log", None, role="upstream")
@@ -84,16 +86,23 @@ class ChildKeeper:
     @property
     def all(self) -> list[SupervisedChild]:
         """Every process that ought to run."""
-        return [*self.servers, self.keeper, *(self.workers.children if self.workers else []), self.upstream]
+        return [
+            *self.servers,
+            *self.keepers.children,
+            *(self.workers.children if self.workers else []),
+            self.upstream,
+        ]
 
     async def run(self) -> None:
         """Start everything and keep it running until cancelled; then end all, the doors first."""
-        if self.mount_point is not None:
-            await asyncio.to_thread(place_guard, self.mount_point)
+        for point in self._mounts:
+            await asyncio.to_thread(place_guard, point)
         async with asyncio.TaskGroup() as tasks:
             servers = [tasks.create_task(self._keep(server)) for server in self.servers]
-            keeper = tasks.create_task(self._keep(self.keeper))
-            watch = tasks.create_task(self._watch_keeper())
+            keepers = {self.keeper: tasks.create_task(self._keep(self.keeper))}
+            if self.keepers.second is not None:
+                keepers[self.keepers.second] = tasks.create_task(self._keep_second(self.keepers.second))
+            watch = tasks.create_task(self._watch_keepers())
             doors = [tasks.create_task(self._keep(self.upstream))]
             if self.workers is not None:
                 doors.append(tasks.create_task(self.workers.run(self._keep)))
@@ -104,11 +113,13 @@ class ChildKeeper:
                 for door in doors:
                     door.cancel()
                 await asyncio.wait(doors)
-                keeper.cancel()
-                await asyncio.wait([keeper])
-                if self.mount_point is not None:
-                    await unmount(self.mount_point, lazy=True)
-                    remove_guard(self.mount_point)
+                last = self.keepers.last_to_end()
+                for child in sorted(keepers, key=lambda one: one is last):
+                    keepers[child].cancel()
+                    await asyncio.wait([keepers[child]])
+                for point in self._mounts:
+                    await unmount(point, lazy=True)
+                    remove_guard(point)
                 for task, server in zip(servers, self.servers, strict=True):
                     server.ask_by_hand_to_end()
                     task.cancel()
@@ -145,12 +156,12 @@ class ChildKeeper:
 
     async def _keep(self, child: SupervisedChild) -> None:
         """Run one child again and again as long as it is wanted; return when it has left."""
-        pause_s = FIRST_PAUSE_S
+        pause_s = child.pause_s
         while not child.leaving:
             await self._look_for_one_by_hand(child)
             if not child.wanted or child.by_hand is not None:
                 await child.wait_changed(BY_HAND_EVERY_S)
-                pause_s = FIRST_PAUSE_S
+                pause_s = child.pause_s
                 continue
             began_s = time.monotonic()
             try:
@@ -164,7 +175,7 @@ class ChildKeeper:
                 log.warning("%s has ended and is not started again (--no-supervise)", child.name)
                 continue
             log.warning("%s has ended; starting it again (why: %s)", child.name, child.log_path)
-            pause_s = FIRST_PAUSE_S if time.monotonic() - began_s > QUICK_DEATH_S else pause_s * 2
+            pause_s = child.pause_s if time.monotonic() - began_s > QUICK_DEATH_S else pause_s * 2
             await child.wait_changed(min(pause_s, LONGEST_PAUSE_S))
             child.restarts += 1
 
@@ -189,19 +200,28 @@ class ChildKeeper:
                 finally:
                     await running.stop(PARTING_S)
                     child.running = None
+                    child.arguments = child.again or child.arguments
                     child.idle.set()
 
-    async def _watch_keeper(self) -> None:
+    async def _keep_second(self, child: SupervisedChild) -> None:
+        await self.keepers.first_is_there()
+        await self._keep(child)
+
+    async def _watch_keepers(self) -> None:
         """Kill a keeper that does not answer any more: its mount must not hang, its lease has run out."""
         while True:
             await asyncio.sleep(KEEPER_WATCH_S)
-            running = self.keeper.running
-            if running is None or not self._supervise:
-                continue
-            if await keeper_is_hung(self._folder) and running is self.keeper.running:
-                log.error("the keeper (process %s) does not answer; killing it", running.pid)
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(running.pid, signal.SIGKILL)
+            if self._supervise:
+                await asyncio.gather(*(self._kill_if_hung(child) for child in self.keepers.children))
+
+    async def _kill_if_hung(self, child: SupervisedChild) -> None:
+        running = child.running
+        if running is None:
+            return
+        if await keeper_is_hung(self.keepers.folder_of(child)) and running is child.running:
+            log.error("%s (process %s) does not answer; killing it", child.name, running.pid)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(running.pid, signal.SIGKILL)
 
 
 def _opened(log_path: Path) -> BinaryIO:

@@ -86,8 +86,12 @@ class DoorScaling:
         workers = []
         for child in self._workers.staying:
             figures = by_pid.get(child.pid or 0)
-            cpu = None if figures is None else figures.cpu_percent
-            workers.append(WorkerLoad(child.number, cpu, "" if figures is None else figures.leak_why))
+            if figures is None:
+                workers.append(WorkerLoad(child.number, None))
+                continue
+            workers.append(
+                WorkerLoad(child.number, figures.cpu_percent, figures.leak_why, figures.waiting_percent)
+            )
         self._load = Load(steady_s(), machine.cpu_percent, machine.memory_percent, workers)
         step = self._scaler.step(self._load)
         if step is not None and self._acting is None:

@@ -17,7 +17,7 @@ from rich.text import Text
 from trivet.errors import TrivetError
 from trivet.io.control_socket import ask
 from trivet.io.volume_folder import VolumeFolder
-from trivet.wire.control_messages import Child, Children, ServerStatus, Status, Traffic
+from trivet.wire.control_messages import Child, Children, ServerStatus, StandbyStatus, Status, Traffic
 
 EVERY_S = 1.0
 STATE_STYLES = {
@@ -98,6 +98,8 @@ def summary_lines(status: Status) -> list[Text]:
         lines.append(
             Text(f"Keeper: process {keeper.pid}, slot {keeper.slot}, durable {keeper.durable_slot}.")
         )
+    if status.standby is not None:
+        lines.append(standby_line(keeper.name, status.standby))
     if status.gateway is not None:
         lines.append(door_line(status.gateway))
     if status.refresh_age_s is not None:
@@ -116,6 +118,16 @@ def summary_lines(status: Status) -> list[Text]:
         )  # fmt: skip
     lines.extend(Text(f"! {note}", "yellow") for note in (*absences(status), *status.notes))
     return lines
+
+
+def standby_line(leader: str, standby: StandbyStatus) -> Text:
+    """Return the sentence about the two keepers."""
+    told = f"The keeper called {leader} leads; {standby.name} (process {standby.pid})"
+    if standby.state == "silent":
+        return Text(f"{told} was not heard of for {standby.heard_age_s:.0f} s.", "yellow")
+    if standby.state == "joining":
+        return Text(f"{told} is about to stand by.", "yellow")
+    return Text(f"{told} stands by, {standby.lag_slots} slots behind.")
 
 
 def door_line(door: Child) -> Text:

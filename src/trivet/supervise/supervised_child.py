@@ -15,11 +15,13 @@ from trivet.io import runner
 from trivet.wire import control_messages
 from trivet.wire.bank_messages import ServerStat
 
+#: How long after a death, if it had lived for a while, a process is started again.
+FIRST_PAUSE_S = 0.2
 #: How long a process has to end after SIGTERM.
 PARTING_S = 8.0
 
 State = Literal["up", "down", "stopped"]
-Role = Literal["bank", "keeper", "gateway", "upstream"]
+Role = Literal["bank", "keeper", "standby", "gateway", "upstream"]
 
 
 class SupervisedChild:
@@ -46,6 +48,9 @@ class SupervisedChild:
         self.pass_fds = pass_fds
         self.leaving = False
         self.arguments = list(arguments)
+        #: How it is started after the first time, None: as then.
+        self.again: list[str] | None = None
+        self.pause_s = FIRST_PAUSE_S
         self.log_path = log_path
         self.port = port
         self.stopped = False

@@ -28,6 +28,7 @@ from trivet.supervise.children import ChildKeeper
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.door_scaling import DoorScaling
 from trivet.supervise.door_workers import DoorWorkers
+from trivet.supervise.keeper_pair import StandbyPlan
 from trivet.supervise.probing import ask_server
 from trivet.supervise.volume_setup import check_ports, prepare_mount_point
 from trivet.supervise.watching import EVERY_S, DriveWatch
@@ -59,10 +60,19 @@ class DrivePlan:
     door: DoorPlan | None = None
     publishes: bool = False
     read_only: bool = False
+    standby: StandbyPlan | None = None
 
     def keeper_arguments(self) -> list[str]:
         """Return the command line of the keeper's process, behind `trivet`."""
-        mount = ["--no-mount"] if self.mount_point is None else ["--mount", str(self.mount_point)]
+        return self._arguments(
+            ["--no-mount"] if self.mount_point is None else ["--mount", str(self.mount_point)]
+        )
+
+    def standby_arguments(self) -> list[str] | None:
+        """Return that of the second keeper, None if there is to be none."""
+        return None if self.standby is None else self._arguments(self.standby.mount_arguments())
+
+    def _arguments(self, mount: list[str]) -> list[str]:
         options = ["--durability", self.durability, "--refresh", str(self.refresh_s)]
         options += ["--read-only"] if self.read_only else []
         return ["serve", "keeper", "--state", str(self.folder.path), *mount, *options]
@@ -85,8 +95,9 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
         if await ask_server(port, plan.config.volume, plan.folder.read_key()) is not None
     ]
     await check_ports(plan.config, by_hand)
-    if plan.mount_point is not None and (cleared := await prepare_mount_point(plan.mount_point)):
-        note(cleared)
+    for point in (plan.mount_point, plan.standby.mount_point if plan.standby else None):
+        if point is not None and (cleared := await prepare_mount_point(point)):
+            note(cleared)
     async with contextlib.AsyncExitStack() as stack:
         workers = scaling = None
         if plan.door is not None:
@@ -99,6 +110,8 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
             plan.keeper_arguments(),
             plan.mount_point,
             supervise=plan.supervise,
+            standby_arguments=plan.standby_arguments(),
+            standby_mount=plan.standby.mount_point if plan.standby else None,
             workers=workers,
             publishes=plan.publishes,
         )
@@ -198,6 +211,8 @@ async def _lack(plan: DrivePlan) -> _Lack | None:
         entry = await asyncio.to_thread(find_mount, plan.mount_point)
         if entry is None or not entry.is_ours:
             return _Lack(f"{plan.mount_point} is not mounted")
+    if plan.standby is not None and (status.standby is None or status.standby.state != "follows"):
+        return _Lack("the second keeper does not stand by yet")
     if plan.door is not None and not await plan.door.answers():
         return _Lack(f"the HTTP door does not answer on port {plan.door.port}")
     return None

@@ -9,11 +9,12 @@ import fcntl
 import os
 import shutil
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import psutil
 
 from trivet.errors import ConfigError
@@ -87,6 +88,19 @@ def open_volume(
         raise ConfigError(
             f"{folder.path} was made with --ports {_joined(config.bases)}, not {_joined(bases)}; {way_out}"
         )
+    return config
+
+
+def place_blobs(folder: VolumeFolder, config: VolumeConfig, blobs: Mapping[int, str]) -> VolumeConfig:
+    """Write down that banks keep their blobs in the object stores `blobs` (base port -> URL) from now on."""
+    unknown = sorted(set(blobs) - set(config.bases))
+    if unknown:
+        raise ConfigError(f"--blobs {unknown[0]}=...: the banks of this drive are {_joined(config.bases)}")
+    placed = {**config.blobs, **{str(base): url for base, url in blobs.items()}}
+    if placed == config.blobs:
+        return config
+    config = msgspec.structs.replace(config, blobs=placed)
+    folder.store_config(config)
     return config
 
 

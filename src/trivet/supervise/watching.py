@@ -155,8 +155,11 @@ def _helpers_of(known: Mapping[int, Part]) -> dict[int, Part]:
         while above not in known and above in parents:
             above = parents[above]
         with contextlib.suppress(psutil.Error):
-            if one.pid not in known and above in known and str(REAPER) not in one.cmdline():
-                found[one.pid] = Part("helper", f"{one.name()} of {known[above].name}")
+            words = one.cmdline()
+            if one.pid not in known and above in known and str(REAPER) not in words:
+                # our own are a Python each: what they serve says more
+                name = words[words.index("serve") + 1] if "serve" in words[:-1] else one.name()
+                found[one.pid] = Part("helper", f"{name} of {known[above].name}")
     return found
 
 
@@ -167,6 +170,7 @@ def _figures(one: Looked, part: Part) -> ProcessFigures:
         role=part.role,
         name=part.name,
         cpu_percent=one.cpu_percent,
+        waiting_percent=one.waiting_percent,
         rss_bytes=one.rss_bytes,
         private_bytes=one.private_bytes,
         handles=one.handles,

@@ -53,7 +53,7 @@ class Outbox:
     async def due(self, now_s: float, limit: int) -> list[Due]:
         """Return what may be settled now, the longest due first."""
         rows = await self._store.rows(
-            "SELECT id, seq, attempts, session, md5 FROM outbox WHERE due_s <= ? ORDER BY due_s LIMIT ?",
+            "SELECT id, seq, attempts, session, md5 FROM outbox WHERE due_s <= ? ORDER BY due_s, seq LIMIT ?",
             *(now_s, limit),
         )
         return [Due(*row) for row in rows]
@@ -65,6 +65,7 @@ class Outbox:
 
     async def done(self, due: Due) -> None:
         """Take a row away, unless something happened to the file meanwhile."""
+        await self._store.write("DELETE FROM settings WHERE name = ?", _sent(due.id))
         await self._store.write("DELETE FROM outbox WHERE id = ? AND seq = ?", due.id, due.seq)
         await self._store.write("UPDATE outbox SET session = NULL, md5 = NULL WHERE id = ?", due.id)
 
@@ -80,6 +81,21 @@ class Outbox:
     async def keep_session(self, file_id: str, session: str | None, md5: str | None) -> None:
         """Keep where an upload goes on, also after a restart."""
         await self._store.write("UPDATE outbox SET session = ?, md5 = ? WHERE id = ?", session, md5, file_id)
+
+    async def sent_names(self, file_id: str) -> list[str]:
+        """Return the names that were sent since a file was last settled: any of them may have arrived."""
+        kept = await self._store.setting(_sent(file_id))
+        return [] if kept is None else kept.split("\0")
+
+    async def may_have_arrived(self, due: Due) -> bool:
+        """Tell whether anything of a file was sent that may have arrived; tries may be those of before."""
+        return bool(due.attempts or due.session or due.md5 or await self.sent_names(due.id))
+
+    async def keep_sent_name(self, file_id: str, name: str) -> None:
+        """Keep a name before it is sent: its answer may be lost, and the next name's, too."""
+        names = await self.sent_names(file_id)
+        if name not in names:
+            await self._store.keep(_sent(file_id), "\0".join([*names, name]))
 
     async def hurry(self, now_s: float) -> None:
         """Let everything that waits after a failure be due now: the vendor answers again."""
@@ -97,3 +113,8 @@ class Outbox:
         """Return how many files are to be settled."""
         row = await self._store.row("SELECT count(*) FROM outbox")
         return 0 if row is None else int(row[0])
+
+
+def _sent(file_id: str) -> str:
+    """Return the setting in which the names are that were sent."""
+    return f"sent {file_id}"

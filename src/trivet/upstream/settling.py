@@ -40,7 +40,7 @@ class Settler:
             row = await self._up.mirror.by_id(due.id)
             if row is not None and due.session is not None:
                 row, due = await self._look_at_session(row, due)
-            was_sent = row is not None and (row.agreed or due.attempts or due.session)
+            was_sent = row is not None and (row.agreed or await self._outbox.may_have_arrived(due))
             file = await self._at_vendor(due.id) if was_sent else None
             if row is None and file is None:
                 await self._outbox.done(due)
@@ -90,7 +90,7 @@ class Settler:
     async def _carry(self, due: Due, row: Row | None, file: VendorFile | None) -> None:
         row, here = await self._known(row)
         theirs = await self._side(file)
-        if row is not None and theirs is not None and theirs.name == await self._up.store.setting(_sent(row)):
+        if row is not None and theirs is not None and theirs.name in await self._outbox.sent_names(row.id):
             row = row.changed(name=theirs.name, parent=theirs.parent)  # our own name, whose answer was lost
         if row is not None and row.agreed and theirs is not None and due.md5 and theirs.md5 == due.md5:
             row = row.changed(md5=due.md5, mtime_ns=-1)  # our own content, whose answer was lost
@@ -111,8 +111,12 @@ class Settler:
             await self._trash(row)
         elif decision.content == "both" and row is not None and here is not None and file is not None:
             await self._keep_both(row, here, file)
-        elif row is not None and here is not None and not await self._send(due, row, here, file):
-            return
+        elif row is not None and here is not None:
+            if decision.names == "take" and file is not None:
+                row = await placing.take_names(self._up, row, here, file, (file.parents or [""])[0])
+                here = await self._here(row) or here
+            if not await self._send(due, row, here, file):
+                return
         await self._outbox.done(due)
 
     async def _send(self, due: Due, row: Row, here: Here, file: VendorFile | None) -> bool:
@@ -154,6 +158,7 @@ class Settler:
 
     async def _folder(self, row: Row, side: Side) -> VendorFile:
         body = {"id": row.id, "name": side.name, "parents": [side.parent]}
+        await self._outbox.keep_sent_name(row.id, side.name)
         api = self._up.vendor.api
         return await self._up.vendor.call("update", lambda: api.create_folder(body), once=True)
 
@@ -163,7 +168,7 @@ class Settler:
         if decision.names == "send":
             side, old = here.side, (file.parents or [""])[0]
             add, remove = (side.parent, old) if side.parent != old else ("", "")
-            await up.store.keep(_sent(row), side.name)
+            await self._outbox.keep_sent_name(row.id, side.name)
             await up.vendor.call(
                 "update", lambda: up.vendor.api.update(row.id, {"name": side.name}, add, remove), once=True
             )
@@ -292,8 +297,3 @@ def _decide(row: Row | None, here: Here | None, there: Side | None) -> Decision:
     if row is not None and not row.agreed and here is None and there is not None:
         return Decision("trash")
     return decide(row.known if row else None, here.side if here else None, there)
-
-
-def _sent(row: Row) -> str:
-    """Return what the name that was sent last is kept under."""
-    return f"sent {row.id}"

@@ -22,6 +22,7 @@ async def find(works: list[UpstreamWork], key: str) -> tuple[UpstreamWork, Trans
 async def resume(work: UpstreamWork, transfer: Transfer) -> None:
     """Let a transfer that is parked or kept back go on now."""
     _check_open(transfer)
+    work.up.vendor.breaker.hurry(work.up.now_s())
     if transfer.direction == "download":
         await work.fetching.take_up(transfer)
     else:

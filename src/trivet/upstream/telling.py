@@ -58,7 +58,8 @@ class Unsettled(msgspec.Struct, frozen=True):
 class UpstreamStatus(msgspec.Struct, frozen=True):
     """One upstream at a glance; `trouble` says why it is not well, `left_out` counts bodiless documents.
 
-    `held_removals` wait until somebody allows them. `again_in_s` is when the vendor is asked again.
+    `held_removals` wait until somebody allows them. `again_in_s` is when the vendor is asked again. While it
+    is `behind`, what was changed here lately is not in `outbox` yet.
     """
 
     name: str
@@ -79,6 +80,7 @@ class UpstreamStatus(msgspec.Struct, frozen=True):
     held_removals: int = 0
     again_in_s: float = 0.0
     queue: QueueTold | None = None
+    behind: bool = False
 
 
 class Statuses(msgspec.Struct, frozen=True):
@@ -108,11 +110,15 @@ class Removed(msgspec.Struct, frozen=True):
 
 
 class TransferTold(msgspec.Struct, frozen=True):
-    """A transfer to or from a vendor; `position` is its place in the queue, None when it has none."""
+    """A transfer to or from a vendor; `position` is its place in the queue, None when it has none.
+
+    One that has a place runs when the bytes of a new day come, at `resets_at_s`, if not before.
+    """
 
     upstream: str
     transfer: Transfer
     position: int | None
+    resets_at_s: float | None = None
 
 
 class TransfersTold(msgspec.Struct, frozen=True):
@@ -156,6 +162,7 @@ async def status_of(work: UpstreamWork) -> UpstreamStatus:
         held_removals=held,
         queue=await work.requests.told(),
         again_in_s=vendor.breaker.opens_in_s(now_s),
+        behind=work.watcher.is_behind(now_s),
     )
 
 
@@ -194,5 +201,9 @@ async def transfers_of(work: UpstreamWork, limit: int) -> list[TransferTold]:
 
 def told_of(work: UpstreamWork, row: Transfer) -> TransferTold:
     """Return how a transfer stands."""
-    waiting = list(work.transfers.budgets[row.direction].waiting)
-    return TransferTold(work.up.name, row, waiting.index(row.key) + 1 if row.key in waiting else None)
+    budget = work.transfers.budgets[row.direction]
+    waiting = list(budget.waiting)
+    if row.key not in waiting:
+        return TransferTold(work.up.name, row, None)
+    resets_at_s = budget.resets_at_s(work.up.now_s())
+    return TransferTold(work.up.name, row, waiting.index(row.key) + 1, resets_at_s)

@@ -69,8 +69,9 @@ class Vendor:
                 failures += 1
                 pause_s = self._pause(trouble, 99 if once else failures, self._now_s() - began_s)
                 if pause_s is None:
+                    tried = "once" if failures == 1 else f"{failures} times"
                     raise Unreachable(
-                        f"{trouble} (tried {failures} times in {self._now_s() - began_s:.0f} s)",
+                        f"{trouble} (tried {tried} in {self._now_s() - began_s:.0f} s)",
                         again_in_s=max(1.0, self.breaker.opens_in_s(self._now_s())),
                     ) from trouble
                 await asyncio.sleep(pause_s)
@@ -107,8 +108,7 @@ class Vendor:
         if not self.breaker.may_call(now_s):
             again_s = self.breaker.opens_in_s(now_s)
             raise Unreachable(
-                f"the vendor does not answer (last: {self.last_error}); asked again in {again_s:.0f} s",
-                again_in_s=max(again_s, 0.5),
+                f"the vendor does not answer (last: {self.last_error})", again_in_s=max(again_s, 0.5)
             )
         while (blocked := self.quota.take(kind, size_bytes, self._now_s())) is not None:
             if blocked.is_day:

@@ -15,6 +15,8 @@ from trivet.volume.interface import Change
 _SLOT = "slot"
 _STEP = 500
 _WAIT_S = 20.0
+#: Looking at changes takes less, unless ids are missing and the vendor gives out none.
+BEHIND_S = 5.0
 
 
 class Watcher:
@@ -35,6 +37,12 @@ class Watcher:
         self._ids = ids
         self._removals = removals
         self._quiet_s = quiet_s
+        #: Since when there is something to look at, Unix time; None when all was looked at.
+        self._behind_since_s: float | None = None
+
+    def is_behind(self, now_s: float) -> bool:
+        """Tell whether there has been something to look at for a while."""
+        return self._behind_since_s is not None and now_s - self._behind_since_s > BEHIND_S
 
     async def run(self) -> None:
         """Watch until cancelled; the first time from now on."""
@@ -47,6 +55,8 @@ class Watcher:
         slot = await self._slot()
         if not await up.volume.wait_changed(slot, wait_s):
             return
+        if self._behind_since_s is None:
+            self._behind_since_s = up.now_s()
         try:
             found, next_slot = await up.volume.changes(slot, _STEP)
         except ChangesExpired:
@@ -57,6 +67,7 @@ class Watcher:
         for change in found:
             await self._look(change)
         await up.store.keep(_SLOT, str(next_slot))
+        self._behind_since_s = None
 
     async def _slot(self) -> int:
         kept = await self._up.store.setting(_SLOT)

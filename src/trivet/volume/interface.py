@@ -132,6 +132,9 @@ class KernelCache(Protocol):
     async def forget(self, inodes: Collection[int], names: Collection[tuple[int, bytes]]) -> None:
         """Return when the kernel has let go of attributes and pages of `inodes` and of (parent, name)s."""
 
+    async def cut_off(self) -> None:
+        """End at once: whoever waits or asks from now on gets an error, nobody is served from a cache."""
+
 
 class Volume(Protocol):
     """What a door may ask; every method may also raise NoMajority (EIO) and NoSpace (ENOSPC)."""
@@ -176,6 +179,12 @@ class MountableVolume(Volume, Protocol):
     """A volume in this process, for a kernel that keeps pages and sizes by number."""
 
     numbers: FileNumbers
+
+    def hold(self, ino: int) -> None:
+        """Let an inode live on, also without a name, until `let_go`."""
+
+    def let_go(self, ino: int) -> None:
+        """Take one `hold` back."""
 
     def held_bytes(self, ino: int) -> int:
         """Return about how much of a body is not a hole: at most its size in whole pages."""

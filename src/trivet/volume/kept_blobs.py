@@ -50,6 +50,6 @@ class KeptBlobs:
         names = set(self._by_snapshot.pop(snapshot, ()))
         for others in self._by_snapshot.values():
             names.difference_update(others)
-        for name in names:
-            del self.refs[name]
+        # A new one: who looks through them just now goes on with those there were.
+        self.refs = {name: ref for name, ref in self.refs.items() if name not in names}
         return sorted(names)

@@ -16,6 +16,7 @@ from trivet.volume.attributes import (
     PAGES_PER_MIB,
     Inode,
 )
+from trivet.volume.blob_owners import BlobOwners
 from trivet.volume.changes import ChangeSet
 from trivet.volume.extents import (
     Piece,
@@ -36,13 +37,14 @@ _PAGES_END = MAX_FILE_BYTES // PAGE_BYTES
 class Layout:
     """Extents and later page records of all files; pages 0..15 stand in each inode's `page_mask`."""
 
-    __slots__ = ("_exchanges", "_extents", "_later", "numbers")
+    __slots__ = ("_exchanges", "_extents", "_later", "numbers", "owners")
 
     def __init__(self) -> None:
         self._extents: dict[int, bytes | dict[int, bytes]] = {}
         self._later: dict[int, dict[int, set[int]]] = {}
         self._exchanges: dict[int, int] = {}
         self.numbers = FileNumbers()
+        self.owners = BlobOwners()
 
     def pieces(self, ino: int, mib: int) -> list[Piece]:
         """Return the pieces of one MiB."""
@@ -68,6 +70,11 @@ class Layout:
 
     def set_extents(self, ino: int, mib: int, value: bytes | None) -> None:
         """Replace the packed extents of one MiB; None takes them away."""
+        before = self.extents(ino, mib)
+        if before is not None:
+            self.owners.replace(ino, mib, before, value)
+        elif value is not None:
+            self.owners.name(ino, mib, value)
         held = self._extents.get(ino)
         if isinstance(held, bytes):
             if mib == 0:
@@ -205,6 +212,7 @@ class Layout:
         for mib, value in self.all_extents(inode.ino):
             changes.records[extents_key(inode.ino, mib)] = None
             changes.freed += [blob.name for blob in blobs_of(value)]
+            self.owners.replace(inode.ino, mib, value, None)
         self._extents.pop(inode.ino, None)
         self._exchanges.pop(inode.ino, None)
         self.numbers.forget(inode.ino)
@@ -224,6 +232,8 @@ class Layout:
         one.later_pages, two.later_pages = two.later_pages, one.later_pages
         for ino in (one.ino, two.ino):
             self._exchanges[ino] = self.exchanges(ino) + 1
+            for mib, value in self.all_extents(ino):
+                self.owners.name(ino, mib, value)
         if renumber:
             self.numbers.exchange(one.ino, two.ino, now_ns)
 

@@ -94,6 +94,7 @@ class Loading:
         for ino in sorted(self._orphans):
             orphan = space.inodes.get(ino)
             if orphan is not None and not links[ino]:
+                space.directories.pop(ino, None)
                 space.purge(orphan, was_open=True)
         self._numbers.clear()
         return self._problems

@@ -107,10 +107,10 @@ class Namespace:
         return inode
 
     def directory(self, ino: int) -> dict[bytes, int]:
-        """Return the names of a directory, or raise ENOENT or ENOTDIR."""
+        """Return the names of a directory, or raise ENOTDIR; ENOENT if it is gone, or only held any more."""
         names = self.directories.get(ino)
         if names is None:
-            raise FileSystemError(ENOTDIR if ino in self.inodes else ENOENT)
+            raise FileSystemError(ENOENT if self.inode(ino).is_directory else ENOTDIR)
         return names
 
     def lookup(self, parent: int, name: bytes) -> Inode:
@@ -204,7 +204,7 @@ class Namespace:
             raise FileSystemError(ENOTEMPTY)
         holder = self.inode(parent)
         self.take_name(holder, self.directories[parent], name, now_ns)
-        self.drop_directory(holder, inode)
+        self.drop_directory(holder, inode, now_ns)
 
     def put_name(self, holder: Inode, names: dict[bytes, int], name: bytes, ino: int, now_ns: int) -> None:
         """Let `name` of the directory `holder` name `ino`, over whatever it named."""
@@ -232,23 +232,23 @@ class Namespace:
         """Count one name less; the last one takes the inode with it unless it is open."""
         inode.nlink -= 1
         inode.ctime_ns = now_ns
-        if inode.nlink:
-            self.touch(inode.ino)
-        elif self.open_files.is_open(inode.ino):
-            self.touch(inode.ino)
-            self.changes.records[orphan_key(inode.ino)] = ORPHAN_VALUE
-        else:
+        if not inode.nlink and not self.open_files.is_open(inode.ino):
             self.purge(inode)
+            return
+        self.touch(inode.ino)
+        if not inode.nlink:
+            self.changes.records[orphan_key(inode.ino)] = ORPHAN_VALUE
 
-    def drop_directory(self, holder: Inode, inode: Inode) -> None:
+    def drop_directory(self, holder: Inode, inode: Inode, now_ns: int) -> None:
         """Take an empty directory out of its parent `holder`, whose name for it is gone."""
         holder.nlink -= 1
+        inode.nlink = 1
         del self.directories[inode.ino]
         del self.parents[inode.ino]
         if self.quotas:
             self.quotas.set(inode.ino, None)
         self.listings.changed(inode.ino)
-        self.purge(inode)
+        self.drop_link(inode, now_ns)
 
     def purge(self, inode: Inode, *, was_open: bool = False) -> None:
         """Delete all that is stored of an inode that has neither name nor handle (any more: `was_open`).
@@ -287,9 +287,13 @@ class Namespace:
 
     def release(self, handle: int) -> None:
         """Let go of a handle; the last one of an inode without names takes it along."""
-        ino, last = self.open_files.release(handle)
-        if last:
-            inode = self.inodes.get(ino)
-            assert inode is not None
-            if inode.nlink == 0:
-                self.purge(inode, was_open=True)
+        self._let_go(*self.open_files.release(handle))
+
+    def let_go(self, ino: int) -> None:
+        """Let go of an inode that was held without a handle, with the same end."""
+        self._let_go(ino, self.open_files.let_go(ino))
+
+    def _let_go(self, ino: int, last: bool) -> None:
+        inode = self.inodes.get(ino) if last else None  # None also if it was gone before it was held
+        if inode is not None and inode.nlink == 0:
+            self.purge(inode, was_open=True)

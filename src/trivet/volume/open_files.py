@@ -1,6 +1,7 @@
 """Open files: handles, and what keeps an unlinked inode alive.
 
-Rule: an inode without a name lives as long as a handle names it; who lets go of the last one purges it.
+Rule: an inode without a name lives as long as a handle names it or somebody holds it without one; who lets
+go of the last one purges it.
 Rule: a handle goes with the content it was opened on, also when that comes to another inode.
 """
 
@@ -45,8 +46,21 @@ class OpenFiles:
         handle = self._next
         self._next = handle + 1
         self._files[handle] = OpenFile(ino, writing, sync)
-        self._counts[ino] = self._counts.get(ino, 0) + 1
+        self.hold(ino)
         return handle
+
+    def hold(self, ino: int) -> None:
+        """Count one more who has the inode, with a handle or without."""
+        self._counts[ino] = self._counts.get(ino, 0) + 1
+
+    def let_go(self, ino: int) -> bool:
+        """Count one less; return whether nobody has the inode any more."""
+        count = self._counts[ino] - 1
+        if count:
+            self._counts[ino] = count
+            return False
+        del self._counts[ino]
+        return True
 
     def get(self, handle: int) -> OpenFile:
         """Return what `handle` names, or raise EBADF."""
@@ -56,16 +70,10 @@ class OpenFiles:
         return file
 
     def release(self, handle: int) -> tuple[int, bool]:
-        """Let go of `handle`; return (inode number, whether it was its last handle)."""
-        file = self.get(handle)
+        """Let go of `handle`; return (inode number, whether nobody has that any more)."""
+        ino = self.get(handle).ino
         del self._files[handle]
-        ino = file.ino
-        count = self._counts[ino] - 1
-        if count:
-            self._counts[ino] = count
-            return ino, False
-        del self._counts[ino]
-        return ino, True
+        return ino, self.let_go(ino)
 
     def exchange(self, ino: int, other: int) -> None:
         """Let the handles of two inodes go with their content, which changes places."""
@@ -83,5 +91,5 @@ class OpenFiles:
         return self.is_open(ino) and any(file.writing and file.ino == ino for file in self._files.values())
 
     def is_open(self, ino: int) -> bool:
-        """Tell whether any handle names the inode."""
+        """Tell whether anybody has the inode."""
         return ino in self._counts

@@ -43,7 +43,7 @@ def rename(
     space.take_name(holder, space.directories[parent], name, now_ns)
     space.put_name(new_holder, new_names, new_name, inode.ino, now_ns)
     if old is not None and old.is_directory:
-        space.drop_directory(new_holder, old)
+        space.drop_directory(new_holder, old, now_ns)
     elif old is not None:
         space.drop_link(old, now_ns)
     _settle(space, inode, holder, new_holder, now_ns)

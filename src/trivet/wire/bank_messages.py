@@ -183,7 +183,10 @@ class Stat(BankMessage):
 
 
 class ServerStat(BankMessage):
-    """Figures for status: counts, bytes on disk and free, whether the disk is full, the steady clock."""
+    """Figures for status: counts, bytes on disk and free, whether the disk is full, the steady clock.
+
+    `trouble` says why what is stored can't all be read, empty if it can.
+    """
 
     pid: int
     blobs: int
@@ -193,6 +196,7 @@ class ServerStat(BankMessage):
     free_bytes: int
     full: bool
     clock_s: float = 0.0
+    trouble: str = ""
 
 
 class Touched(BankMessage):

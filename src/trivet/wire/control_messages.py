@@ -13,6 +13,7 @@ Keeper verbs (DIR/keeper/keeper.sock), arguments -> result:
     scrub    {action, limit_bytes_s}  -> ScrubState       action: now | pause | resume | limit
     recover  {what, apply}            -> RecoverReport    what: accept_rollback | accept_cut
     quota    {action, path, limits}   -> QuotaTable       action: set | remove | list; limits: see QuotaUse
+    follow   {pid, slot}              -> {}               said by the keeper that stands by, to the other
     shutdown                          -> {}               flushes, unmounts; the process then ends
 
 Supervisor verbs (DIR/up.sock):
@@ -71,12 +72,27 @@ class BankStatus(msgspec.Struct, frozen=True):
 
 
 class KeeperStatus(msgspec.Struct, frozen=True):
-    """The keeper's place in the log; every field is None when no keeper answers."""
+    """The place in the log of the keeper that leads; all but its `name` are None when no keeper answers."""
 
     pid: int | None = None
     epoch: int | None = None
     slot: int | None = None
     durable_slot: int | None = None
+    name: str = "keeper"
+
+
+class StandbyStatus(msgspec.Struct, frozen=True):
+    """The keeper that stands by, as the one that leads knows it; `lag_slots` of what is durable it lacks.
+
+    It "follows" once the log names it; it was heard of `heard_age_s` ago, and is "silent" after 3 s of that.
+    """
+
+    name: str
+    state: Literal["joining", "follows", "silent"]
+    pid: int
+    slot: int
+    lag_slots: int
+    heard_age_s: float
 
 
 class ScrubState(msgspec.Struct, frozen=True):
@@ -125,7 +141,7 @@ class Status(msgspec.Struct, frozen=True):
 
     `notes` are sentences for people: what is not well and why ("possibly stale", "bank 9000 is degraded").
     `open_damage` counts findings that are not repaired yet, on all servers together. `gateway` is the HTTP
-    door that `trivet up` looks after, None if it was left out.
+    door that `trivet up` looks after, None if it was left out; `standby` the keeper that stands by, if any.
     """
 
     volume: str
@@ -142,6 +158,7 @@ class Status(msgspec.Struct, frozen=True):
     checks: Checks = Checks()
     gateway: "Child | None" = None
     refill: "Refill | None" = None
+    standby: StandbyStatus | None = None
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -230,7 +247,7 @@ class Child(msgspec.Struct, frozen=True):
     A worker that is `leaving` finishes what it has begun and ends.
     """
 
-    role: Literal["bank", "keeper", "gateway", "upstream"]
+    role: Literal["bank", "keeper", "standby", "gateway", "upstream"]
     port: int | None
     pid: int | None
     state: Literal["up", "down", "stopped"]

@@ -31,6 +31,7 @@ class MachineFigures(msgspec.Struct, frozen=True):
 class ProcessFigures(msgspec.Struct, frozen=True):
     """One process of the drive; `cpu_percent` 100 = one core, `private_bytes` at most ten seconds old.
 
+    `waiting_percent`: for how much of the time it was ready to run and no processor was free.
     `role`: supervisor, keeper, bank BASE, door worker, upstream, or helper (a process that one of these
     started). `collections` per generation, `collecting_s` and `traced_bytes` are those of Python's collector.
     """
@@ -52,6 +53,7 @@ class ProcessFigures(msgspec.Struct, frozen=True):
     collections: list[int] | None = None
     collecting_s: float | None = None
     traced_bytes: int | None = None
+    waiting_percent: float | None = None
 
 
 class ProcessSeries(msgspec.Struct, frozen=True):

@@ -65,7 +65,7 @@ def test_a_queued_download_tells_its_place_and_can_be_cancelled(page: Page, rig:
     main = page.locator("main")
     expect(main).to_contain_text("1.3 MiB of 1.9 MiB, 1 waiting, new at")
     waiting = page.locator(".transfer", has_text="cay.bin")
-    expect(waiting).to_contain_text("place 1 in the queue")
+    expect(waiting).to_contain_text("place 1 in the queue, a new day's bytes at")
     expect(main).to_contain_text("/google/ann.bin")
     expect(main).to_contain_text("All is well")
     page.get_by_role("button", name="Make room").click()

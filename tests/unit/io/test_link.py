@@ -127,12 +127,74 @@ def test_small_and_large_frames_keep_their_order_on_a_full_unix_socket(
         with bound_socket(tmp_path / "socket") as bound:
             async with await asyncio.start_unix_server(on_connect, sock=bound):
                 link = await Link.connect(tmp_path / "socket", KEY, timeout_s=5)
-                waiting = [link.start(GetBlob(at, 0, 1), body) for at, body in enumerate(bodies)]
+                waiting = []
+                for at, body in enumerate(bodies):
+                    waiting.append(link.start(GetBlob(at, 0, 1), body))
+                    if at % 3:  # the next finds the socket full, or just with room again
+                        await asyncio.sleep(0)
                 async with asyncio.timeout(30):
                     assert [bytes(returned) for _, returned in await asyncio.gather(*waiting)] == bodies
                 await link.close()
 
     run(talk())
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_what_was_sent_before_a_close_still_arrives(run: Callable[[Coroutine[Any, Any, None]], None]) -> None:
+    came: list[int] = []
+
+    def handle(message: BankMessage, body: bytes | memoryview, peer: Peer) -> HandlerResult:
+        came.append(len(body))
+        return Done()
+
+    async def talk() -> None:
+        async with listening(handle) as port:
+            link = await Link.connect(("127.0.0.1", port), KEY, timeout_s=5)
+            for _ in range(3):
+                link.start(GetBlob(1, 0, 1), bytes(4_000_000)).add_done_callback(
+                    lambda done: done.exception()
+                )
+            link.start(Hello("journal")).add_done_callback(lambda done: done.exception())
+            await link.close()
+            async with asyncio.timeout(30):
+                while len(came) < 4:  # noqa: ASYNC110 - what is waited for has no event of its own
+                    await asyncio.sleep(0.01)
+
+    run(talk())
+    assert came == [4_000_000] * 3 + [0]
+
+
+@pytest.mark.parametrize("run", [asyncio.run, uvloop.run])
+def test_a_server_whose_client_takes_no_answers_reads_no_more(
+    run: Callable[[Coroutine[Any, Any, None]], None], tmp_path: Path
+) -> None:
+    body = os.urandom(1 << 20)
+    asked: list[BankMessage] = []
+
+    def handle(message: BankMessage, _body: bytes | memoryview, peer: Peer) -> HandlerResult:
+        asked.append(message)
+        return BlobData(True, len(body), 0, b""), body
+
+    async def on_connect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await serve_link(reader, writer, KEY, handle)
+
+    async def talk() -> None:
+        with bound_socket(tmp_path / "socket") as bound:
+            async with await asyncio.start_unix_server(on_connect, sock=bound):
+                link = await Link.connect(tmp_path / "socket", KEY, timeout_s=5)
+                link.hold()
+                waiting = [link.start(GetBlob(at, 0, 1)) for at in range(100)]
+                async with asyncio.timeout(30):
+                    while not asked:  # noqa: ASYNC110
+                        await asyncio.sleep(0.01)
+                    await asyncio.sleep(0.1)
+                    assert len(asked) < 20, "it keeps what nobody takes in memory"
+                    link.let_go()
+                    assert {bytes(returned) for _, returned in await asyncio.gather(*waiting)} == {body}
+                await link.close()
+
+    run(talk())
+    assert len(asked) == 100
 
 
 @pytest.mark.parametrize(

@@ -1,14 +1,21 @@
 """Blobs compared and mended on real banks: missing, damaged, on the wrong server, named by nobody."""
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
+from stat import S_IFREG
 
 import pytest
 
 from small_drive import ServedBank, SmallDrive, small_drive
+from trivet.keeper.bank_links import ServerLink
+from trivet.keeper.blob_check import NAMES_A_TURN
 from trivet.keeper.findings import NamedBlobs, PathFinder
+from trivet.volume.extents import Piece, pack_extents
+from trivet.volume.interface import ROOT_INO
 from trivet.wire.bank_messages import PutBlob
-from trivet.wire.blobs import sub_hashes
+from trivet.wire.blobs import BlobRef, sub_hashes
 from trivet.wire.control_messages import Finding
 
 BODY = bytes(range(256)) * 2000
@@ -97,3 +104,51 @@ async def test_stray_copy_comes_home_and_orphans_of_closed_epochs_go(drive: Smal
     assert other.place.blobs.index.get(name) is None
     assert other.place.blobs.index.get(closed) is None
     assert other.place.blobs.index.get(current) is not None
+
+
+async def test_comparing_many_blobs_lets_others_work_in_between(drive: SmallDrive) -> None:
+    space = drive.loaded.volume.space
+    [name] = named(drive).refs
+    ref = named(drive).refs[name]
+    made = range(5 << 32, (5 << 32) + 3 * NAMES_A_TURN)
+    for number in made:
+        ino = space.make(ROOT_INO, b"%d" % number, S_IFREG, 0, 0, 1).ino
+        space.layout.set_extents(ino, 0, pack_extents([Piece(0, 1, BlobRef(number, 4096, ref.root), 0)]))
+    blobs = drive.loaded.queue.blobs
+    asked = Counter[int]()
+    turn = 0
+
+    async def count_turns() -> None:
+        nonlocal turn
+        while True:
+            turn += 1
+            await asyncio.sleep(0)
+
+    def servers_for(name: int, bank: int) -> list[ServerLink]:
+        asked[turn] += 1
+        return list(drive.keeper.fleet.banks[bank])
+
+    turns = asyncio.create_task(count_turns())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(blobs._blobs, "servers_for", servers_for)
+        flaws = await blobs.flaws_by_listing(drive.keeper.fleet.banks[0], named(drive), collect_orphans=True)
+    turns.cancel()
+    assert flaws.keys() == set(made)
+    assert max(asked.values()) <= NAMES_A_TURN
+    for number in made:
+        space.unlink(ROOT_INO, b"%d" % number, 2)
+    space.take_changes()
+    assert set(named(drive).refs) == {name}
+
+
+async def test_what_is_set_free_while_a_bank_lists_is_left_to_the_journal(drive: SmallDrive) -> None:
+    [name] = named(drive).refs
+    blobs, links = drive.loaded.queue.blobs, drive.keeper.fleet.banks[0]
+    names = named(drive)
+    await drive.loaded.volume.unlink(ROOT_INO, b"large")
+    patch = pytest.MonkeyPatch()
+    patch.setattr(blobs, "_epoch", blobs._epoch + 1)
+    assert await blobs.flaws_by_listing(links, names, collect_orphans=True) == {}
+    patch.undo()
+    assert len(holders(drive, name)) == 3
+    assert not names.is_still_named(name)

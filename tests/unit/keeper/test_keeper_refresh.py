@@ -5,7 +5,8 @@ from types import SimpleNamespace
 from typing import Any
 
 from trivet.keeper.refresh import Refresher
-from trivet.volume.kept_blobs import KeptBlobs
+from trivet.volume.blob_names import BlobNames
+from trivet.volume.namespace import Namespace
 
 
 class MendedMeanwhile:
@@ -14,7 +15,7 @@ class MendedMeanwhile:
     def __init__(self) -> None:
         server = SimpleNamespace(base=7000, port=7000, is_up=True)
         self.fleet = SimpleNamespace(banks=[[server]], servers=[])
-        self.space = SimpleNamespace(inodes=[], directories={}, pins=(), kept=KeptBlobs())
+        self.space = Namespace(BlobNames(1))
         self.open: dict[Any, Any] = {(7000, "/f", (), "blob"): SimpleNamespace(why="missing")}
         self.blobs = self
         self.refreshes = 0

@@ -57,12 +57,16 @@ async def row_on(server: ServedBank, key: bytes) -> tuple[int, bytes] | None:
 async def check(drive: SmallDrive, server: ServedBank, *, apply: bool = True) -> list[Finding]:
     """Compare all records of one server, mend them if `apply`, and return what was found.
 
-    A server that has not got everything at that moment is left for the next time: then it is asked again.
+    A server that has not got everything is left for the next time, so it is waited for, before and after.
     """
     rows, space, journal = drive.loaded.queue.rows, drive.loaded.volume.space, drive.loaded.journal
     link = drive.keeper.fleet.server_at(server.port)
     while True:
-        await drive.until(lambda: journal.durable_slot == journal.head_slot)
+        await drive.until(
+            lambda: (
+                journal.durable_slot == journal.head_slot and link in journal.acceptors_at(journal.head_slot)
+            )
+        )
         before = journal.head_slot
         keys = await rows.differing_keys(link, journal.durable_slot)
         found = await rows.mend(link, keys, PathFinder(space), apply=apply)

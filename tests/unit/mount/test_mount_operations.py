@@ -6,6 +6,7 @@ import os
 import stat
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -251,3 +252,20 @@ def test_fifo_and_permissions(folder: Path) -> None:
         (folder / "secret").chmod(0o600)
         done = subprocess.run(["cat", folder / "secret"], capture_output=True, user=65534, group=65534)
         assert b"denied" in done.stderr
+
+
+def test_a_removed_folder_goes_when_the_kernel_forgets_it(folder: Path, volume: RecordedVolume) -> None:
+    inodes = volume.space.inodes
+    kept = folder / "kept"
+    kept.mkdir()
+    number = os.open(kept, os.O_RDONLY)
+    ino = os.fstat(number).st_ino
+    kept.rmdir()
+    os.fchmod(number, 0o700)
+    assert os.fstat(number).st_nlink == 0
+    assert ino in inodes
+    os.close(number)
+    deadline_s = time.monotonic() + 60
+    while ino in inodes and time.monotonic() < deadline_s:
+        time.sleep(0.001)
+    assert ino not in inodes

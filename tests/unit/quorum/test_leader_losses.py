@@ -68,7 +68,8 @@ def with_a_doubtful_blob() -> tuple[Rig, int]:
 def test_a_takeover_waits_until_two_banks_have_the_blobs_of_what_it_adopts() -> None:
     other, slot = with_a_doubtful_blob()
     lacking = [(B, slot), (C, slot)]
-    other.do(other.leader.on_blobs_checked(0, other.now, all_asked=True, lacking=lacking))
+    [asked] = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, 0, other.now, all_asked=True, lacking=lacking))
     other.pass_time(1)
     assert not other.leader.is_serving
     assert other.leader.missing_blobs(B) == [slot]
@@ -79,9 +80,40 @@ def test_a_takeover_waits_until_two_banks_have_the_blobs_of_what_it_adopts() -> 
     assert other.of(Durable) or other.leader.reign.marks.durable >= slot
 
 
-def test_one_bank_without_the_blobs_holds_nobody_up() -> None:
+def test_what_is_said_of_the_blobs_of_a_log_that_was_given_up_ends_no_takeover() -> None:
     other, slot = with_a_doubtful_blob()
-    other.do(other.leader.on_blobs_checked(0, other.now, all_asked=True, lacking=[(C, slot)]))
+    earlier = CheckBlobs([(slot + 1, 8, 4, bytes(16))])
+    other.do(other.leader.on_blobs_checked(earlier, 0, other.now, all_asked=True, lacking=[(C, slot + 1)]))
+    other.pass_time(1)
+    assert not other.leader.is_serving
+    [asked] = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, 0, other.now, all_asked=True, lacking=[]))
     other.do(other.leader.sync(other.now))
     other.pass_time(1)
     assert other.leader.is_serving
+
+
+def test_one_bank_without_the_blobs_holds_nobody_up() -> None:
+    other, slot = with_a_doubtful_blob()
+    [asked] = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, 0, other.now, all_asked=True, lacking=[(C, slot)]))
+    other.do(other.leader.sync(other.now))
+    other.pass_time(1)
+    assert other.leader.is_serving
+
+
+def test_history_ends_before_a_blob_that_is_lost_only_when_all_were_asked_or_a_person_says_so() -> None:
+    other, slot = with_a_doubtful_blob()
+    [asked] = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, slot, other.now, all_asked=False, lacking=[]))
+    assert "recover --accept-cut" in str(other.of(Stuck)[-1])
+    other.pass_time(5)
+    assert not other.leader.is_serving
+    other.do(other.leader.accept(rollback=False, cut=True, now=other.now))
+    other.pass_time(5)
+    *_, asked = other.of(CheckBlobs)
+    other.do(other.leader.on_blobs_checked(asked, slot, other.now, all_asked=False, lacking=[]))
+    other.do(other.leader.sync(other.now))
+    other.pass_time(1)
+    assert other.leader.is_serving
+    assert next(entry.body.new_blobs for entry in other.leader.reign.log.above(slot - 1)) == []

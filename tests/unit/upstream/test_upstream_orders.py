@@ -1,14 +1,17 @@
 """What people order and are told: go on, give up, allow a great removal or bring everything back."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
+from trivet.cli.upstream_text import status_lines
 from trivet.drive.upstream.byte_budget import BudgetLimits
 from trivet.drive.upstream.removal_guard import RemovalLimits
 from trivet.errors import Conflict, Gone, NotFound, Parked
 from trivet.upstream import steering
+from trivet.upstream.telling import status_of
 from trivet.volume.interface import ROOT_INO
 from upstream_rig import UpstreamRig, in_virtual_time, upstream_rig, virtual_now_s
 from vendor_server import Vendor
@@ -127,6 +130,52 @@ def test_a_parked_download_goes_on_when_told_and_the_person_hears_of_it(tmp_path
                 await steering.resume(work, (await steering.find([rig.work], parked.key))[1])
             with pytest.raises(NotFound):
                 await steering.find([rig.work], "v.never")
+
+    in_virtual_time(run())
+
+
+def test_who_resumes_does_not_wait_until_the_vendor_would_be_asked_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        vendor.put("far", b"far away" * 1000)
+        async with upstream_rig(tmp_path, vendor, attempts=1) as rig:
+            await rig.settled()
+            vendor.faults.down = True
+            with pytest.raises(Parked) as told:
+                await rig.work.fetching.bring(await rig.ino("far"), "ann", queue=True, wait_s=600)
+            await rig.until(has_long_pause(rig), within_s=3600)
+            vendor.faults.down = False
+            began_s = virtual_now_s()
+            await steering.resume(*await steering.find([rig.work], told.value.key))
+            await rig.until(lambda: is_done(rig, told.value.key))
+            assert virtual_now_s() - began_s < 5
+
+    in_virtual_time(run())
+
+
+def has_long_pause(rig: UpstreamRig) -> Callable[[], Awaitable[bool]]:
+    """Return what tells whether nobody calls the vendor for a minute and more."""
+
+    async def is_so() -> bool:
+        return rig.work.up.vendor.breaker.opens_in_s(virtual_now_s()) > 60
+
+    return is_so
+
+
+def test_a_status_tells_that_changes_here_were_not_looked_at_yet(tmp_path: Path) -> None:
+    async def run() -> None:
+        vendor = Vendor()
+        async with upstream_rig(tmp_path, vendor) as rig:
+            await rig.settled()
+            vendor.faults.ordered = ["stall"] * 3
+            await rig.write("ours", b"ours")
+            await asyncio.sleep(30)
+            status = await status_of(rig.work)
+            assert (status.outbox, status.behind) == (0, True)
+            assert "the newest changes here not looked at yet" in status_lines(status, virtual_now_s())[1]
+            await rig.settled()
+            assert not (await status_of(rig.work)).behind
+            assert vendor.named("ours") == [b"ours"]
 
     in_virtual_time(run())
 

@@ -1,15 +1,12 @@
 """The vendor's tree and ours are one: whatever happens on one side is seen on the other."""
 
-import asyncio
 import pwd
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 
 from trivet.drive.file_metadata import ATTRIBUTE, Content, FileMetadata
 from trivet.errors import ContentAway, NoMajority, NotFound
-from trivet.io.drive_api import VendorTrouble
 from trivet.upstream.standing import NOTICES_KEPT_S
 from trivet.upstream.telling import notices_of
 from upstream_rig import ME, UpstreamRig, in_virtual_time, upstream_rig, virtual_now_s
@@ -87,36 +84,6 @@ def test_what_happens_here_happens_at_the_vendor_once(tmp_path: Path) -> None:
             assert vendor.named("b") == [b"aaa"]
             assert vendor.named("a") == vendor.named("old") == []
             assert [what for what, _ in vendor.drive.applied[made:]] == ["metadata", "metadata"]
-
-    in_virtual_time(run())
-
-
-def test_what_arrived_in_a_forgotten_upload_and_was_removed_then_is_removed_there_too(tmp_path: Path) -> None:
-    async def run() -> None:
-        vendor = Vendor()
-        async with upstream_rig(tmp_path, vendor) as rig:
-            await rig.settled()
-            await rig.write("plan", b"first")
-            await rig.settled()
-            api = rig.work.up.vendor.api
-            send_chunk, upload_state = api.send_chunk, api.upload_state
-
-            async def unanswered(session: str, piece: bytes, offset: int, size: int) -> NoReturn:
-                await send_chunk(session, piece, offset, size)
-                raise VendorTrouble("the connection was cut", status=None)
-
-            async def forgotten(session: str) -> NoReturn:
-                raise VendorTrouble("no such upload", status=404)
-
-            api.send_chunk, api.upload_state = unanswered, forgotten  # type: ignore[method-assign]
-            await rig.write("plan", b"second")
-            while vendor.named("plan") != [b"second"]:  # noqa: ASYNC110 - the vendor tells nobody
-                await asyncio.sleep(0.5)
-            await rig.volume.unlink(await rig.ino(""), b"plan")
-            await asyncio.sleep(60)
-            api.send_chunk, api.upload_state = send_chunk, upload_state  # type: ignore[method-assign]
-            await rig.settled()
-            assert (vendor.named("plan"), await rig.names()) == ([], [])
 
     in_virtual_time(run())
 

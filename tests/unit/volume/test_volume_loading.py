@@ -78,6 +78,21 @@ def test_open_files_without_a_name_are_purged() -> None:
     assert [left[key][-8:] for key in told] == [ino.to_bytes(8, "big")]
 
 
+def test_a_removed_folder_that_was_still_held_is_purged_too() -> None:
+    space, rows = small_volume()
+    ino = space.make(ROOT_INO, b"e", stat.S_IFDIR | 0o755, 0, 0, 5).ino
+    stored(space, rows)
+    space.open_files.hold(ino)
+    space.rmdir(ROOT_INO, b"e", 6)
+    stored(space, rows)
+    assert orphan_key(ino) in rows
+    again, problems = load(BlobNames(4), rows)
+    assert problems == []
+    assert ino not in again.inodes
+    assert ino not in again.directories
+    assert not {inode_key(ino), orphan_key(ino)} & set(stored(again, rows))
+
+
 def test_what_does_not_fit_is_named() -> None:
     space, rows = small_volume()
     folder = space.lookup(ROOT_INO, b"d").ino

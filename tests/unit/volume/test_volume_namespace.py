@@ -100,6 +100,22 @@ def test_removals_refuse_the_wrong_kind(space: Namespace) -> None:
     assert space.inode(ROOT_INO).nlink == 2
 
 
+def test_a_removed_folder_lives_as_long_as_somebody_holds_it(space: Namespace) -> None:
+    folder = make(space, ROOT_INO, b"d", DIRECTORY)
+    space.open_files.hold(folder)
+    space.open_files.hold(folder)
+    space.rmdir(ROOT_INO, b"d", 6)
+    assert (space.inode(folder).nlink, space.inode(folder).ctime_ns) == (0, 6)
+    assert errno_of(make, space, folder, b"y") == "ENOENT"
+    assert space.take_changes().records[orphan_key(folder)]
+    space.let_go(folder)
+    assert folder in space.inodes
+    space.let_go(folder)
+    assert folder not in space.inodes
+    records = space.take_changes().records
+    assert records[inode_key(folder)] is records[orphan_key(folder)] is None
+
+
 def test_symlinks_have_a_target_that_fits(space: Namespace) -> None:
     assert errno_of(space.symlink, ROOT_INO, b"s", b"", 0, 0, 5) == "ENOENT"
     assert errno_of(space.symlink, ROOT_INO, b"s", b"t" * 4096, 0, 0, 5) == "ENAMETOOLONG"

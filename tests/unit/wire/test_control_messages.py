@@ -26,7 +26,7 @@ def test_status_has_the_promised_fields() -> None:
     } <= told.keys()
     server = told["banks"][0]["servers"][0]
     assert set(server) == {"port", "pid", "state", "blobs", "records", "divergent", "foreign", "bytes"}
-    assert set(told["keeper"]) == {"pid", "epoch", "slot", "durable_slot"}
+    assert set(told["keeper"]) == {"pid", "epoch", "slot", "durable_slot", "name"}
 
 
 def test_reports_come_back_from_json_as_they_were() -> None:

@@ -124,6 +124,12 @@ class SnapshotVolume:
         """Return sizes as the banks tell them."""
         return await self._volume.statfs()
 
+    def hold(self, ino: int) -> None:
+        """Nothing goes away."""
+
+    def let_go(self, ino: int) -> None:
+        """Nothing goes away."""
+
     def held_bytes(self, ino: int) -> int:
         """Return about how much of a body is not a hole."""
         inode = self._inode(ino)

@@ -48,6 +48,11 @@ class CircuitBreaker:
             until = max(until, now_s + 1.0)
         return max(0.0, until - now_s)
 
+    def hurry(self, now_s: float) -> None:
+        """Let the next call be the probe: somebody does not want to wait for the end of the pause."""
+        if self._opened_s is not None:
+            self._opened_s = min(self._opened_s, now_s - self._pause_s)
+
     def succeeded(self) -> None:
         """Note that the other side has answered, whatever it said."""
         self._failures, self._opened_s, self._probe_s, self._pause_s = 0, None, None, PAUSE_S

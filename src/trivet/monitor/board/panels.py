@@ -25,7 +25,7 @@ ROWS: tuple[tuple[tuple[str, str], ...], ...] = (
     (("processes", "Processes"), ("scaling", "Workers of the door")),
     (("vendors", "Vendors"),),
 )
-_LEVELS = {"good": "bold green", "warn": "bold yellow", "bad": "bold red"}
+_LEVELS = {"good": "bold bright_green", "warn": "bold yellow", "bad": "bold bright_red"}
 _BLOCKS = " ▁▂▃▄▅▆▇█"
 _PHASES = ("initialisation", "queue", "transfer", "verify", "publish", "repair")
 _ROWS, _BAR_CELLS, _SPARK_CELLS, _NAME = 8, 24, 60, 60
@@ -77,7 +77,7 @@ def _traffic(frame: BoardFrame) -> RenderableType:
     lines = [
         Text(spark, "cyan"),
         Text(f"{sum(lately[-10:]) / 10:.1f} requests/s; last minute {told.hits:,}, {size_text(told.bytes)}, "
-             f"{errors:,} errors ({told.server_errors:,} of the drive)"
+             f"{errors:,} errors" + (f" ({told.server_errors or 'none'} the drive's fault)" if errors else "")
              + ("" if told.p95_ms is None else f", 95 % within {told.p95_ms:.0f} ms")),
     ]  # fmt: skip
     for alert in told.alerts[:3]:
@@ -124,9 +124,13 @@ def _motion(frame: BoardFrame) -> RenderableType:
 
 
 def _bar(one: MotionBar, longest: float) -> Text:
+    """Return the phases of `one` as cells; a run too short for one cell shows its longest phase."""
     colours = dict(zip(_PHASES, COLOURS, strict=True))
+    phases = one.phases
+    if phases and round(sum(seconds for _, seconds in phases) / longest * _BAR_CELLS) < 1:
+        phases = [(max(phases, key=lambda phase: phase[1])[0], longest / _BAR_CELLS)]
     line, drawn, so_far = Text(), 0, 0.0
-    for name, seconds in one.phases:
+    for name, seconds in phases:
         so_far += seconds
         cells = round(so_far / longest * _BAR_CELLS) - drawn
         drawn += cells

@@ -21,6 +21,8 @@ from trivet.wire.board_frames import BoardFrame
 
 #: A drive whose keeper and `trivet up` are both gone for so long was stopped.
 GONE_S = 2.0
+#: Terminals with fewer columns show the panels one below the other.
+NARROW_CELLS = 110
 
 
 class TopBoard(App[str]):
@@ -32,9 +34,11 @@ class TopBoard(App[str]):
     #verdict.warn { border: heavy $warning; }
     #verdict.bad { border: heavy $error; }
     Horizontal { height: auto; }
+    .-narrow Horizontal { layout: vertical; }
     VerticalScroll { height: 1fr; }
     .panel { width: 1fr; height: auto; border: round $primary; padding: 0 1; }
     """
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (NARROW_CELLS, "-wide")]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("s", "sort", "Sort processes"),
         Binding("p", "pause", "Pause"),

@@ -15,9 +15,10 @@ from textual.widgets import Static
 from trivet.cli.main import run
 from trivet.io.control_socket import serve_control
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
-from trivet.monitor.board import top
+from trivet.monitor.board import panels, top
 from trivet.monitor.board.top import TopBoard
 from trivet.monitor.runs.waypoint_store import WaypointStore
+from trivet.wire.board_frames import MotionBar
 from trivet.wire.control_messages import BankStatus, Children, Finding, RepairHistory, ServerStatus, Status
 from trivet.wire.health_messages import DriveFigures, MachineFigures, ProcessFigures
 
@@ -120,6 +121,27 @@ async def test_the_board_shows_and_sorts(folder: VolumeFolder, drive: FakeAnswer
         await pilot.press("q")
     assert board.return_value is None
     assert board.failed is None
+
+
+async def test_on_a_narrow_terminal_the_panels_stand_one_below_the_other(
+    folder: VolumeFolder, drive: FakeAnswers
+) -> None:
+    board = TopBoard(folder)
+    async with board.run_test(size=(80, 120)) as pilot:
+        await until(pilot, board, "banks", "7000 up")
+        banks, traffic = (board.query_one(f"#{name}", Static).region for name in ("banks", "traffic"))
+        assert traffic.y >= banks.bottom
+        assert banks.width == traffic.width >= 78
+        await pilot.resize_terminal(160, 120)
+        async with asyncio.timeout(20):
+            while board.query_one("#traffic", Static).region.y != board.query_one("#banks", Static).region.y:
+                await pilot.pause(0.05)
+
+
+def test_a_run_too_short_for_one_cell_is_seen() -> None:
+    one = MotionBar("7", "repair", "/a", 0.0, 0.1, [("queue", 0.02), ("repair", 0.08)])
+    assert panels._bar(one, 12.0).plain == "r"
+    assert panels._bar(one, 0.1).plain == "q" * 5 + "r" * 19
 
 
 async def test_it_ends_with_words_when_the_drive_is_stopped(

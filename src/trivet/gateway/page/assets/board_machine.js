@@ -21,9 +21,9 @@ upstreamTile.told = ({ upstreams }) => (upstreams?.length ? upstreams : null);
 
 export function processesTile(told) {
   const { machine } = told;
-  const cpu = machine.cpu_percent === null ? "" : `CPU ${Math.round(machine.cpu_percent)} % of ${machine.cores} cores, `;
+  const cpu = machine.cpu_percent === null ? "" : `CPU ${Math.round(machine.cpu_percent)}\u00a0% of ${machine.cores} cores, `;
   return el("div", {},
-    el("p", { class: "soft" }, `This machine: ${cpu}memory ${Math.round(machine.memory_percent)} % of ${size(machine.memory_total_bytes)}.`),
+    el("p", { class: "soft" }, `This machine: ${cpu}memory ${Math.round(machine.memory_percent)}\u00a0% of ${size(machine.memory_total_bytes)}.`),
     el("div", { class: "wide" }, el("table", {},
       el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "Process"),
         ["CPU", "Memory", "Files", "Since"].map((name) => el("th", { scope: "col", class: "num" }, name)))),

@@ -18,7 +18,7 @@ export function trafficTile(told) {
     svg("polyline", { points: points.join(" ") })),
     el("dl", { class: "facts" },
       [["Requests a second", rate(lately)], ["In the last minute", `${number(told.hits)}, ${size(told.bytes)}`],
-        ["Errors", errors ? `${number(errors)}, ${number(told.server_errors)} of the drive` : "none"],
+        ["Errors", errors ? `${number(errors)}, ${told.server_errors ? number(told.server_errors) : "none"} the drive's fault` : "none"],
         ["95 % answered within", told.p95_ms === null ? "–" : `${rate(told.p95_ms)} ms`]]
         .map(([name, value]) => [el("dt", {}, name), el("dd", {}, value)])),
     told.sections.length ? el("table", {}, head("Section", "Requests", "Bytes", "Errors"),

@@ -165,14 +165,15 @@ function ordered(one) {
   return `${one.files.toLocaleString()} files (${size(one.size_bytes)}) ${did}${left}`;
 }
 
-function transfer({ upstream, transfer: one, position }, again) {
+function transfer({ upstream, transfer: one, position, resets_at_s: resets }, again) {
   const down = one.direction === "download";
   const open = OPEN.includes(one.state);
   const order = (run) => async () => {
     await run(one.key).catch((error) => toast(error.message, { bad: true }));
     await again();
   };
-  const word = position ? `place ${position} in the queue` : WORDS[one.state] ?? one.state;
+  const place = `place ${position} in the queue${resets ? `, a new day's bytes at ${clock(resets)}` : ""}`;
+  const word = position ? place : WORDS[one.state] ?? one.state;
   const why = one.error && one.state !== "running" && one.state !== "waiting" ? `: ${one.error}` : "";
   const moved = one.state === "done" ? size(one.size) : `${size(one.moved)} of ${size(one.size)}`;
   return el("li", { class: "transfer" },
