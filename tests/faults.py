@@ -48,6 +48,10 @@ PARTS = (
         (f"{LOAD}::test_stopped_cut_off_and_slow_under_load",),
     ),
     Part(
+        "kills (SIGKILL) of the keeper while it makes and restores snapshots", "TRIVET_SNAPSHOT_KILLS", 10,
+        ("tests/e2e/test_snapshots.py",),
+    ),
+    Part(
         "leaders killed (SIGKILL) under load, one stopped and one ended: a standby follows",
         "TRIVET_TAKEOVERS", 20, ("tests/e2e/test_standby_e2e.py",),
     ),

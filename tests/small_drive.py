@@ -13,7 +13,8 @@ from trivet.bank.data_requests import Result
 from trivet.io.link import Body, Peer, serve_link
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.keeper.control import handlers
-from trivet.keeper.keeper import Keeper, Loaded
+from trivet.keeper.keeper import Keeper
+from trivet.keeper.loaded import Loaded
 from trivet.volume.interface import ROOT_INO, Caller
 from trivet.wire.journal_messages import BankMessage
 

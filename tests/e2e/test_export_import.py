@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from drive_under_test import Drive
+from drive_under_test import Drive, running_drive
 
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="owners and devices need root")
 T_NS = 1_234_567_890_123_456_789
@@ -162,3 +162,22 @@ def test_an_archive_that_is_cut_off_leaves_nothing_behind(lone_drive: Drive, arc
         lone_drive, "import", "-", "--into", str(target), stdin=archive
     )  # what was cut off is no hindrance
     assert len(os.listdir(target)) == 10
+
+
+def test_a_store_is_opened_by_another_drive(
+    lone_drive: Drive, tree: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    store = str(tmp_path / "store")
+    lone_drive.trivet("snapshot", "create", "for the store")
+    first = lone_drive.trivet(
+        "export", str(tree), "--store", store, "--tree", "a", "--snapshot", "for the store"
+    )
+    assert " 0 were there" in first.stderr
+    again = lone_drive.trivet("export", str(tree), "--store", store)
+    assert " 0 new pieces" in again.stderr, "the tree of the snapshot is that of today"
+    lone_drive.trivet("snapshot", "remove", "for the store")
+    with running_drive(tmp_path_factory.mktemp("another"), 1) as another:
+        another.trivet("import", "--store", store)
+        mine, theirs = picture(another.folder), picture(tree)
+        del mine["."], theirs["."]
+        assert mine == theirs

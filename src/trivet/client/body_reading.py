@@ -53,6 +53,17 @@ class BodyReader:
             if offset >= plan.body.size:
                 return
 
+    async def read_stored(self, body: StoredBody, offset: int, size: int) -> bytes:
+        """Return `size` bytes at `offset` of a body from the banks alone; may raise NoMajority."""
+        end = min(offset + size, body.size)
+        found = bytearray()
+        while offset < end:
+            mib, start = divmod(offset, MIB_BYTES)
+            stop = min(MIB_BYTES, start + end - offset)
+            found += await self._read_ranges(body, mib, start, stop)
+            offset += stop - start
+        return bytes(found)
+
     async def _plan(self, file: RemoteFile, offset: int, size: int) -> ReadPlan:
         """Return a plan that begins at `offset` or before; that of a snapshot stays true."""
         mib = offset // MIB_BYTES
@@ -108,12 +119,17 @@ class BodyReader:
     async def _read_mib(
         self, file: RemoteFile, body: StoredBody, mib: int, start: int, stop: int
     ) -> bytes | bytearray | memoryview:
-        ranges = body.ranges(mib, start, stop)
         try:
-            async with self._places:
-                texts = [await self._transfer.read(one.blob, one.offset, one.size) for one in ranges]
+            return await self._read_ranges(body, mib, start, stop)
         except NoMajority:
             return await self._through_keeper(file, mib * MIB_BYTES + start, stop - start)
+
+    async def _read_ranges(
+        self, body: StoredBody, mib: int, start: int, stop: int
+    ) -> bytes | bytearray | memoryview:
+        ranges = body.ranges(mib, start, stop)
+        async with self._places:
+            texts = [await self._transfer.read(one.blob, one.offset, one.size) for one in ranges]
         if len(ranges) == 1 and ranges[0].size == stop - start and not body.has_pages(mib, start, stop):
             return texts[0]
         found = bytearray(stop - start)

@@ -101,6 +101,10 @@ class RemoteVolume(RemoteNames):
         await self._store(handle, file)
         return await self._reader.read(file, offset, size)
 
+    async def read_stored(self, body: StoredBody, offset: int, size: int) -> bytes:
+        """Return `size` bytes at `offset` of a body whose blobs are known to be kept, within its size."""
+        return await self._reader.read_stored(body, offset, size)
+
     async def write(self, handle: int, offset: int, data: bytes) -> int:
         """Take in `data` whole; return its length."""
         file = self._file(handle)

@@ -13,7 +13,8 @@ from trivet.errors import InputError, NoMajority
 from trivet.io.clock import steady_s, wall_s
 from trivet.io.control_socket import Handler, Report
 from trivet.keeper.bank_links import HUNG_AFTER_S, ServerLink
-from trivet.keeper.keeper import Keeper, Loaded
+from trivet.keeper.keeper import Keeper
+from trivet.keeper.loaded import Loaded
 from trivet.keeper.quota_verbs import quota_table, remove_quota, set_quota
 from trivet.keeper.whole_check import WholeCheck
 from trivet.volume.quotas import Limits
@@ -28,6 +29,8 @@ from trivet.wire.control_messages import (
     Status,
     Traffic,
 )
+from trivet.wire.path_text import path_bytes
+from trivet.wire.snapshot_messages import SnapshotRemoved
 
 Arguments = dict[str, Any]
 Result = Mapping[str, Any]
@@ -42,6 +45,7 @@ def handlers(keeper: Keeper) -> Mapping[str, Handler]:
         "repair": control.repair,
         "repairs": control.repairs,
         "scrub": control.scrub,
+        "snapshot": control.snapshot,
         "recover": control.recover,
         "quota": control.quota,
         "follow": control.follow,
@@ -205,6 +209,18 @@ class Control:
             case "remove":
                 await remove_quota(volume, str(path))
         return _plain(quota_table(volume))
+
+    async def snapshot(self, arguments: Arguments, report: Report) -> Result:
+        """Make or remove a snapshot, or list them all."""
+        snapshots, name = self._loaded().snapshots, arguments.get("name")
+        match arguments.get("action"):
+            case "list":
+                return _plain(await snapshots.table())
+            case "create" if isinstance(name, str):
+                return _plain(await snapshots.create(path_bytes(name)))
+            case "remove" if isinstance(name, str):
+                return _plain(SnapshotRemoved(await snapshots.remove(path_bytes(name))))
+        raise InputError("a snapshot is made (create NAME), removed (remove NAME), or all are told (list)")
 
     async def recover(self, arguments: Arguments, report: Report) -> Result:
         """Say what accepting a loss means and, with `apply`, accept it."""

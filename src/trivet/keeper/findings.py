@@ -94,10 +94,11 @@ def row_finding(
 
 
 class _AllRefs(Mapping[int, BlobRef]):
-    """Name -> blob of all that the extents name, or did when this was made; looked up as it is asked for."""
+    """Name -> blob of all that extents or snapshots name, or did when this was made; looked up each time."""
 
     def __init__(self, space: Namespace) -> None:
         self._layout = space.layout
+        self._kept = space.kept.refs
         self._freed = space.layout.owners.watch()
 
     def owner(self, name: int) -> Owner | None:
@@ -112,17 +113,22 @@ class _AllRefs(Mapping[int, BlobRef]):
     def __getitem__(self, name: int) -> BlobRef:
         owner = self.owner(name)
         if owner is None:
-            raise KeyError(name)
+            return self._kept[name]
         return next(ref for ref in blobs_of(owner.value) if ref.name == name)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._layout.owners or name in self._freed.owners
+        return name in self._layout.owners or name in self._freed.owners or name in self._kept
 
     def __iter__(self) -> Iterator[int]:
-        return iter([*self._layout.owners, *self._freed.owners])
+        return iter([*self._layout.owners, *self._freed.owners, *self._only_kept()])
 
     def __len__(self) -> int:
-        return len(self._layout.owners) + len(self._freed.owners)
+        return len(self._layout.owners) + len(self._freed.owners) + len(self._only_kept())
+
+    def _only_kept(self) -> list[int]:
+        """Return what nothing but snapshots names."""
+        owners, freed = self._layout.owners, self._freed.owners
+        return [name for name in self._kept if name not in owners and name not in freed]
 
 
 class NamedBlobs:
@@ -147,19 +153,21 @@ class NamedBlobs:
         return name in self.refs
 
     def is_pinned(self, name: int) -> bool:
-        """Tell whether somebody reads a version of a file that the blob is a part of."""
-        return name in self._space.pins
+        """Tell whether the blob stays though no file has it: for a reader, or for a snapshot."""
+        space = self._space
+        return name in space.pins or name in space.kept or space.kept.is_held
 
     def is_still_named(self, name: int) -> bool:
-        """Tell whether the extents name the blob at this very moment."""
-        return name in self._space.layout.owners
+        """Tell whether the extents or a snapshot name the blob at this very moment."""
+        return name in self._space.layout.owners or name in self._space.kept
 
     def finding(
         self, verdict: Verdict, name: int, port: int, why: str, paths: PathFinder, source: int | None
     ) -> Finding:
         """Return the finding on one blob of the server at `port`."""
         owner = self._all.owner(name)
-        assert owner is not None
+        if owner is None:
+            return Finding(verdict, "(snapshots)", "blob", port, why, wall_s(), source)
         ino, mib, value = owner
         first = mib * PAGES_PER_MIB
         ranges = [

@@ -6,7 +6,6 @@ Rule: whoever is told something here passes it on; the rules live in the rooms b
 import asyncio
 import logging
 import os
-from dataclasses import dataclass
 from functools import partial
 
 import msgspec
@@ -22,6 +21,7 @@ from trivet.keeper.high_water import HighWater, MarkKeeping
 from trivet.keeper.journal import Journal
 from trivet.keeper.leader_events import Secured
 from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.loaded import Loaded
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
 from trivet.keeper.record_keys import keys_in
@@ -32,6 +32,7 @@ from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.row_check import RowCheck
 from trivet.keeper.seat import Seat
+from trivet.keeper.snapshots import Snapshots
 from trivet.keeper.stalled_blobs import StalledBlobs, secure_blobs
 from trivet.keeper.standing_by import StandingBy
 from trivet.keeper.stores import Durability
@@ -46,21 +47,6 @@ from trivet.wire.entries import Entry
 from trivet.wire.path_text import path_text
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(slots=True)
-class Loaded:
-    """What there is once the volume is loaded."""
-
-    journal: Journal
-    blobs: BlobService
-    records: RecordService
-    volume: LocalVolume
-    queue: RepairQueue
-    refresher: Refresher
-    history: RepairLog
-    companion: Companion
-    mark: MarkKeeping
 
 
 class Keeper:
@@ -125,16 +111,22 @@ class Keeper:
         row_check = RowCheck(journal, reign, self.key, shell.leader.on_compared, partial(keys_in, space))
         blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
+        snapshots = Snapshots(
+            volume, journal, reign, self.key, self.notes
+        )  # holds before anything is deleted
         refresher = Refresher(queue, journal, self._refresh_s)
         companion = Companion(shell, self._seat, volume, self.notes)
         mark = MarkKeeping(self._seat.mark_paths[0], self._mark)
-        self.loaded = Loaded(journal, blobs, records, volume, queue, refresher, history, companion, mark)
+        self.loaded = Loaded(
+            journal, blobs, records, volume, queue, refresher, history, companion, mark, snapshots
+        )
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 
     async def close(self) -> None:
         """Store what is dirty, as far as the banks allow, and let go of everything."""
         if self.loaded is not None:
             loaded = self.loaded
+            await loaded.snapshots.close()
             try:
                 await loaded.volume.close()
             except (NoMajority, ReplicaError) as error:

@@ -73,6 +73,12 @@ class LocalVolume(VersionOperations):
             self._submitter.close()
             await self._reads.ahead.close()
 
+    async def store_all(self) -> None:
+        """Return when all that was taken in and done by now is durable."""
+        for ino in list(self.space.dirty):
+            await self._writes.store(ino)
+        await self._submitter.durable()
+
     async def setattr(self, ino: int, changes: AttributeChanges, handle: int | None = None) -> Attributes:
         """Change attributes; a new size cuts or extends the file."""
         await self._submitter.writable()

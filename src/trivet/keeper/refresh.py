@@ -192,9 +192,10 @@ class Refresher:
             freed = self._journal.freed_through(self._journal.durable_slot)
             if freed:
                 self._doomed.append((now, freed))
-            while self._doomed and now - self._doomed[0][0] > GRACE_S:
+            while self._doomed and not self._queue.space.kept.is_held and now - self._doomed[0][0] > GRACE_S:
                 _, names = self._doomed.pop(0)
-                pins = self._queue.space.pins
+                pins, kept = self._queue.space.pins, self._queue.space.kept
+                names = [name for name in names if name not in kept]  # freed once more when its snapshot goes
                 held = [name for name in names if name in pins]
                 if held:
                     self._doomed.append((now, held))

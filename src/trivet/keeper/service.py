@@ -19,7 +19,8 @@ from trivet.errors import TrivetError
 from trivet.io.control_socket import serve_control
 from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.control import handlers
-from trivet.keeper.keeper import Keeper, Loaded
+from trivet.keeper.keeper import Keeper
+from trivet.keeper.loaded import Loaded
 from trivet.keeper.seat import Seat
 from trivet.keeper.stores import Durability
 from trivet.keeper.volume_door import OutsideBlobs, VolumeDoor, open_door

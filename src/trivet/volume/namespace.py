@@ -16,6 +16,7 @@ from trivet.volume.dirty_pages import DirtyPages
 from trivet.volume.entry_names import check_name, entry_value
 from trivet.volume.holders import Holders
 from trivet.volume.interface import NAME_MAX_BYTES, ROOT_INO
+from trivet.volume.kept_blobs import KeptBlobs
 from trivet.volume.layout import Layout
 from trivet.volume.listing import Listings
 from trivet.volume.open_files import OpenFiles
@@ -48,6 +49,7 @@ class Namespace:
         self.listings = Listings()
         self.changes = ChangeSet()
         self.pins = Pins()
+        self.kept = KeptBlobs()
         self.tombstones = Tombstones()
         self.doomed: dict[int, None] = {}
         self._touched: dict[int, None] = {}

@@ -178,8 +178,7 @@ class TreeWriter:
             await self._volume.setxattr(ino, name, value, create=False, replace=False)
 
     async def _set(self, ino: int, to: Attributes, size: int | None = None) -> None:
-        changes = AttributeChanges(to.mode & 0o7777, to.uid, to.gid, size, to.atime_ns, to.mtime_ns)
-        await self._volume.setattr(ino, changes)
+        await self._volume.setattr(ino, attribute_changes(to, size))
 
     # -- tasks
 
@@ -191,6 +190,11 @@ class TreeWriter:
     async def _all_written(self) -> None:
         while self._writing:
             await self._some_written()
+
+
+def attribute_changes(to: Attributes, size: int | None = None) -> AttributeChanges:
+    """Return what makes an inode's owner, mode and times those of `to`, and its size `size`."""
+    return AttributeChanges(to.mode & 0o7777, to.uid, to.gid, size, to.atime_ns, to.mtime_ns)
 
 
 async def remove_tree(volume: RemoteVolume, parent: int, name: bytes) -> None:
