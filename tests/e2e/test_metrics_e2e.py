@@ -90,7 +90,10 @@ def test_the_drive_s_own_figures_are_there_by_the_names_people_watch(own_door: D
     made = own_door.told("PUT", "/api/v1/content/small.txt", content=b"small")
     for _ in range(4):
         assert own_door.http.get(f"/api/v1/files/{made['id']}/content").content == b"small"
-    found = samples(own_door)
+    until = time.monotonic() + 20
+    while total(found := samples(own_door), "trivet_workers", what="running") != 2:
+        assert time.monotonic() < until, "another test ended a worker, and it was not replaced"
+        time.sleep(0.1)
     names = {name for name, _ in found}
     assert names >= {
         "trivet_redundancy_missing", "trivet_repairs_total", "trivet_scrub_oldest_verified_seconds",
@@ -100,7 +103,6 @@ def test_the_drive_s_own_figures_are_there_by_the_names_people_watch(own_door: D
     assert total(found, "trivet_up") == 2
     assert total(found, "trivet_redundancy_missing") == 0
     assert total(found, "trivet_cache_requests_total", result="hit") >= 1
-    assert total(found, "trivet_workers", what="running") == 2
 
 
 def test_a_bank_that_is_away_shows_as_missing_and_commits_as_degraded(own_door: Door) -> None:
@@ -118,7 +120,11 @@ def test_a_bank_that_is_away_shows_as_missing_and_commits_as_degraded(own_door: 
 
 
 def test_ready_turns_red_without_a_keeper_and_metrics_still_tell(own_door: Door) -> None:
-    assert own_door.http.get("/readyz").json() == {"status": "ready", "problem": ""}
+    # On a connection of its own: one that is open may be a worker's that another test had leave.
+    until = time.monotonic() + 20
+    while (told := httpx.get(f"{own_door.address}/readyz").json()) != {"status": "ready", "problem": ""}:
+        assert time.monotonic() < until, told
+        time.sleep(0.1)
     keeper = own_door.drive.keeper_pid()
     os.kill(keeper, signal.SIGSTOP)
     try:
