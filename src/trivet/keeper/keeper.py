@@ -37,8 +37,8 @@ from trivet.keeper.stalled_blobs import StalledBlobs, secure_blobs
 from trivet.keeper.standing_by import StandingBy
 from trivet.keeper.stores import Durability
 from trivet.keeper.takeover import begin_reign, load_volume
-from trivet.keeper.whole_check import find_path
 from trivet.volume.blob_names import BlobNames
+from trivet.volume.entry_names import find_path
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.private import make_private
 from trivet.wire.blobs import BlobRef
@@ -111,9 +111,8 @@ class Keeper:
         row_check = RowCheck(journal, reign, self.key, shell.leader.on_compared, partial(keys_in, space))
         blob_check = BlobCheck(blobs, reign.epoch.number)
         queue = RepairQueue(space, self.fleet, shell, row_check, blob_check, history)
-        snapshots = Snapshots(
-            volume, journal, reign, self.key, self.notes
-        )  # holds before anything is deleted
+        # Before anything is deleted: it holds what snapshots name.
+        snapshots = Snapshots(volume, journal, reign, self.key, self.notes)
         refresher = Refresher(queue, journal, self._refresh_s)
         companion = Companion(shell, self._seat, volume, self.notes)
         mark = MarkKeeping(self._seat.mark_paths[0], self._mark)
@@ -169,7 +168,8 @@ class Keeper:
         """Have what somebody changed by hand compared."""
         if self.loaded is not None:
             try:
-                self.loaded.queue.look_at(find_path(self.loaded.volume.space, path_text(path)))
+                directories = self.loaded.volume.space.directories
+                self.loaded.queue.look_at(find_path(directories, path_text(path)))
             except NotFound:
                 log.info("server %s was given something for the unknown %r", server.port, path)
 

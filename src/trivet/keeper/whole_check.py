@@ -5,29 +5,16 @@ Rule: `verify` changes nothing; `repair` changes what `verify` would report, and
 
 from collections.abc import Callable
 
-from trivet.errors import NotFound
 from trivet.io.clock import steady_s, wall_s
 from trivet.keeper.findings import NamedBlobs, PathFinder
 from trivet.keeper.journal import Journal
 from trivet.keeper.repair_queue import RepairQueue
-from trivet.volume.interface import ROOT_INO
+from trivet.volume.entry_names import find_path
 from trivet.volume.namespace import Namespace
 from trivet.wire.control_messages import FINDINGS_MAX, CheckReport, Finding, Progress
-from trivet.wire.path_text import path_bytes
 
 UNHURRIED_BYTES_S = 1 << 30
 Tell = Callable[[Progress], None]
-
-
-def find_path(space: Namespace, path: str) -> int:
-    """Return the inode that `path`, below the mount, leads to without following links; raises NotFound."""
-    ino = ROOT_INO
-    for name in path_bytes(path).split(b"/"):
-        if name:
-            ino = space.directories.get(ino, {}).get(name, 0)
-            if not ino:
-                raise NotFound(f"there is no {path} in the drive")
-    return ino
 
 
 def inodes_below(space: Namespace, top: int) -> list[int]:
@@ -59,7 +46,7 @@ class WholeCheck:
         inodes = (
             None
             if path in (None, "", "/")
-            else inodes_below(queue.space, find_path(queue.space, path or "/"))
+            else inodes_below(queue.space, find_path(queue.space.directories, path or "/"))
         )
         began_s = wall_s()
         findings: list[Finding] = []

@@ -15,7 +15,8 @@ from trivet.client.backup.tree_entry import TreeEntry, spans_of
 from trivet.client.remote_volume import RemoteVolume
 from trivet.errors import FileSystemError, InputError, NotFound
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, Inode, unpack_inode
-from trivet.volume.interface import AWAY, PRIVATE_INO, ROOT_INO
+from trivet.volume.entry_names import find_path
+from trivet.volume.interface import AWAY, PRIVATE_INO
 from trivet.volume.stored_body import StoredBody
 from trivet.wire.path_text import path_bytes, path_text
 from trivet.wire.records import ino_of, name_of, part_of
@@ -102,13 +103,7 @@ class SnapshotTree:
 
     def find(self, path: str) -> int:
         """Return what stood at `path`, links not followed; raises NotFound."""
-        ino = ROOT_INO
-        for name in path_bytes(path).split(b"/"):
-            if name:
-                ino = self.directories.get(ino, {}).get(name, 0)
-                if not ino:
-                    raise NotFound(f"there is no {path} in snapshot {self.name}")
-        return ino
+        return find_path(self.directories, path, f"snapshot {self.name}")
 
     def held_bytes(self, ino: int) -> int:
         """Return about how much of a body was stored, told by pages and whole MiBs."""
