@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from trivet.bank.blob_header import BLOCK_BYTES, header_bytes, read_header, stored_bytes
-from trivet.bank.segment import Segment
+from trivet.bank.segment import Segment, segment_path, segments_in
 from trivet.io.disk import punch_hole, write_whole
 from trivet.io.volume_folder import write_synced
 
@@ -49,6 +49,12 @@ class AwaySegment:
 def note_path(segment: Path) -> Path:
     """Return where it is noted that the file `segment` is away."""
     return segment.with_suffix(_NOTE)
+
+
+def notes_left(folder: Path) -> list[Path]:
+    """Return the notes of segments that are gone; one with the same number must not be taken for them."""
+    known = {note_path(segment_path(folder, number)) for number in segments_in(folder)}
+    return [note for note in folder.glob(f"*{_NOTE}") if note not in known]
 
 
 def note_away(segment: Segment, name: str, size: int, *, headers_only: bool = False) -> None:

@@ -16,7 +16,7 @@ from typing import TypeVar
 from trivet.bank.blob_copy import Data, header_of, is_whole, read_pieces, reads_back, spoil
 from trivet.bank.blob_header import BLOCK_BYTES, header_bytes, pack_header, stored_bytes
 from trivet.bank.blob_index import BlobIndex, Place
-from trivet.bank.segment import SEGMENT_BYTES, Segment, segment_path, segments_in
+from trivet.bank.segment import SEGMENT_BYTES, Segment, pinned, segment_path, segments_in
 from trivet.errors import CorruptReplica
 from trivet.io.disk import punch_hole, sync_folder, write_whole
 from trivet.wire.bank_messages import BlobData
@@ -116,10 +116,15 @@ class BlobStore:
             raise
         finally:
             segment.writing -= 1
-        self._dirty[segment.number] = segment  # a sync may have begun while the thread wrote
+        self._has_changed(segment)  # a sync may have begun while the thread wrote
         segment.written_bytes = max(segment.written_bytes, offset + stored_bytes(len(data)))
         self.stored_bytes += stored_bytes(len(data))
         return Place(segment.number, offset, len(data))
+
+    def _has_changed(self, segment: Segment) -> None:
+        """Have `segment` synced, unless it was let go meanwhile."""
+        if self._segments.get(segment.number) is segment:
+            self._dirty[segment.number] = segment
 
     def _room_for(self, size: int) -> tuple[Segment, int]:
         while True:
@@ -179,15 +184,11 @@ class BlobStore:
                 continue
             segment.lose(place.size)
             self.stored_bytes -= stored_bytes(place.size)
-            segment.pin()
             holes.append((segment, place))
-        try:
+        with pinned(segment for segment, _ in holes):
             await self._run(lambda: _punch(holes))
-        finally:
-            for segment, _ in holes:
-                segment.unpin()
         for segment in {segment.number: segment for segment, _ in holes}.values():
-            self._dirty[segment.number] = segment
+            self._has_changed(segment)
             if not segment.live and segment is not self._active:
                 self._drop(segment)
 
@@ -211,15 +212,10 @@ class BlobStore:
         self.notice_lost_files()
         found, more = self.index.after(after, limit)
         held = {place.segment: self._segments[place.segment] for _, place in found}
-        for segment in held.values():
-            segment.pin()
-        try:
+        with pinned(held.values()):
             headers = await self._run(
                 lambda: [header_of(self._key, held[place.segment], name, place) for name, place in found]
             )
-        finally:
-            for segment in held.values():
-                segment.unpin()
         roots = (header.root if header is not None else b"" for header in headers)
         return [(name, place.size, root) for (name, place), root in zip(found, roots, strict=True)], more
 
@@ -285,11 +281,8 @@ class BlobStore:
             segment.close()
 
     async def _in_thread(self, segment: Segment, work: Callable[[], _T]) -> _T:
-        segment.pin()
-        try:
+        with pinned((segment,)):
             return await self._run(work)
-        finally:
-            segment.unpin()
 
     async def _run(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work)

@@ -17,6 +17,7 @@ from trivet.bank.away_segment import (
     HEADERS,
     AwaySegment,
     make_again,
+    notes_left,
     recall,
 )
 from trivet.bank.blob_copy import Data, header_at
@@ -75,6 +76,8 @@ class ObjectBlobs(BlobStore):
             self._folder.mkdir(parents=True, exist_ok=True)
             self._find_again()
             write_synced(mark, self._store.plan.given.encode())
+        for note in notes_left(self._folder):
+            note.unlink()
         super().open(cuts)
         self._count_staged()
 

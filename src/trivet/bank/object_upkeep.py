@@ -20,7 +20,7 @@ from trivet.bank.away_segment import (
     read_all,
 )
 from trivet.bank.object_blobs import ObjectBlobs
-from trivet.bank.segment import Segment
+from trivet.bank.segment import Segment, pinned, segment_path
 from trivet.errors import ConfigError, StoreAway
 from trivet.io.clock import steady_s
 
@@ -102,20 +102,18 @@ class TendedBlobs(ObjectBlobs):
         """Store a sealed segment as an object, its headers beside it, and note that it is away."""
         if segment.safe_bytes < segment.written_bytes or self._segments.get(segment.number) is not segment:
             return
-        bodies, headers, cached = await self._in_thread(segment, lambda: read_all(self._key, segment))
-        # Sent again after a failure it replaces what came of that.
-        name = self._names.setdefault(
-            segment.number, f"{self._where}/{segment.number:08d}-{os.urandom(4).hex()}"
-        )
-        await self._store.put(name + HEADERS, headers)
-        await self._store.put(name + BODIES, bodies)
-        await self._in_thread(segment, lambda: note_away(segment, name, len(bodies)))
-        del self._names[segment.number]
+        with pinned((segment,)):  # its last blob may be deleted meanwhile
+            bodies, headers, cached = await self._run(lambda: read_all(self._key, segment))
+            # Sent again after a failure it replaces what came of that.
+            name = self._names.setdefault(
+                segment.number, f"{self._where}/{segment.number:08d}-{os.urandom(4).hex()}"
+            )
+            await self._store.put(name + HEADERS, headers)
+            await self._store.put(name + BODIES, bodies)
+            await self._run(lambda: note_away(segment, name, len(bodies)))
         if self._segments.get(segment.number) is segment:
             self._away[segment.number] = AwaySegment(name, len(bodies), cached)
-            return
-        await self._delete_object(name)  # its last blob was deleted meanwhile
-        note_path(segment.path).unlink(missing_ok=True)
+            del self._names[segment.number]
 
     async def _delete_object(self, name: str) -> None:
         await self._store.delete(name + BODIES)
@@ -137,6 +135,10 @@ class TendedBlobs(ObjectBlobs):
 
     async def _delete_empty(self, sync: Callable[[], Awaitable[None]]) -> None:
         """Delete the objects of segments in which no blob is left, once what replaced them is synced."""
+        for number in [number for number in self._names if number not in self._segments]:
+            await self._delete_object(self._names[number])
+            note_path(segment_path(self._folder, number)).unlink(missing_ok=True)
+            del self._names[number]
         empty = [number for number in self._away if (s := self._segments.get(number)) and not s.live]
         if empty:
             await sync()

@@ -5,7 +5,8 @@ Rule: whoever reads or writes in a thread pins the segment, so that its descript
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from trivet.bank.blob_header import BLOCK_BYTES, MAX_HEADER_BYTES, BlobHeader, read_header, stored_bytes
@@ -99,6 +100,7 @@ class Segment:
 
     def pin(self) -> None:
         """Keep the descriptor open until `unpin`."""
+        assert self._pins or not self._closing, "its descriptor may be somebody else's by now"
         self._pins += 1
 
     def unpin(self) -> None:
@@ -113,6 +115,19 @@ class Segment:
             self._closing = True
             if not self._pins:
                 os.close(self.fd)
+
+
+@contextmanager
+def pinned(segments: Iterable[Segment]) -> Iterator[None]:
+    """Keep the descriptors of `segments` open meanwhile."""
+    held = list(segments)
+    for segment in held:
+        segment.pin()
+    try:
+        yield
+    finally:
+        for segment in held:
+            segment.unpin()
 
 
 def segment_path(folder: Path, number: int) -> Path:

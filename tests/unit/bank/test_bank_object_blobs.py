@@ -9,6 +9,7 @@ import pytest
 
 from bank_in_process import BankInProcess
 from bank_process import Keeper, random_blob, root_for
+from trivet.bank.away_segment import BODIES, HEADERS
 from trivet.io.object_store import ObjectStore, plan_of
 from trivet.wire.bank_messages import (
     BlobData,
@@ -128,6 +129,40 @@ async def test_small_blobs_share_an_object_and_it_goes_when_the_last_of_them_doe
     assert await rig.get(4) == rig.blobs[4], "what was left was packed anew"
     await rig.keeper.ask(DeleteBlobs([4]))
     await rig.until(lambda: not list(rig.objects.rglob("*.*")))
+
+
+@pytest.mark.parametrize("ending", [HEADERS, BODIES])
+async def test_an_object_goes_whose_blobs_are_deleted_while_it_is_sent(
+    rig: Rig, ending: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put = ObjectStore.put
+    deleted = asyncio.Event()
+
+    async def put_and_delete(store: ObjectStore, path: str, data: bytes) -> None:
+        await put(store, path, data)
+        if path.endswith(ending) and not deleted.is_set():
+            await rig.keeper.ask(DeleteBlobs([1]))
+            deleted.set()
+
+    monkeypatch.setattr(ObjectStore, "put", put_and_delete)
+    await rig.put(1)
+    async with asyncio.timeout(DEADLINE_S):
+        await deleted.wait()
+    await rig.until(lambda: not list(rig.objects.rglob("*.*")))
+    await rig.until(lambda: not list(rig.bank.own.rglob("*.away")))
+    await rig.put(2)
+    await rig.all_away()
+    assert await rig.get(2) == rig.blobs[2]
+
+
+async def test_a_note_without_its_segment_is_not_taken_for_the_next_of_its_number(rig: Rig) -> None:
+    await rig.put(1)
+    await rig.all_away()
+    await rig.bank.crash()
+    [note] = rig.bank.own.rglob("*.away")
+    note.with_suffix(".segment").unlink()
+    await rig.open()
+    assert not note.exists()
 
 
 async def test_the_scrub_finds_what_is_damaged_in_the_store_and_a_replaced_copy_counts(rig: Rig) -> None:
