@@ -10,9 +10,11 @@ import shutil
 import statistics
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
-from fs_contestants import CONTESTANTS
+from fs_contestants import CONTESTANTS, trivet_mount
+from fs_kill import Killer
 from fs_steps import STEPS, Figures, Sizes
 
 TOUCHED_BYTES = 2 << 30
@@ -60,6 +62,18 @@ def show(medians: dict[str, dict[str, float]]) -> None:
         print(line)
 
 
+def kill_after_each(work: Path, steps: list[str], sizes: Sizes) -> None:
+    """Do each step once on a trivet mount, killing keeper and a bank at once when it has acknowledged all."""
+    with trivet_mount(work, gateway=False) as mount:
+        killer = Killer(work / "state", mount)
+        folder = mount / "work"
+        folder.mkdir()
+        for step in steps:
+            print(step, flush=True)
+            STEPS[step](folder, replace(sizes, acknowledged=killer))
+    print(f"{killer.kills} kills, {killer.checked:,} paths verified, none lost")
+
+
 def main() -> None:
     """Run the comparison that the command line asks for."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -70,10 +84,13 @@ def main() -> None:
     parser.add_argument("--seq-mib", type=int, default=256)
     parser.add_argument("--tar", type=Path, help="what the tree step unpacks")
     parser.add_argument("--json", type=Path, help="also write the medians here")
+    parser.add_argument("--kill", action="store_true", help="trivet alone: kill -9 after each step")
     options = parser.parse_args()
     sizes = Sizes(options.seq_mib, options.files, options.tar and options.tar.resolve())
     work = Path(tempfile.mkdtemp(prefix="trivet-bench-"))
     try:
+        if options.kill:
+            return kill_after_each(work, options.steps.split(","), sizes)
         with ExitStack() as stack:
             chosen = options.on.split(",")
             folders = {name: stack.enter_context(CONTESTANTS[name](work)) for name in chosen}

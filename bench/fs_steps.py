@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fs_kill import Acknowledged, body_of, digest_in, digest_of, nothing_follows, unpacked
+
 MIB = 1 << 20
 PAGE_BYTES = 4096
 SMALL_DIRS = 20
@@ -32,11 +34,12 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Sizes:
-    """How much each step does."""
+    """How much each step does, and what is done when something is `acknowledged`."""
 
     sequential_mib: int = 256
     files: int = 2000
     tar: Path | None = None
+    acknowledged: Acknowledged = nothing_follows
 
 
 def drop_caches() -> None:
@@ -88,10 +91,12 @@ def sequential(folder: Path, sizes: Sizes) -> Figures:
     os.fsync(descriptor)
     written_s = clock() - start
     os.close(descriptor)
+    written = hashlib.blake2b(b"".join(blocks)).digest()
+    sizes.acknowledged({path: written})
     drop_caches()
     cold_s, digest = read_through(path)
     warm_s, _ = read_through(path)
-    if digest != hashlib.blake2b(b"".join(blocks)).digest():
+    if digest != written:
         raise OSError("sequential read returned other bytes than were written")
     return {
         "seq_write_fsync_MBps": megabytes / written_s,
@@ -122,7 +127,9 @@ def at_random(folder: Path, sizes: Sizes) -> Figures:
     read_ps = rate(lambda offset: os.pread(descriptor, PAGE_BYTES, offset), descriptor, sync=False)
     write_ps = rate(lambda offset: os.pwrite(descriptor, data, offset), descriptor, sync=True)
     os.close(descriptor)
+    sizes.acknowledged({path: digest_in(path)})
     path.unlink()
+    sizes.acknowledged({path: None})
     return {"rand_read_4k_cold_ps": read_ps, "rand_write_4k_fsync_ps": write_ps}
 
 
@@ -168,7 +175,9 @@ def small_files(folder: Path, sizes: Sizes) -> Figures:
     figures["small_read_cold_ps"] = rate(read, names)
     figures["small_read_warm_ps"] = rate(read, names)
     figures["small_rename_ps"] = rate(lambda name: os.rename(name, name + ".r"), names)
+    sizes.acknowledged({Path(name + ".r"): digest_of(data) for name in names} | {Path(names[0]): None})
     figures["small_unlink_ps"] = rate(lambda name: os.unlink(name + ".r"), names)
+    sizes.acknowledged({Path(name + ".r"): None for name in names})
     shutil.rmtree(top)
     return figures
 
@@ -185,6 +194,7 @@ def durable_appends(folder: Path, sizes: Sizes) -> Figures:
         os.fsync(descriptor)
         latencies.append(clock() - start)
     os.close(descriptor)
+    sizes.acknowledged({path: digest_of(data * APPENDS)})
     path.unlink()
     return {
         "append_fsync_ps": len(latencies) / sum(latencies),
@@ -215,16 +225,21 @@ def real_tree(folder: Path, sizes: Sizes) -> Figures:
         return clock() - start
 
     untar_s = seconds(["tar", "xf", str(sizes.tar)])
+    sizes.acknowledged(unpacked(sizes.tar, top))
     git = ["git", *identity]
     git_s = seconds([*git, "init", "-q", "."], [*git, "add", "."], [*git, "commit", "-qm", "x"])
+    sizes.acknowledged(unpacked(sizes.tar, top))
+    if sizes.acknowledged is not nothing_follows:
+        seconds([*git, "fsck", "--strict"], [*git, "diff", "--quiet", "HEAD"])
     start = clock()
     shutil.rmtree(top)
+    sizes.acknowledged({top: None})
     return {"tree_untar_s": untar_s, "tree_git_s": git_s, "tree_remove_s": clock() - start}
 
 
 def _create_many(folder: Path, count: int) -> None:
     folder.mkdir()
-    data = os.urandom(PAGE_BYTES)
+    data = body_of(folder)
     for number in range(count):
         (folder / f"f{number:04}").write_bytes(data)
 
@@ -246,6 +261,10 @@ def parallel_creators(folder: Path, sizes: Sizes) -> Figures:
     rate = WORKERS * each / (clock() - start)
     if any(worker.exitcode for worker in workers):
         raise OSError("a worker failed")
+    of_each = {top / f"w{number}": digest_of(body_of(top / f"w{number}")) for number in range(WORKERS)}
+    sizes.acknowledged(
+        {at / f"f{number:04}": digest for at, digest in of_each.items() for number in range(each)}
+    )
     shutil.rmtree(top)
     return {"par4_create_ps": rate}
 
@@ -262,6 +281,7 @@ def mixed_random(folder: Path, sizes: Sizes) -> Figures:
     done = subprocess.run(job, check=True, capture_output=True, text=True, timeout=300)
     took_s = clock() - start  # with the closing fsync, which fio's own rate leaves out
     told = json.loads(done.stdout)["jobs"][0]
+    sizes.acknowledged({path: digest_in(path) for path in folder.glob("mixed.*")})
     for path in folder.glob("mixed.*"):
         path.unlink()
     return {f"fio_{way}_iops": told[way]["total_ios"] / took_s for way in ("read", "write")}

@@ -4,10 +4,12 @@ Rule: a real drive with three banks of one server; where others use the machine 
 operation (keeper and banks) is what counts, not rates.
 Rule: the files are made through the mount, by several processes; those from 100,000 to 300,000 in one folder.
 Usage: python bench/growth.py [--files 300000] [--minutes 30], or --clients for 1, 2, 4 and 8 at once, or
---filled STATE for a line about a drive that is down and holds the files of bench/filling.py
+--filled STATE for a line about a drive that is down and holds the files of bench/filling.py; --settle STATE
+before that has the banks work off what filled it, and lets go of the log
 """
 
 import argparse
+import asyncio
 import multiprocessing
 import os
 import random
@@ -19,11 +21,15 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import msgspec
 import psutil
 
 from fs_contestants import trivet_mount
 from fs_steps import drop_caches
+from trivet.cli.status import drive_status
+from trivet.io.volume_folder import VolumeFolder
 
 BODY = bytes(range(256)) * 16
 STAGES = (1_000, 10_000, 100_000, 300_000, 1_000_000)
@@ -33,6 +39,7 @@ HEADING = "    files   create/s  us     stat/s   us     read/s   us   keeper MiB
 WRITERS = 4
 AT_ONCE = 2000
 A_FOLDER = 1000
+SETTLED_WITHIN_S, TRIMMED_AFTER_S = 300.0, 3.0
 
 
 def path_of(mount: Path, number: int) -> str:
@@ -173,6 +180,20 @@ def clients(mount: Path, drive: Drive) -> None:
             print(f"{count:7}{rate:31,.0f}{each_us:10,.0f}", flush=True)
 
 
+def settle(state: Path) -> None:
+    """Wait until the banks of the drive are compared, and so the log of what filled it is let go of."""
+    until = time.monotonic() + SETTLED_WITHIN_S
+    folder = VolumeFolder(state)
+    while True:
+        told: dict[str, Any] = msgspec.to_builtins(asyncio.run(drive_status(folder)))
+        if told["healthy"] and told["refresh_age_s"] is not None and told["refresh_age_s"] > TRIMMED_AFTER_S:
+            print(f"# settled; a refresh took {told['refresh_took_s']:.1f} s", flush=True)
+            return
+        if time.monotonic() > until:
+            raise TimeoutError(f"the drive never came to rest: {told}")
+        time.sleep(1)
+
+
 @contextmanager
 def filled_mount(state: Path) -> Iterator[Path]:
     """Mount a drive that bench/filling.py filled; print how long it takes to start."""
@@ -206,7 +227,12 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=30.0)
     parser.add_argument("--clients", action="store_true")
     parser.add_argument("--filled", type=Path)
+    parser.add_argument("--settle", type=Path)
     options = parser.parse_args()
+    if options.settle is not None:
+        with filled_mount(options.settle):
+            settle(options.settle)
+        return 0
     if options.filled is not None:
         look_at_filled(options.filled)
         return 0

@@ -201,7 +201,7 @@ class DataRequests:
 
     async def _list_records(self, message: ListRecords) -> HandlerResult:
         limit = max(1, min(message.limit, _ROWS_LIMIT))
-        return await self._records.list_rows(message.bucket, message.after, limit)
+        return await self._records.list_rows(message, limit)
 
     def _stat(self) -> ServerStat:
         self._blobs.notice_lost_files(_LOOK_AT)

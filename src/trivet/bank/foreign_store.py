@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
-from trivet.bank.record_table import TABLE_ERRORS, is_damage
+from trivet.bank.table_errors import TABLE_ERRORS, is_damage
 from trivet.errors import ConfigError, NoSpace
 from trivet.io.disk import boot_id
 

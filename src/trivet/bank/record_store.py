@@ -15,10 +15,12 @@ from pathlib import Path
 from typing import TypeVar
 
 from trivet.bank.overlay import Overlay
-from trivet.bank.record_table import TABLE_ERRORS, RecordTable, is_damage, is_full
+from trivet.bank.record_table import RecordTable
 from trivet.bank.store_thread import Steps, StoreThread
+from trivet.bank.summing import NO_SUMS
+from trivet.bank.table_errors import TABLE_ERRORS, is_damage, is_full
 from trivet.errors import NoSpace
-from trivet.wire.bank_messages import Digests, Rows
+from trivet.wire.bank_messages import Digests, ListRecords, Rows
 from trivet.wire.entries import Entry
 from trivet.wire.records import Row, record_mac
 
@@ -27,8 +29,7 @@ log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 APPLY_EVERY_S = 1.0
 _APPLY_BYTES = 8 << 20
-_SPOIL_TRIES = 30
-_SPOIL_PAUSE_S = 0.1
+_SPOIL_TRIES, _SPOIL_PAUSE_S = 30, 0.1
 EntriesAfter = Callable[[int], Iterable[Entry]]
 
 
@@ -47,6 +48,7 @@ class RecordStore:
         self._due = asyncio.Event()
         self._hurry = asyncio.Event()
         self._order = asyncio.Lock()
+        self._digesting = asyncio.Lock()
         self._thread: StoreThread[RecordTable] | None = None
         self._applying: asyncio.Task[None] | None = None
         self.on_applied: Callable[[int], None] = lambda slot: None
@@ -166,11 +168,6 @@ class RecordStore:
             self._overlay.settle(last, changes)
             self.on_applied(last)
 
-    async def apply_allowed(self) -> None:
-        """Apply now what may be applied."""
-        async with self._order:
-            await self._apply_through(self._allowed)
-
     async def replace_tail(self) -> None:
         """Take the entries that are not applied from the journal again: it was installed anew."""
         async with self._order:
@@ -209,12 +206,16 @@ class RecordStore:
         return self._get_stored(stored, rows) if stored else Rows(self.applied, False, rows)
 
     async def _get_stored(self, keys: list[bytes], rows: list[Row]) -> Rows:
-        found = await self._healing(lambda: self._owned.read(lambda table: table.rows_of(keys)))
-        return Rows(self.applied, False, rows + found)
+        rows += await self._read(lambda table: table.rows_of(keys))
+        return Rows(self.applied, False, rows)
 
-    async def list_rows(self, bucket: int, after: bytes, limit: int) -> Rows:
-        """Return applied rows in key order behind `after`, of one `bucket` or (-1) of all."""
-        rows, more = await self._steps(lambda table: table.rows_after(after, limit, bucket))
+    async def list_rows(self, message: ListRecords, limit: int) -> Rows:
+        """Return up to `limit` of the rows that `message` asks for."""
+        if self.applied < message.at:
+            async with self._order:
+                await self._apply_through(message.at)
+        wanted = partial(RecordTable.rows_after, after=message.after, limit=limit, bucket=message.bucket)
+        rows, more = await self._steps(partial(wanted, bodies=message.bodies))
         return Rows(self.applied, more, rows)
 
     async def put(self, rows: list[Row]) -> None:
@@ -230,8 +231,9 @@ class RecordStore:
 
         A change that is not durable yet is waited for a little, or it would soon hide the spoilt row.
         """
-        for _ in range(_SPOIL_TRIES):
-            await self.apply_allowed()
+        for _try in range(_SPOIL_TRIES):
+            async with self._order:
+                await self._apply_through(self._allowed)
             if self._overlay.newest(key) is None:
                 break
             await asyncio.sleep(_SPOIL_PAUSE_S)
@@ -240,29 +242,28 @@ class RecordStore:
     async def keys_under(self, prefix: bytes, limit: int) -> list[bytes]:
         """Return up to `limit` keys that begin with `prefix`, in order, with those not applied yet."""
         end = prefix + b"\xff" * 16
-        stored = await self._healing(
-            lambda: self._owned.read(lambda table: table.keys_between(prefix, end, limit))
-        )
+        stored = await self._read(lambda table: table.keys_between(prefix, end, limit))
         return sorted({*stored, *self._overlay.keys_with(prefix)})[:limit]
 
     async def digest(self, at: int) -> Digests:
-        """Apply at least through `at`, check every row and add them up where the table then stands.
+        """Apply at least through `at`, check every row and add them up where the table stands at the end.
 
-        The `at` of the answer says where that is; -1 if `at` could not be reached.
+        The `at` of the answer says where that is; -1 if it can't be reached. Writes need not wait for it.
         """
-        async with self._order:
-            await self._notice_other_file()
-            await self._apply_through(at)
-            stands_at = self._table.applied
-            if stands_at < at:
-                return Digests(-1, b"", 0, [])
-            digesting = self._owned.write_steps(RecordTable.digest)
-        try:
-            sums, count, damaged = await digesting
-        except TABLE_ERRORS as error:
-            await self._rebuild(error)
-            return Digests(-1, b"", 0, [])
-        return Digests(stands_at, sums, count, damaged)
+        async with self._digesting:
+            async with self._order:
+                await self._notice_other_file()
+                await self._apply_through(at)
+            if self._table.applied < at:
+                return Digests(*NO_SUMS)
+            try:
+                await self._owned.write(RecordTable.begin_sums)
+                while (sums := await self._owned.write_steps(RecordTable.sum_on)) is None:
+                    pass
+            except TABLE_ERRORS as error:
+                await self._rebuild(error)
+                sums = NO_SUMS
+            return Digests(*sums)
 
     async def _notice_other_file(self) -> None:
         """If somebody deleted our file or put another one there, make it anew from the one still open."""
@@ -273,6 +274,9 @@ class RecordStore:
     def _owned(self) -> StoreThread[RecordTable]:
         assert self._thread is not None, "the store was not started"
         return self._thread
+
+    async def _read(self, job: Callable[[RecordTable], _T]) -> _T:
+        return await self._healing(lambda: self._owned.read(job))
 
     async def _write(self, job: Callable[[RecordTable], _T]) -> _T:
         return await self._healing(lambda: self._owned.write(job))
@@ -293,5 +297,4 @@ class RecordStore:
             raise NoSpace("the disk of the records is full") from error
         if not is_damage(error):
             raise error
-        why = str(error)
-        await self._owned.write(lambda table: table.rebuild(why))
+        await self._owned.write(partial(RecordTable.rebuild, why=str(error)))

@@ -8,7 +8,7 @@ missing then shows in the digests, and the keeper puts it back.
 
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,14 +16,17 @@ from blake3 import blake3
 
 from trivet.bank.overlay import Change
 from trivet.bank.store_thread import Steps
+from trivet.bank.stored_rows import next_key, row_of
+from trivet.bank.summing import NO_SUMS, Summing, TableSums
+from trivet.bank.table_errors import TABLE_ERRORS, is_damage
 from trivet.errors import ConfigError
-from trivet.wire.records import BUCKETS, Row, add_terms, bucket_of, digest_term, record_mac, row_is_valid
+from trivet.wire.records import Row, bucket_of, record_mac, row_is_valid
 
 log = logging.getLogger(__name__)
 
 _STEP_ROWS = 256
 _LISTING_BYTES = 8 << 20
-_DAMAGED_TOLD = 10_000
+_SUM_STEPS = 16
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records(key BLOB PRIMARY KEY, slot INTEGER, value BLOB, mac BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shown(one INTEGER PRIMARY KEY CHECK (one = 1), slot INTEGER, mac BLOB);
@@ -32,14 +35,10 @@ _PUT = """INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT(key) DO UPDATE
 SET slot = excluded.slot, value = excluded.value, mac = excluded.mac WHERE excluded.slot > records.slot"""
 _DELETE = "DELETE FROM records WHERE key = ? AND slot < ?"
 _COLUMNS = "SELECT key, slot, value, mac FROM records"
-#: What a statement may raise: Python can't always decode what SQLite says of a damaged file.
-TABLE_ERRORS = (sqlite3.Error, UnicodeDecodeError)
-#: Codes that speak of other programs, of the folder or of room. Any other, "no such column" too, means that
-#: the file is damaged: the statements are ours and always the same.
-_NO_DAMAGE = {
-    sqlite3.SQLITE_AUTH, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_MISUSE, sqlite3.SQLITE_PERM, sqlite3.SQLITE_PROTOCOL,
-}  # fmt: skip
+_PAGE = "key >= x'622f' AND key < x'6230'"  # b/...
+_BUT_BODIES = f"SELECT key, slot, iif({_PAGE}, x'', value), iif({_PAGE}, x'', mac) FROM records"
+
+Listing = Steps[tuple[list[Row], bool]]
 
 
 class RecordTable:
@@ -50,6 +49,7 @@ class RecordTable:
         self._key = volume_key
         self._connection: sqlite3.Connection | None = None
         self._identity = (0, 0)
+        self._summing: Summing | None = None
         self.applied = -1
         self.count = 0
 
@@ -97,7 +97,7 @@ class RecordTable:
             if change.value is not None
         ]
         deletes = [(key, change.slot) for key, change in changes.items() if change.value is None]
-        with self._transaction() as sql:
+        with self._transaction(changes) as sql:
             for at in range(0, len(puts), _STEP_ROWS):
                 sql.executemany(_PUT, puts[at : at + _STEP_ROWS])
                 yield
@@ -124,18 +124,23 @@ class RecordTable:
         """Return the rows of those `keys` that have one, as they stand."""
         execute = self._sql.execute
         found = (execute(_COLUMNS + " WHERE key = ?", (key,)).fetchone() for key in keys)
-        return [_row(row) for row in found if row is not None]
+        return [row_of(row) for row in found if row is not None]
 
-    def rows_after(self, after: bytes, limit: int, bucket: int) -> Steps[tuple[list[Row], bool]]:
-        """Return up to `limit` rows behind `after` (of one `bucket`, or -1: all), and if more follow."""
-        cursor = self._sql.execute(_COLUMNS + " WHERE key > ? ORDER BY key", (after,))
+    def rows_after(self, after: bytes, limit: int, bucket: int, *, bodies: bool = True) -> Listing:
+        """Return up to `limit` rows behind `after` (of one `bucket`, or -1: all), and if more follow.
+
+        Without `bodies` rows of pages have no value and no MAC: to read those takes longest.
+        """
+        cursor = self._sql.execute(
+            f"{_COLUMNS if bodies else _BUT_BODIES} WHERE key > ? ORDER BY key", (after,)
+        )
         rows: list[Row] = []
         size, last = 0, after
         try:
             while batch := cursor.fetchmany(_STEP_ROWS):
                 for found in batch:
-                    row = _row(found)
-                    last = _next_key(row, last)
+                    row = row_of(found)
+                    last = next_key(row, last)
                     if bucket < 0 or bucket_of(row.key) == bucket:
                         if len(rows) == limit or size > _LISTING_BYTES:
                             return rows, True
@@ -151,9 +156,9 @@ class RecordTable:
         query = "SELECT key FROM records WHERE key >= ? AND key < ? ORDER BY key LIMIT ?"
         return [key for (key,) in self._sql.execute(query, (first, end, limit)) if isinstance(key, bytes)]
 
-    def put_rows(self, rows: Iterable[Row]) -> None:
+    def put_rows(self, rows: Sequence[Row]) -> None:
         """Put valid `rows` over what stands there, unless that is valid and newer."""
-        with self._transaction() as sql:
+        with self._transaction(row.key for row in rows) as sql:
             for row in rows:
                 standing = next(iter(self.rows_of([row.key])), None)
                 if standing is None:
@@ -165,9 +170,9 @@ class RecordTable:
                     (row.key, row.slot, row.value, row.mac),
                 )
 
-    def delete_rows(self, rows: Iterable[tuple[bytes, int]]) -> None:
+    def delete_rows(self, rows: Sequence[tuple[bytes, int]]) -> None:
         """Delete each (key, slot) if the row there is damaged or stands at that slot."""
-        with self._transaction() as sql:
+        with self._transaction(key for key, _ in rows) as sql:
             for key, slot in rows:
                 standing = next(iter(self.rows_of([key])), None)
                 if standing is not None and (standing.slot == slot or not row_is_valid(self._key, standing)):
@@ -178,29 +183,36 @@ class RecordTable:
         """Put `value` into the row of `key`, leaving slot and MAC as they are."""
         self._sql.execute("UPDATE records SET value = ? WHERE key = ?", (value, key))
 
-    def digest(self) -> Steps[tuple[bytes, int, list[bytes]]]:
-        """Return the sums, the number of rows, and the keys of damaged rows, read from the disk."""
+    def begin_sums(self) -> None:
+        """Begin to sum the rows up as they are read from the disk."""
         self._sql.execute("PRAGMA shrink_memory")  # what stands in SQLite's cache says nothing of the disk
-        totals = [0] * BUCKETS
-        damaged: list[bytes] = []
-        count, last = 0, b""
-        cursor = self._sql.execute(_COLUMNS + " ORDER BY key")
+        self._summing = Summing(self._key)
+
+    def sum_on(self) -> Steps[TableSums | None]:
+        """Take the next rows into the sums; return them once all are, None before that."""
+        summing = self._summing
+        if summing is None:
+            return NO_SUMS
+        where, last = (" WHERE key > ?", (summing.last,)) if summing.last else ("", ())
+        cursor = self._sql.execute(f"{_COLUMNS}{where} ORDER BY key", last)
         try:
-            while batch := cursor.fetchmany(_STEP_ROWS):
+            for _ in range(_SUM_STEPS):
+                batch = cursor.fetchmany(_STEP_ROWS)
                 for found in batch:
-                    row = _row(found)
-                    if not row_is_valid(self._key, row):
-                        damaged.append(row.key)
-                    else:
-                        bucket = bucket_of(row.key)
-                        totals[bucket] = add_terms(totals[bucket], digest_term(row.key, row.slot))
-                    last = _next_key(row, last)
-                count += len(batch)
+                    row = row_of(found)
+                    summing.last = next_key(row, summing.last)
+                    summing.take(row)
+                if len(batch) < _STEP_ROWS:
+                    break
                 yield
+            else:
+                return None
         finally:
             cursor.close()
-        self.count = count
-        return b"".join(total.to_bytes(16, "big") for total in totals), count, damaged[:_DAMAGED_TOLD]
+        self._summing = None
+        sums = summing.result(self.applied)
+        self.count = sums.rows
+        return sums
 
     def sync(self) -> None:
         """Make everything applied survive a power loss."""
@@ -237,7 +249,7 @@ class RecordTable:
         for order in ("ASC", "DESC"):
             try:
                 for found in self._sql.execute(f"{_COLUMNS} ORDER BY key {order}"):
-                    row = _row(found)
+                    row = row_of(found)
                     if not row_is_valid(self._key, row):
                         continue
                     if order == "ASC":
@@ -253,48 +265,26 @@ class RecordTable:
             self._path.with_name(self._path.name + suffix).unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Close the file."""
+        """Close the file; sums that are being made are given up."""
+        self._summing = None
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+        self._connection = None
 
     @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        sql = self._sql
+    def _transaction(self, keys: Iterable[bytes] = ()) -> Iterator[sqlite3.Connection]:
+        """Change the rows of `keys` (or rows that no sums take in) in one transaction."""
+        sql, summing = self._sql, self._summing
+        summed = summing.behind(keys) if summing is not None else []
         sql.execute("BEGIN IMMEDIATE")
         try:
+            before = self.rows_of(summed)
             yield sql
+            after = self.rows_of(summed)
             sql.execute("COMMIT")
         except BaseException:
             if sql.in_transaction:
                 sql.execute("ROLLBACK")
             raise
-
-
-def is_damage(error: Exception) -> bool:
-    """Tell whether `error` says that the file is not a sound database, cut off, or no longer ours."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is None or code & 0xFF not in _NO_DAMAGE
-
-
-def is_full(error: Exception) -> bool:
-    """Tell whether `error` says that the disk is full."""
-    return getattr(error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-
-
-def _next_key(row: Row, last: bytes) -> bytes:
-    """Return the key of `row`; who goes on behind the `last` one relies on their order."""
-    if row.key <= last:
-        raise sqlite3.DatabaseError("rows are out of order")
-    return row.key
-
-
-def _row(found: tuple[object, object, object, object]) -> Row:
-    """Return a row as it stands; what damage made of another type becomes empty, and so invalid."""
-    key, slot, value, mac = found
-    return Row(
-        key if isinstance(key, bytes) else b"",
-        slot if isinstance(slot, int) and slot >= 0 else 0,
-        value if isinstance(value, bytes) else b"",
-        mac if isinstance(mac, bytes) else b"",
-    )
+        if summing is not None:
+            summing.exchange(before, after)

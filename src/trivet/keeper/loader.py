@@ -1,6 +1,7 @@
 """Loading: the namespace and the index, built from the banks' rows and proved by the log's sums.
 
 Rule: rows are believed by their MAC; that none is missing, old or extra is believed by the sums alone.
+Rule: one bank's rows are enough if they add up: not even a body is read, whoever reads it verifies it.
 Rule: the parts in which no bank's rows add up are settled from all banks; what can't be proved is not served.
 """
 
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 
 from trivet.errors import NoMajority, ReplicaError
 from trivet.keeper.bank_links import ServerLink
-from trivet.keeper.log_transfer import ask, list_rows
+from trivet.keeper.log_transfer import ROWS_AT_ONCE, ask_digest, list_portions, list_rows
 from trivet.quorum.digests import SUM_BYTES, RecordIndex
 from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.record_history import RecordHistory
 from trivet.quorum.record_loading import BankRows, BucketState, settle_bucket
 from trivet.volume.loading import Loading
-from trivet.wire.bank_messages import Digest, Digests
+from trivet.wire.bank_messages import ListRecords
 from trivet.wire.records import BUCKETS, Row, bucket_of, row_is_valid
 
 log = logging.getLogger(__name__)
@@ -39,6 +40,25 @@ class Loader:
         self._at = at
         self._key = volume_key
         self._history = RecordHistory(held.floor, held.entries)
+
+    async def load_from(self, server: ServerLink, loading: Loading) -> RecordIndex:
+        """Feed every record into `loading`, as one server lists them, and return the index at the log's head.
+
+        Raises ReplicaError where these rows do not prove to be all: `load` then asks the others, too.
+        """
+        index = RecordIndex(server.stat.records if server.stat is not None else 0)
+        async for reply in list_portions(server, ListRecords(-1, b"", ROWS_AT_ONCE, self._at, bodies=False)):
+            if reply.applied < self._at:
+                raise ReplicaError(f"server {server.port} shows slot {reply.applied}, not yet {self._at}")
+            for row in reply.rows:
+                if row.key.startswith(b"b/"):  # the sums prove its slot
+                    index.exchange(row.key, row.slot)
+                    loading.add(row.key, None)
+                else:
+                    self._take(row, server, index, loading)
+        self._follow_log(index, self._at)
+        self._prove(index)
+        return index
 
     async def load(self, servers: Sequence[ServerLink], loading: Loading) -> RecordIndex:
         """Feed every record into `loading` and return the index at the log's head.
@@ -79,8 +99,7 @@ class Loader:
 
     async def _judge(self, server: ServerLink) -> Standing:
         """Have `server` sum its rows up and compare the sums with those the log tells."""
-        reply, _ = await ask(server, Digest(self._at))
-        assert isinstance(reply, Digests)
+        reply = await ask_digest(server, self._at, server.stat.records if server.stat else 0)
         bad = {bucket_of(key) for key in reply.damaged}
         for bucket in range(BUCKETS):
             total = int.from_bytes(reply.sums[bucket * SUM_BYTES : (bucket + 1) * SUM_BYTES], "big")
@@ -135,4 +154,4 @@ class Loader:
         for bucket in range(BUCKETS):
             total = int.from_bytes(sums[bucket * SUM_BYTES : (bucket + 1) * SUM_BYTES], "big")
             if history.sum_at(bucket, history.head) != total:
-                raise ReplicaError("rows changed while they were read")
+                raise ReplicaError("the rows do not add up, or changed while they were read")

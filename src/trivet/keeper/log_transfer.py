@@ -5,9 +5,11 @@ Rule: an entry that comes from a bank counts only if its MAC and its place in th
 
 from collections.abc import AsyncIterator, Sequence
 
+import msgspec
+
 from trivet.errors import CorruptReplica, ProtocolError
 from trivet.keeper.bank_links import ServerLink
-from trivet.wire.bank_messages import ListRecords, PutRows, Rows
+from trivet.wire.bank_messages import Digest, Digests, ListRecords, PutRows, Rows
 from trivet.wire.entries import Entry, Epoch, open_entry, split_entries
 from trivet.wire.journal_messages import (
     AdoptBegin,
@@ -25,6 +27,7 @@ from trivet.wire.records import Row, row_is_valid
 PART_BYTES = 4 << 20
 ROWS_AT_ONCE = 2000
 TIMEOUT_S = 10.0
+DIGEST_EACH_S = 100e-6
 
 
 class Refused(ProtocolError):
@@ -87,19 +90,37 @@ async def install_log(
     return reply
 
 
+async def ask_digest(server: ServerLink, at: int, records: int) -> Digests:
+    """Have `server` apply through `at` and sum its records up, about `records` of them.
+
+    A server that hangs meanwhile loses its links, which ends the wait.
+    """
+    timeout_s = TIMEOUT_S + records * DIGEST_EACH_S
+    reply, _ = await server.ask_journal(Digest(at), timeout_s=timeout_s)
+    if isinstance(reply, Refusal):
+        raise Refused(reply)
+    if not isinstance(reply, Digests):
+        raise ProtocolError(f"server {server.port} does not answer a digest")
+    return reply
+
+
 async def list_rows(server: ServerLink, bucket: int = -1) -> AsyncIterator[list[Row]]:
     """Yield the applied rows of `server` in key order, in portions; `bucket` -1 means all."""
-    after = b""
+    async for reply in list_portions(server, ListRecords(bucket, b"", ROWS_AT_ONCE)):
+        yield reply.rows
+
+
+async def list_portions(server: ServerLink, wanted: ListRecords) -> AsyncIterator[Rows]:
+    """Yield what `server` answers to `wanted` and to what goes on behind it, portion by portion."""
     while True:
-        reply, _ = await server.ask_blobs(ListRecords(bucket, after, ROWS_AT_ONCE), timeout_s=TIMEOUT_S)
+        reply, _ = await server.ask_blobs(wanted, timeout_s=TIMEOUT_S)
         if isinstance(reply, Refusal):
             raise Refused(reply)
         assert isinstance(reply, Rows)
-        if reply.rows:
-            yield reply.rows
-            after = reply.rows[-1].key
-        if not reply.more:
+        yield reply
+        if not reply.more or not reply.rows:
             return
+        wanted = msgspec.structs.replace(wanted, after=reply.rows[-1].key)
 
 
 async def copy_rows(source: ServerLink, target: ServerLink, volume_key: bytes, epoch: Epoch) -> int:

@@ -1,6 +1,7 @@
 """The refresh and the scrub: everything compared again and again, whether anybody touches it or not.
 
 Rule: a refresh compares all records and all blob names of every bank; the scrub reads the bytes, slowly.
+Rule: the larger the volume the rarer the refresh: at most 5 % of a processor a bank go into comparing.
 Rule: what was open is open no longer only after a refresh that looked at it found it right.
 """
 
@@ -17,7 +18,7 @@ from trivet.keeper.findings import NamedBlobs, PathFinder
 from trivet.keeper.journal import Journal
 from trivet.keeper.owned_task import own_task
 from trivet.keeper.repair_queue import RepairQueue
-from trivet.quorum.scrub_plan import SCRUB_BYTES_PER_S
+from trivet.quorum.scrub_plan import COMPARE_SHARE, SCRUB_BYTES_PER_S
 from trivet.wire.bank_messages import DeleteBlobs
 from trivet.wire.control_messages import Finding, ScrubState
 
@@ -27,6 +28,8 @@ GRACE_S = 5.0
 AGAIN_S = 5.0
 COLLECT_EVERY_S = 1.0
 DELETE_TIMEOUT_S = 5.0
+#: Of a processor, what comparing a record costs a bank.
+RECORD_S = 8e-6
 
 
 @dataclass(slots=True)
@@ -74,18 +77,23 @@ class Refresher:
                 self.took_s = steady_s() - started
                 self.finished_at = steady_s()
                 if not self.is_paused:
-                    await self.scrub(self._period_s)
+                    await self.scrub(self._pause_s)
             except (ReplicaError, ProtocolError, NoMajority) as error:
                 log.warning("the refresh ended early: %s", error)
                 wait_s = min(self._period_s, max(AGAIN_S, 20 * (steady_s() - started)))
             else:
-                wait_s = self._period_s
+                wait_s = self._pause_s
             try:
                 async with asyncio.timeout(max(0.0, wait_s - (steady_s() - started))):
                     await self._now.wait()
             except TimeoutError:
                 continue
             self._now.clear()
+
+    @property
+    def _pause_s(self) -> float:
+        """From one refresh to the next: longer where reading all records would keep the banks busy."""
+        return max(self._period_s, len(self._journal.index) * RECORD_S / COMPARE_SHARE)
 
     async def refresh(self) -> None:
         """Compare every record and every blob name on every bank that answers, and mend what is wrong.
@@ -193,13 +201,14 @@ class Refresher:
             if freed:
                 self._doomed.append((now, freed))
             while self._doomed and not self._queue.space.kept.is_held and now - self._doomed[0][0] > GRACE_S:
-                _, names = self._doomed.pop(0)
+                _, names = self._doomed[0]
                 pins, kept = self._queue.space.pins, self._queue.space.kept
                 names = [name for name in names if name not in kept]  # freed once more when its snapshot goes
                 held = [name for name in names if name in pins]
+                await self._delete([name for name in names if name not in held] if held else names)
+                self._doomed.pop(0)
                 if held:
                     self._doomed.append((now, held))
-                await self._delete([name for name in names if name not in pins] if held else names)
 
     async def _delete(self, names: list[int]) -> None:
         for server in self._queue.fleet.servers:

@@ -7,22 +7,22 @@ Rule: a bank counts as compared when its sums are right but for rows that neithe
 """
 
 import asyncio
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 
 import msgspec
 
-from trivet.errors import ProtocolError
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.findings import PathFinder, row_finding, trace_of
 from trivet.keeper.journal import Journal
 from trivet.keeper.log_sums import sums_before, sums_but_for
-from trivet.keeper.log_transfer import Refused, ask, list_rows
-from trivet.quorum.digests import differing_buckets, sums_of
+from trivet.keeper.log_transfer import Refused, ask, ask_digest
+from trivet.keeper.row_listing import side_by_side
+from trivet.quorum.digests import differing_buckets, sum_of
 from trivet.quorum.reign import Reign
-from trivet.wire.bank_messages import DeleteRows, Digest, Digests, GetRecords, PutRows, Rows
+from trivet.wire.bank_messages import DAMAGED_TOLD, DeleteRows, GetRecords, PutRows, Rows
 from trivet.wire.control_messages import Finding, Verdict
 from trivet.wire.journal_messages import Refusal
-from trivet.wire.records import Row, record_mac, row_is_valid
+from trivet.wire.records import Row, add_terms, bucket_of, digest_term, record_mac, row_is_valid
 
 KEYS_AT_ONCE = 256
 CATCH_UP_LOOKS, CATCH_UP_LOOK_S = 50, 0.01
@@ -42,7 +42,7 @@ class RowCheck:
         reign: Reign,
         volume_key: bytes,
         on_compared: Callable[[int], None],
-        known_keys: Callable[[Collection[int]], set[bytes]],
+        known_keys: Callable[[Collection[int]], Awaitable[set[bytes]]],
     ) -> None:
         self._journal = journal
         self._log = reign.log
@@ -58,9 +58,7 @@ class RowCheck:
 
         `at` is a durable slot; the server applies at least through it and is judged where it then stands.
         """
-        reply, _ = await ask(server, Digest(at))
-        if not isinstance(reply, Digests):
-            raise ProtocolError(f"server {server.port} does not answer a digest")
+        reply = await ask_digest(server, at, len(self._journal.index))
         self.checked += reply.rows
         log = self._log
         if not log.floor <= reply.at <= log.head:
@@ -72,19 +70,29 @@ class RowCheck:
         excused = sums_but_for(expected, lost) if lost else expected
         if not differing_buckets(excused, reply.sums) and keys <= lost.keys():
             self._on_compared(server.base)
-        return keys | await self._keys_in(differing, server)
+        if not differing:
+            return keys
+        all_told = len(reply.damaged) < DAMAGED_TOLD
+        return keys | await self._keys_in(frozenset(differing), server, all_told=all_told)
 
-    async def _keys_in(self, buckets: Collection[int], server: ServerLink) -> set[bytes]:
-        """Return the keys of `buckets`: those that `server` and the other banks list, and those all lack."""
-        listed: set[bytes] = set()
-        for bucket in buckets:
-            for one in {server.port: server, **{s.port: s for s in self._journal.acceptors_at(0)}}.values():
-                async for rows in list_rows(one, bucket):
-                    listed.update(row.key for row in rows)
-        slots = ((key, self._journal.slot_of(key)) for key in listed)
-        sums = sums_of((key, slot) for key, slot in slots if slot)
-        hidden = set(buckets).intersection(differing_buckets(self._journal.index.sums(), sums))
-        return listed | self._known_keys(hidden) if hidden else listed
+    async def _keys_in(self, buckets: Collection[int], server: ServerLink, *, all_told: bool) -> set[bytes]:
+        """Return the keys of `buckets` that `server` does not have at their slot, and those all banks lack.
+
+        Unless `all_told` rows at their slot may be damaged, too.
+        """
+        journal, sums = self._journal, dict.fromkeys(buckets, 0)
+        keys: set[bytes] = set()
+        others = [one for one in journal.acceptors_at(0) if one is not server]
+        async for held, *elsewhere in side_by_side([server, *others], buckets):
+            for key in set(held).union(*elsewhere):
+                slot = journal.slot_of(key)
+                if slot:
+                    sums[bucket_of(key)] += digest_term(key, slot)
+                if held.get(key, 0) != slot or not all_told:
+                    keys.add(key)
+        expected = journal.index.sums()
+        hidden = {bucket for bucket in buckets if sum_of(expected, bucket) != add_terms(sums[bucket], 0)}
+        return keys | await self._known_keys(hidden) if hidden else keys
 
     def _still_lost(self, base: int) -> dict[bytes, tuple[int, int]]:
         """Return key -> (slot it should stand at, slot it stands at) of the bank's rows that nobody has."""

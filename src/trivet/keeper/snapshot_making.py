@@ -13,13 +13,13 @@ from trivet.errors import ReplicaError
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.journal import Journal
 from trivet.keeper.local_volume import LocalVolume
-from trivet.keeper.log_transfer import Refused, ask, list_rows
+from trivet.keeper.log_transfer import ROWS_AT_ONCE, Refused, list_portions
 from trivet.quorum.digests import SUM_BYTES
 from trivet.quorum.reign import Reign
 from trivet.volume.attributes import unpack_inode
 from trivet.volume.extents import blobs_of
 from trivet.volume.interface import Caller
-from trivet.wire.bank_messages import Digest
+from trivet.wire.bank_messages import ListRecords
 from trivet.wire.blobs import BlobRef
 from trivet.wire.records import BUCKETS, bucket_of, digest_term, ino_of, row_is_valid
 from trivet.wire.snapshot_table import (
@@ -96,8 +96,9 @@ class TableMaker:
 
     async def _list(self, server: ServerLink, handle: int) -> None:
         try:
-            await ask(server, Digest(self._journal.durable_slot))  # it applies at least through that slot
-            async for rows in list_rows(server):
+            wanted = ListRecords(-1, b"", ROWS_AT_ONCE, self._journal.durable_slot)
+            async for reply in list_portions(server, wanted):
+                rows = reply.rows
                 if not all(row_is_valid(self._key, row) for row in rows):
                     raise TableUnproven("a record does not match its MAC")
                 await self._write(handle, pack_frame((row.key, row.slot, row.value) for row in rows))

@@ -7,13 +7,14 @@ that may still be reading is over.
 import asyncio
 import logging
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 
-from trivet.errors import NoMajority, ReplicaError
+from trivet.errors import NoMajority, ProtocolError, ReplicaError
 from trivet.io.clock import steady_s
-from trivet.keeper.bank_links import Fleet
+from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.high_water import HighWater, read_high_water, write_high_water
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.loader import Loader
@@ -103,11 +104,11 @@ async def load_volume(
     """
     reign = shell.leader.reign
     for attempt in range(LOAD_TRIES):
-        loading = Loading(names)
         able = [f.bank for f in reign.followers.values() if f.counted and f.head == reign.log.head]
         servers = [shell.acceptor(base) for base in able]
+        loader = Loader(reign.log, reign.marks.durable, volume_key)
         try:
-            index = await Loader(reign.log, reign.marks.durable, volume_key).load(servers, loading)
+            loading, index = await _load(loader, servers, names)
         except (ReplicaError, NoMajority) as error:
             notes["load"] = f"NoMajority: {error}"
             log.warning("loading failed (try %s): %s", attempt + 1, error)
@@ -118,3 +119,17 @@ async def load_volume(
             log.error("the records do not fit together: %s", problem)
         return loading.space, index
     raise NoMajority(notes["load"])
+
+
+async def _load(
+    loader: Loader, servers: Sequence[ServerLink], names: BlobNames
+) -> tuple[Loading, RecordIndex]:
+    """Load from the first of `servers`, or, where its rows do not add up, from what all of them hold."""
+    loading = Loading(names)
+    for server in servers[:1]:
+        try:
+            return loading, await loader.load_from(server, loading)
+        except (ReplicaError, ProtocolError) as error:
+            log.warning("not loaded from server %s alone: %s", server.port, error)
+            loading = Loading(names)
+    return loading, await loader.load(servers, loading)

@@ -1,30 +1,40 @@
 """verify and repair: the whole volume, or what lies below one path, compared on all banks on request.
 
+Rule: what goes through everything below a path lets others of the loop work after every thousand or two.
 Rule: `verify` changes nothing; `repair` changes what `verify` would report, and says so item by item.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
+from functools import partial
 
 from trivet.io.clock import steady_s, wall_s
+from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.findings import NamedBlobs, PathFinder
 from trivet.keeper.journal import Journal
+from trivet.keeper.record_keys import all_keys_of
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.volume.entry_names import find_path
 from trivet.volume.namespace import Namespace
 from trivet.wire.control_messages import FINDINGS_MAX, CheckReport, Finding, Progress
 
 UNHURRIED_BYTES_S = 1 << 30
+INODES_A_TURN = 1000
 Tell = Callable[[Progress], None]
 
 
-def inodes_below(space: Namespace, top: int) -> list[int]:
-    """Return `top` and every inode below it."""
+async def inodes_below(space: Namespace, top: int) -> list[int]:
+    """Return `top` and every inode below it, as they are while others of the loop go on working."""
     found, waiting = {top: None}, [top]
+    since_turn = 0
     while waiting:
-        for ino in space.directories.get(waiting.pop(), {}).values():
+        for ino in list(space.directories.get(waiting.pop(), {}).values()):
             if ino not in found:
                 found[ino] = None
                 waiting.append(ino)
+            since_turn += 1
+            if since_turn % INODES_A_TURN == 0:
+                await asyncio.sleep(0)
     return list(found)
 
 
@@ -46,7 +56,7 @@ class WholeCheck:
         inodes = (
             None
             if path in (None, "", "/")
-            else inodes_below(queue.space, find_path(queue.space.directories, path or "/"))
+            else await inodes_below(queue.space, find_path(queue.space.directories, path or "/"))
         )
         began_s = wall_s()
         findings: list[Finding] = []
@@ -70,11 +80,13 @@ class WholeCheck:
         if server is None:
             self._notes.append(f"the records of bank {base} are out of reach")
             return []
+        mend = partial(queue.rows.mend, server, paths=self._paths, apply=self._apply)
         if inodes is None:
-            keys = await queue.rows.differing_keys(server, self._journal.durable_slot)
-        else:
-            keys = queue.keys_of(inodes)
-        return await queue.rows.mend(server, keys, self._paths, apply=self._apply)
+            return await mend(await queue.rows.differing_keys(server, self._journal.durable_slot))
+        findings: list[Finding] = []
+        async for keys in all_keys_of(queue.space, inodes):
+            findings += await mend(keys)
+        return findings
 
     async def _blobs(self, number: int, inodes: list[int] | None, *, deep: bool) -> list[Finding]:
         queue = self._queue
@@ -82,13 +94,22 @@ class WholeCheck:
         down = [server.port for server in bank if not server.is_up]
         if down:
             self._notes.append(f"server {', '.join(map(str, down))} is out of reach")
-        named = NamedBlobs(queue.space, inodes)
         if inodes is not None:
-            flaws = await queue.blobs.check_these(bank, named)
-        else:
-            flaws = await queue.blobs.flaws_by_listing(bank, named, collect_orphans=False)
-            for server in bank if deep else ():
-                if server.is_up:
-                    bad, _ = await queue.blobs.scrub(server, named, limit_bytes_s=UNHURRIED_BYTES_S)
-                    flaws |= bad
+            return await self._blobs_of(bank, inodes)
+        named = NamedBlobs(queue.space)
+        flaws = await queue.blobs.flaws_by_listing(bank, named, collect_orphans=False)
+        for server in bank if deep else ():
+            if server.is_up:
+                bad, _ = await queue.blobs.scrub(server, named, limit_bytes_s=UNHURRIED_BYTES_S)
+                flaws |= bad
         return await queue.blobs.mend(flaws, named, self._paths, apply=self._apply)
+
+    async def _blobs_of(self, bank: Sequence[ServerLink], inodes: list[int]) -> list[Finding]:
+        queue = self._queue
+        findings: list[Finding] = []
+        for at in range(0, len(inodes), INODES_A_TURN):
+            named = NamedBlobs(queue.space, inodes[at : at + INODES_A_TURN])
+            flaws = await queue.blobs.check_these(bank, named)
+            findings += await queue.blobs.mend(flaws, named, self._paths, apply=self._apply)
+            await asyncio.sleep(0)
+        return findings

@@ -34,6 +34,11 @@ def differing_buckets(sums: bytes, others: bytes) -> list[int]:
     return [at // SUM_BYTES for at in places if sums[at : at + SUM_BYTES] != others[at : at + SUM_BYTES]]
 
 
+def sum_of(sums: bytes, bucket: int) -> int:
+    """Return one of 256 sums."""
+    return int.from_bytes(sums[bucket * SUM_BYTES : (bucket + 1) * SUM_BYTES], "big")
+
+
 def _encode(sums: Iterable[int]) -> bytes:
     return b"".join(add_terms(total, 0).to_bytes(SUM_BYTES, "big") for total in sums)
 

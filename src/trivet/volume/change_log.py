@@ -5,6 +5,7 @@ the index of slots, which knows where every inode that exists stands.
 Rule: removals are kept apart, bounded; who asks for some that are forgotten must list everything anew.
 """
 
+from collections import OrderedDict
 from collections.abc import Iterable
 
 from trivet.errors import ChangesExpired
@@ -21,8 +22,9 @@ class ChangeLog:
 
     def __init__(self, head_slot: int, gone_floor: int, gone: Iterable[tuple[int, int]]) -> None:
         self.complete_from = head_slot
-        self._live: dict[int, int] = {}
-        self._gone: dict[int, int] = {}
+        # A plain dict is slow to tell its oldest key once many before that are gone.
+        self._live: OrderedDict[int, int] = OrderedDict()
+        self._gone: OrderedDict[int, int] = OrderedDict()
         self._gone_floor = gone_floor
         for slot, ino in gone:
             self._gone.pop(ino, None)
@@ -34,16 +36,16 @@ class ChangeLog:
         live.pop(ino, None)
         live[ino] = slot
         if len(live) > KEPT_CHANGES:
-            oldest = next(iter(live))
-            self.complete_from = max(self.complete_from, live.pop(oldest))
+            _, oldest = live.popitem(last=False)
+            self.complete_from = max(self.complete_from, oldest)
 
     def removed(self, slot: int, ino: int) -> None:
         """Note that an inode is gone since `slot`."""
         self._live.pop(ino, None)
         self._gone[ino] = slot
         if len(self._gone) > KEPT_REMOVALS:
-            oldest = next(iter(self._gone))
-            self._gone_floor = max(self._gone_floor, self._gone.pop(oldest))
+            _, oldest = self._gone.popitem(last=False)
+            self._gone_floor = max(self._gone_floor, oldest)
 
     def newest_slot(self) -> int:
         """Return the slot of the newest change known here, 0 for none."""

@@ -31,6 +31,9 @@ from trivet.wire.journal_messages import (
 from trivet.wire.records import Row
 from trivet.wire.volume_messages import VOLUME_MESSAGES
 
+#: So many damaged rows a digest names; of more nobody can say which they are.
+DAMAGED_TOLD = 10_000
+
 
 class GetRecords(BankMessage):
     """Read records, newest known to this server (also entries not applied yet); answered by Rows."""
@@ -39,11 +42,16 @@ class GetRecords(BankMessage):
 
 
 class ListRecords(BankMessage):
-    """Read applied rows in key order behind `after`, of one `bucket` or of all (-1); answered by Rows."""
+    """Read applied rows in key order behind `after`, of one `bucket` or of all (-1); answered by Rows.
+
+    What is durable through slot `at` is applied first. Without `bodies` pages come without value and MAC.
+    """
 
     bucket: int
     after: bytes
     limit: int
+    at: int = 0
+    bodies: bool = True
 
 
 class Rows(BankMessage):
@@ -83,7 +91,8 @@ class Digest(BankMessage):
 class Digests(BankMessage):
     """The 256 sums (16 bytes each) of the rows at slot `at`; `damaged` are keys whose row fails its MAC.
 
-    `at` may be later than was asked for; it is -1 when the server could not get that far.
+    At most DAMAGED_TOLD are told. `at` may be later than was asked for; it is -1 when the server could not
+    get that far.
     """
 
     at: int

@@ -4,6 +4,8 @@ import asyncio
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
+
 from trivet.keeper.refresh import Refresher
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.namespace import Namespace
@@ -36,9 +38,20 @@ class MendedMeanwhile:
 
 async def test_what_was_mended_meanwhile_does_not_end_the_refresh() -> None:
     queue = MendedMeanwhile()
-    journal = SimpleNamespace(durable_slot=0, freed_through=lambda slot: [])
+    journal = SimpleNamespace(durable_slot=0, index=range(0), freed_through=lambda slot: [])
     refresher = Refresher(queue, journal, 0.02)  # type: ignore[arg-type]
     async with asyncio.timeout(5):
         while queue.refreshes < 3:  # noqa: ASYNC110 - there is no event for it
             await asyncio.sleep(0.01)
     await refresher.close()
+
+
+def test_the_more_records_there_are_the_rarer_they_are_compared() -> None:
+    """A million files are three million records; a bank may spend a twentieth of a processor on them."""
+    paused: dict[int, float] = {}
+    for records in (1000, 300_000, 3_000_000):
+        refresher = Refresher.__new__(Refresher)
+        refresher._period_s = 60.0
+        refresher._journal = SimpleNamespace(index=range(records))  # type: ignore[assignment]
+        paused[records] = refresher._pause_s
+    assert paused == {1000: 60.0, 300_000: 60.0, 3_000_000: pytest.approx(480.0)}
