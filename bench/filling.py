@@ -4,7 +4,7 @@ What is stored is what programs would have stored; the kernel's requests are lef
 time. Runs in pieces: each goes on where the last one ended, and in between nothing runs.
 
 Rule: a file counts once its close is acknowledged; nothing is made that a later start does not load.
-Usage: python bench/filling.py STATE [--files 1000000] [--minutes 9] (the drive must be down)
+Usage: python bench/filling.py STATE [--files 1000000] [--minutes 9] [--settle] (the drive must be down)
 """
 
 import argparse
@@ -21,6 +21,7 @@ from pathlib import Path
 import uvloop
 
 from growth import A_FOLDER, BODY, path_of
+from trivet.cli.status import drive_status
 from trivet.errors import FileSystemError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.seat import Seat
@@ -29,6 +30,7 @@ from trivet.volume.interface import ROOT_INO, Caller, MountableVolume
 
 AT_ONCE = 512
 REFRESH_S = 3600.0
+TRIMMED_AFTER_S = 3.0
 ME = Caller(os.getuid(), os.getgid())
 
 
@@ -82,12 +84,23 @@ async def fill(volume: MountableVolume, first: int, files: int, until_s: float) 
     return made
 
 
+async def settled(folder: VolumeFolder) -> None:
+    """Wait until all banks are compared, so that the log of the filling is let go of."""
+    while True:
+        told = await drive_status(folder)
+        if told.refresh_age_s is not None and told.refresh_age_s > TRIMMED_AFTER_S:
+            print(f"settled; the refresh took {told.refresh_took_s:.1f} s", flush=True)
+            return
+        await asyncio.sleep(1)
+
+
 def main() -> int:
     """Fill."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("state", type=Path)
     parser.add_argument("--files", type=int, default=1_000_000)
     parser.add_argument("--minutes", type=float, default=9.0)
+    parser.add_argument("--settle", action="store_true", help="stay until the banks are compared")
     options = parser.parse_args()
     until_s = time.monotonic() + options.minutes * 60
 
@@ -104,6 +117,8 @@ def main() -> int:
         took, spent = time.monotonic() - began, time.process_time()
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
         print(f"{made:,} files, {made - have:,} in {took:.0f} s; processor {spent:.0f} s; {memory:.0f} MiB")
+        if options.settle:
+            await settled(VolumeFolder(options.state))
         os.kill(os.getpid(), 15)
         yield None
 
