@@ -134,11 +134,13 @@ class Control:
             state = "joining"
         loaded = self._keeper.loaded
         divergent = loaded.queue.divergent(server.port) if loaded else 0
+        host = self._keeper.config.host_of(server.port)
         if stat is None:
-            return ServerStatus(server.port, state, divergent=divergent)
+            return ServerStatus(server.port, state, divergent=divergent, host=host)
         return ServerStatus(
-            server.port, state, stat.pid, stat.blobs, stat.records, divergent, stat.foreign, stat.size_bytes
-        )
+            server.port, state, stat.pid, stat.blobs, stat.records, divergent, stat.foreign, stat.size_bytes,
+            host,
+        )  # fmt: skip
 
     async def verify(self, arguments: Arguments, report: Report) -> Result:
         """Compare everything, change nothing."""

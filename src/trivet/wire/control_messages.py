@@ -51,7 +51,8 @@ RecoverWhat = Literal["accept_rollback", "accept_cut"]
 class ServerStatus(msgspec.Struct, frozen=True):
     """One server of a bank as the keeper sees it; `pid` and counts are None until it has answered once.
 
-    `divergent` counts items of this server that are known to differ and are not yet repaired.
+    `divergent` counts items of this server that are known to differ and are not yet repaired; `host` is where
+    it runs, None if the volume is all on one machine.
     """
 
     port: int
@@ -62,6 +63,7 @@ class ServerStatus(msgspec.Struct, frozen=True):
     divergent: int = 0
     foreign: int | None = None
     bytes: int | None = None
+    host: str | None = None
 
 
 class BankStatus(msgspec.Struct, frozen=True):
