@@ -145,11 +145,12 @@ class Control:
         loaded = self._keeper.loaded
         divergent = loaded.queue.divergent(server.port) if loaded else 0
         compared = loaded is None or loaded.refresher.is_compared(server.port)
+        host = self._keeper.config.host_of(server.port)
         if stat is None:
-            return ServerStatus(server.port, state, divergent=divergent, compared=compared)
+            return ServerStatus(server.port, state, divergent=divergent, compared=compared, host=host)
         return ServerStatus(
             server.port, state, stat.pid, stat.blobs, stat.records, divergent, stat.foreign, stat.size_bytes,
-            compared,
+            compared, host,
         )  # fmt: skip
 
     async def verify(self, arguments: Arguments, report: Report) -> Result:

@@ -62,11 +62,18 @@ def size_text(size_bytes: float) -> str:
 def bank_table(status: Status) -> Table:
     """Return the table of banks and servers."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("bank", "server", "state", "process", "blobs", "records", "stored", "divergent", "foreign"):
-        table.add_column(title, justify="left" if title in ("bank", "server", "state") else "right")
+    longest = max((len(server.host or "") for bank in status.banks for server in bank.servers), default=0)
+    is_spread = longest > 0
+    for title in ("bank", "server", *(["host"] * is_spread), "state"):
+        table.add_column(title, min_width=longest if title == "host" else None)
+    for title in ("process", "blobs", "records", "stored", "divergent", "foreign"):
+        table.add_column(title, justify="right")
     for bank in status.banks:
         for place, server in enumerate(bank.servers):
-            table.add_row(str(bank.base) if place == 0 else "", *_server_cells(server))
+            where = [server.host or ""] * is_spread
+            table.add_row(
+                str(bank.base) if place == 0 else "", str(server.port), *where, *_server_cells(server)
+            )
     return table
 
 
@@ -75,7 +82,6 @@ def _server_cells(server: ServerStatus) -> tuple[RenderableType, ...]:
         return "-" if value is None else f"{value:,}"
 
     return (
-        str(server.port),
         Text(server.state, STATE_STYLES[server.state]),
         "-" if server.pid is None else str(server.pid),
         told(server.blobs),

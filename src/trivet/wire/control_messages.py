@@ -56,7 +56,8 @@ class ServerStatus(msgspec.Struct, frozen=True):
     """One server of a bank as the keeper sees it; `pid` and counts are None until it has answered once.
 
     `divergent` counts items of this server that are known to differ and are not yet repaired. Until what it
-    holds was compared with what it ought to hold, since it came back, it is not `compared`.
+    holds was compared with what it ought to hold, since it came back, it is not `compared`. `host` is where
+    it runs, None if the volume is all on one machine.
     """
 
     port: int
@@ -68,6 +69,7 @@ class ServerStatus(msgspec.Struct, frozen=True):
     foreign: int | None = None
     bytes: int | None = None
     compared: bool = True
+    host: str | None = None
 
 
 class BankStatus(msgspec.Struct, frozen=True):

@@ -26,7 +26,7 @@ def test_status_has_the_promised_fields() -> None:
     } <= told.keys()
     server = told["banks"][0]["servers"][0]
     counts = {"blobs", "records", "divergent", "foreign", "bytes"}
-    assert set(server) == {"port", "pid", "state", "compared"} | counts
+    assert set(server) == {"port", "pid", "state", "compared", "host"} | counts
     assert set(told["keeper"]) == {"pid", "epoch", "slot", "durable_slot", "name"}
 
 
