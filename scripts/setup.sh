@@ -78,7 +78,7 @@ if [ ! -x .venv/bin/python ]; then
 fi
 echo "Installing trivet and its pinned packages into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check \
-  --constraint constraints.txt --editable '.[mount,gateway,upstream,engines,insight,dev]'
+  --constraint constraints.txt --editable '.[mount,gateway,upstream,engines,hosts,insight,dev]'
 touch .venv/.installed
 # Nobody waits for this (some fifteen seconds); cut short, it is made up for when a large log is read.
 nice -n 19 .venv/bin/python scripts/compile_kernels.py </dev/null >/dev/null 2>&1 &

@@ -20,9 +20,9 @@ import pytest
 
 from trivet.bank import bank_records, foreign_store, journal_file, place, record_store
 from trivet.client import bank_pool, keeper_link
-from trivet.io import clock
+from trivet.io import clock, reach
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
-from trivet.keeper import bank_links, takeover
+from trivet.keeper import takeover
 from trivet.keeper.local_volume import LocalVolume
 from trivet.quorum import follower
 from trivet.wire.auth import KEY_BYTES
@@ -230,7 +230,7 @@ def whole_drive(
         patch.setattr(foreign_store, "boot_id", _boot_id)
         patch.setattr(foreign_store, "_boot_clock", steady_s)
         patch.setattr(record_store, "StoreThread", LoopStore)
-        for module in (bank_links, bank_pool, bank_records, keeper_link):
+        for module in (reach, bank_pool, bank_records, keeper_link):
             patch.setattr(module, "Link", SimLink)
         patch.setattr(follower, "PART_BYTES", PART_BYTES[seed % 2])
         patch.setattr(journal_file.Journal.__init__, "__defaults__", (JOURNAL_FILE_BYTES,))

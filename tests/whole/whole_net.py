@@ -91,6 +91,7 @@ class SimLink:
         *,
         timeout_s: float,
         on_event: Callable[[BankMessage], None] = lambda message: None,
+        tls: None = None,
     ) -> "SimLink":
         """Connect to whoever listens at `address`; raises LinkLost."""
         network = cls.network

@@ -1,7 +1,7 @@
 """One server of a bank as a process: listens, tells protocols apart, stops cleanly or fails at once.
 
 Rule: what can't be wrong goes on; what can't be believed any more ends the process with exit code 3.
-Rule: loopback only: there is no TLS on a bank's port.
+Rule: loopback only, unless the volume is spread over hosts: then TLS only, and no XML-RPC.
 """
 
 import asyncio
@@ -15,6 +15,7 @@ import resource
 import signal
 import socket
 import sqlite3
+import ssl
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,8 @@ from trivet.bank.xmlrpc_door import FIRST_BYTES, Call, XmlRpcDoor
 from trivet.errors import ConfigError, CorruptReplica
 from trivet.io.link import Body, Peer, serve_link
 from trivet.io.processors import run_apart
+from trivet.io.reach import LOOPBACK
+from trivet.io.tls import public_socket, server_tls, tls_options
 from trivet.io.unix_socket import bound_socket
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.auth import MAGIC
@@ -109,8 +112,8 @@ class BankServer:
             with contextlib.suppress(OSError):  # it just went away
                 peer.send_event(Touched(path))
 
-    async def run(self, listener: socket.socket, local: socket.socket) -> None:
-        """Serve on `listener` (TCP) and `local` (unix) until SIGTERM or SIGINT, then stop cleanly."""
+    async def run(self, listener: socket.socket, local: socket.socket, tls: ssl.SSLContext | None) -> None:
+        """Serve on `listener` (TCP; `tls`) and `local` (unix) until SIGTERM or SIGINT, then stop cleanly."""
         loop = asyncio.get_running_loop()
         loop.set_exception_handler(self._nobody_cared)
         stopping = asyncio.Event()
@@ -119,7 +122,9 @@ class BankServer:
         watching = asyncio.create_task(self._watch())
         watching.add_done_callback(self._ended)
         servers = [
-            await asyncio.start_server(self._connected, sock=listener, limit=_READ_LIMIT_BYTES),
+            await asyncio.start_server(
+                self._connected, sock=listener, limit=_READ_LIMIT_BYTES, **tls_options(tls)
+            ),
             await asyncio.start_unix_server(self._connected, sock=local, limit=_READ_LIMIT_BYTES),
         ]
         await stopping.wait()
@@ -205,15 +210,14 @@ async def _close(writer: asyncio.StreamWriter) -> None:
 
 
 def run_bank(
-    port: int, state_dir: Path, *, xmlrpc: bool = True, host: str = "127.0.0.1", blobs: str | None = None
+    port: int, state_dir: Path, *, xmlrpc: bool = True, host: str | None = None, blobs: str | None = None
 ) -> int:
     """Serve the bank server on `port` of the volume in `state_dir` until it is told to stop; return 0.
 
+    It listens on the address `host`, else on loopback, or, in a volume with hosts, on all addresses.
     `xmlrpc` opens the XML-RPC door on the same port; `blobs` is the URL of an object store for the blobs, if
     it is not the one the volume names. Raises ConfigError when the server can't begin.
     """
-    if not ipaddress.ip_address(host).is_loopback:
-        raise ConfigError(f"a bank listens on loopback only, not on {host}: there is no TLS on its port")
     folder = VolumeFolder(state_dir)
     config = folder.read_config()
     volume_key = folder.read_key()
@@ -221,6 +225,8 @@ def run_bank(
     base = config.bases[bank]
     own = folder.server_path(base, port)
     path = folder.server_socket(base, port)
+    tls = _protection(folder, config.host_of(port), host, xmlrpc=xmlrpc)
+    host = ("" if tls else LOOPBACK) if host is None else host
     # The port last: whoever finds it open finds the socket open as well, not one that a killed server left.
     with lock_folder(own), _listen_locally(path) as local, _listen(host, port) as listener:
         log_to(own)
@@ -238,7 +244,7 @@ def run_bank(
             gc.collect()
             gc.freeze()
             gc.set_threshold(_COLLECT_EVERY)  # hot paths make few cycles; looking for them took 5 % of a core
-            uvloop.run(_serve(server, neighbours, xmlrpc, listener, local))
+            uvloop.run(_serve(server, neighbours, xmlrpc, listener, local, tls))
         path.unlink(missing_ok=True)
     return 0
 
@@ -249,8 +255,25 @@ async def _serve(
     xmlrpc: bool,
     listener: socket.socket,
     local: socket.socket,
+    tls: ssl.SSLContext | None,
 ) -> None:
-    await make(neighbours=neighbours, xmlrpc=xmlrpc).run(listener, local)
+    await make(neighbours=neighbours, xmlrpc=xmlrpc).run(listener, local, tls)
+
+
+def _protection(
+    folder: VolumeFolder, named: str | None, host: str | None, *, xmlrpc: bool
+) -> ssl.SSLContext | None:
+    """Return the TLS of the host `named` in the volume, None for loopback; else ConfigError."""
+    if named is None:
+        if host is not None and not ipaddress.ip_address(host).is_loopback:
+            raise ConfigError(
+                f"a bank listens on loopback only, not on {host}: only a volume that was made with "
+                "`trivet volume init --bank PORT=HOST` has the certificates that other addresses need"
+            )
+        return None
+    if xmlrpc:
+        raise ConfigError("the XML-RPC door is for one machine: leave --xmlrpc away, this volume has hosts")
+    return server_tls(folder, named)
 
 
 def _listen_locally(path: Path) -> socket.socket:
@@ -262,15 +285,10 @@ def _listen_locally(path: Path) -> socket.socket:
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        listener.bind((host, port))
+        return public_socket(port, host)
     except OSError as error:
-        listener.close()
         raise ConfigError(
             f"port {port} can't be used ({os.strerror(error.errno or 0)}): stop what listens there, "
             "or make a volume with other ports"
         ) from error
-    listener.listen(CONNECTIONS)
-    return listener

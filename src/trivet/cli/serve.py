@@ -45,7 +45,9 @@ def bank(
     xmlrpc: Annotated[
         bool, Parameter(negative="", help="Open the XML-RPC door, too (as `trivet up` does).")
     ] = False,
-    host: Annotated[str, Parameter(help="The loopback address to listen on.")] = "127.0.0.1",
+    host: Annotated[
+        str | None, Parameter(help="The address to listen on; loopback unless the volume has hosts.")
+    ] = None,
     blobs: Annotated[
         str | None, Parameter(help="Keep the blobs in an object store: s3://BUCKET/PREFIX, file:///PATH ...")
     ] = None,

@@ -8,6 +8,7 @@ from rich.console import Console
 
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, not_running, print_json, volume_folder
 from trivet.io.control_socket import NotRunning, Remote, ask
+from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.live_view import bank_table, summary_lines
 from trivet.supervise.probing import ask_server
@@ -38,19 +39,20 @@ async def drive_status(folder: VolumeFolder) -> Status:
     except NotRunning as error:
         if children is None:
             raise not_running(folder) from error
-        told = await _status_without_keeper(folder, "the keeper is not running")
+        is_elsewhere = children is not None and not any(one.role == "keeper" for one in children.children)
+        told = await _status_without_keeper(folder, "the keeper is not running", is_elsewhere=is_elsewhere)
     except Remote as error:
         told = await _status_without_keeper(folder, str(error))
     return told if children is None else _with_stopped(told, children)
 
 
-async def _status_without_keeper(folder: VolumeFolder, why: str) -> Status:
-    config, key = folder.read_config(), folder.read_key()
+async def _status_without_keeper(folder: VolumeFolder, why: str, *, is_elsewhere: bool = False) -> Status:
+    config, reach = folder.read_config(), Reach(folder)
 
     async def look(port: int) -> ServerStatus:
-        stat = await ask_server(port, config.volume, key)
+        stat = await ask_server(port, reach)
         if stat is None:
-            return ServerStatus(port, "down")
+            return ServerStatus(port, "down", host=config.host_of(port))
         return ServerStatus(
             port=port,
             state="full" if stat.full else "up",
@@ -59,12 +61,16 @@ async def _status_without_keeper(folder: VolumeFolder, why: str) -> Status:
             records=stat.records,
             foreign=stat.foreign,
             bytes=stat.size_bytes,
+            host=config.host_of(port),
         )
 
     banks = [
-        BankStatus(base, [await look(port) for port in row])
+        BankStatus(base, list(await asyncio.gather(*map(look, row))))
         for base, row in zip(config.bases, config.ports(), strict=True)
     ]
+    if is_elsewhere:
+        note = f"the keeper runs on {config.keeper}, where `trivet status` tells more"
+        return Status(config.volume, False, banks, notes=[note])
     return Status(config.volume, False, banks, notes=[f"{why}: the folder can't be used until it is back"])
 
 

@@ -4,6 +4,7 @@ import logging
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,17 +16,20 @@ from rich.console import Console
 from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume_folder
 from trivet.cli.blobs_option import Blobs, checked_blobs
 from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, checked_limits, door_lines, free_door
+from trivet.cli.hosts_option import ThisHost
 from trivet.cli.ports_option import Ports, bases_of
 from trivet.cli.scaling_options import Scaling, ScalingOptions, scaling_plan
 from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.cli.standby_options import StandbyKeeper, StandbyOptions, standby_plan
-from trivet.errors import InputError, NoMajority, TrivetError
+from trivet.errors import ConfigError, InputError, NoMajority, TrivetError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.detaching import Reporter, launch
 from trivet.supervise.door_plan import DEFAULT_PORT, LOOPBACK, DoorPlan
+from trivet.supervise.drive_plan import DrivePlan
 from trivet.supervise.live_view import show_live
-from trivet.supervise.supervisor import DrivePlan, run_drive
+from trivet.supervise.own_host import own_host
+from trivet.supervise.supervisor import run_drive
 from trivet.supervise.volume_setup import Durability, check_fuse, only_supervisor, open_volume, place_blobs
 
 DEFAULT_MOUNT = Path("drive")
@@ -58,6 +62,7 @@ def up(
     read_only: Annotated[
         bool, Parameter(negative="", help="Mount the folder read-only; the HTTP door still writes.")
     ] = False,
+    this_host: ThisHost = None,
     standby: StandbyKeeper = _ALONE,
     scaling: Scaling = _FIXED,
 ) -> int:
@@ -67,21 +72,20 @@ def up(
     reporter = Reporter()
     try:
         workers = scaling_plan(scaling)
-        if not no_mount:
-            check_fuse()
         folder = volume_folder(state)
+        here, has_keeper = _own_host(folder, this_host, mount, standby)
+        where = _checked_mount(mount) if has_keeper and not no_mount else None
         publishes, stores = checked_servers(amqp, redis).amqp is not None, checked_blobs(blobs)
         config = open_volume(folder, bases_of(ports), servers, durability)
         config = place_blobs(folder, config, stores)
-        where = None if no_mount else absolute_mount_point(mount)
         plan = DrivePlan(
             folder, config, where, durability or config.durability, refresh, supervise=not no_supervise,
-            publishes=publishes, read_only=read_only, standby=standby_plan(standby, where),
+            publishes=publishes, read_only=read_only, standby=standby_plan(standby, where), host=here,
         )  # fmt: skip
         if detach:
             with only_supervisor(folder):
                 pass
-        if not no_gateway:
+        if not no_gateway and (has_keeper or port is not None):
             limits = checked_limits(requests_per_user_day, error_handler)
             asked = DoorPlan(port or DEFAULT_PORT, host, no_auth, tls_cert, tls_key, limits, workers)
             plan = replace(plan, door=free_door(asked, config, is_asked_for=port is not None))
@@ -94,12 +98,38 @@ def up(
         raise
 
 
+def _own_host(
+    folder: VolumeFolder, named: str | None, mount: Path, standby: StandbyOptions
+) -> tuple[str | None, bool]:
+    """Return which of the volume's hosts this is (None: all is on one), and whether the keeper runs here.
+
+    Raises ConfigError if this is none of them, or asked to do what only the keeper's host can.
+    """
+    if named is None and not folder.config_path.exists():
+        return None, True
+    config = folder.read_config()
+    here = own_host(config, named)
+    has_keeper = here is None or here == config.keeper
+    if not has_keeper and (mount != DEFAULT_MOUNT or standby != _ALONE):
+        raise ConfigError(
+            f"the folder and a second keeper are for the keeper's host, {config.keeper}: leave --mount and "
+            f"--standby away on {here}"
+        )
+    return here, has_keeper
+
+
+def _checked_mount(mount: Path) -> Path:
+    check_fuse()
+    return absolute_mount_point(mount)
+
+
 def _detached(plan: DrivePlan) -> int:
     where = ["--no-mount"] if plan.mount_point is None else ["--mount", str(plan.mount_point)]
     switches = [
         *(plan.door.switches() if plan.door else ["--no-gateway"]),
         *([] if plan.supervise else ["--no-supervise"]),
         *(["--read-only"] if plan.read_only else []),
+        *(["--this-host", plan.host] if plan.host else []),
         *(plan.standby.switches() if plan.standby else []),
         *("--durability", plan.durability),
         *("--refresh", str(plan.refresh_s)),
@@ -138,16 +168,27 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     """Return what people are told once the drive is up."""
     config, path = plan.config, plan.folder.path
     command, state = _command(plan)
+    if not plan.has_keeper:
+        return [
+            f"{_named(plan.own_ports())} of the drive {'are' if len(plan.own_ports()) > 1 else 'is'} up on "
+            f"{plan.host}; the keeper runs on {config.keeper}.",
+            *door_lines(plan.door, plan.folder),
+            f"`{command} status{state}` shows what is seen from here, `{command} down{state}` stops it.",
+        ]
     rows = [f"{row[0]}-{row[-1]}" if len(row) > 1 else str(row[0]) for row in config.ports()]
     where = f"in {plan.mount_point}" if plan.mount_point else "up; no folder is mounted (--no-mount)"
     return [
         f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
-        f"on ports {', '.join(rows)}.",
+        f"on ports {', '.join(rows)}{f' of {len(config.all_hosts())} hosts' * bool(plan.host)}.",
         *([plan.standby.ready_line()] if plan.standby else []),
         *door_lines(plan.door, plan.folder),
         f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
         f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",
     ]
+
+
+def _named(ports: Sequence[int]) -> str:
+    return f"Server{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
 
 
 def stuck_lines(plan: DrivePlan, problem: str) -> list[str]:

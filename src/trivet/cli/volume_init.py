@@ -1,11 +1,17 @@
-"""`trivet volume init`: makes a volume's description and key, so that processes can be started by hand."""
+"""`trivet volume init|certify`: makes a volume's description and key, on one host or for several."""
 
+import datetime
+import shlex
+from pathlib import Path
 from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
+from trivet.cli.hosts_option import Banks, KeeperHost, Spread, checked_host, shared_words, spread_of
 from trivet.cli.ports_option import Ports, bases_of
+from trivet.errors import ConfigError, InputError
+from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.volume_setup import DEFAULT_BASES, DEFAULT_SERVERS, Durability, make_volume
 
 app = App(name="volume", help="Make the description and the key of a drive.")
@@ -14,13 +20,95 @@ app = App(name="volume", help="Make the description and the key of a drive.")
 @app.command
 def init(
     *,
-    servers: Annotated[int, Parameter(help="Servers a bank.")] = DEFAULT_SERVERS,
+    servers: Annotated[
+        int | None, Parameter(help="Servers a bank (2; with --bank as many as hosts).")
+    ] = None,
     ports: Ports = None,
+    bank: Banks = None,
+    keeper: KeeperHost = None,
     durability: Durability = "default",
     state: State = DEFAULT_STATE,
 ) -> int:
-    """Make a new volume in the state folder; `trivet up` does this by itself."""
+    """Make a new volume in the state folder; `trivet up` does this by itself for one host.
+
+    With --bank the folder is for several hosts: it holds their certificates, too, and is copied to each.
+    """
     folder = volume_folder(state)
-    config = make_volume(folder, bases_of(ports) or DEFAULT_BASES, servers, durability)
-    print(f"made volume {config.volume} in {folder.path}; its key is {folder.key_path} (keep a copy)")
+    spread = spread_of(bank, keeper, servers)
+    if spread is None:
+        count = DEFAULT_SERVERS if servers is None else servers
+        config = make_volume(folder, bases_of(ports) or DEFAULT_BASES, count, durability)
+        print(f"made volume {config.volume} in {folder.path}; its key is {folder.key_path} (keep a copy)")
+        return 0
+    if ports is not None:
+        raise InputError("--bank PORT=HOST names the ports, too: leave --ports away")
+    from trivet.io.certificates import certify as make_certificate
+    from trivet.io.certificates import make_authority
+
+    if folder.authority_key_path.exists():
+        raise ConfigError(
+            f"{folder.authority_key_path} is there already: the key of another volume's authority; move it "
+            "away, or name another --state"
+        )
+    config = make_volume(folder, spread.bases, spread.servers, durability, spread.fields())
+    now = datetime.datetime.now(datetime.UTC)
+    make_authority(folder, config.volume, now)
+    for host in config.all_hosts():
+        make_certificate(folder, host, folder.authority_key_path, now)
+    print("\n".join(_what_next(folder, spread, config.all_hosts())))
     return 0
+
+
+@app.command
+def certify(
+    host: str,
+    /,
+    *,
+    authority_key: Annotated[Path | None, Parameter(help="The authority's key (STATE.ca.key).")] = None,
+    state: State = DEFAULT_STATE,
+) -> int:
+    """Make a new certificate for HOST, where the authority's key is; copy STATE/tls to that host then."""
+    from trivet.io.certificates import certify as make_certificate
+
+    folder = volume_folder(state)
+    if not folder.read_config().hosts:
+        raise ConfigError(f"the volume in {folder.path} is all on this machine: it needs no certificates")
+    name = checked_host(host)
+    key = authority_key or folder.authority_key_path
+    make_certificate(folder, name, key, datetime.datetime.now(datetime.UTC))
+    print(
+        f"made {folder.certificate_path(name)} and its key; copy both to the folder tls of the state folder "
+        f"on {name}, and start the drive's processes there anew"
+    )
+    return 0
+
+
+def _what_next(folder: VolumeFolder, spread: Spread, hosts: list[str]) -> list[str]:
+    """Return what to copy where, and what to type there."""
+    path, name = folder.path, shlex.quote(folder.path.name)
+    copies = [f"  rsync -a {shlex.quote(str(path))}/ {_remote(host)}:{name}/" for host in hosts]
+    width = max(map(len, hosts))
+    return [
+        f"Made a volume for {len(hosts)} hosts in {path}.",
+        "Copy this folder to each of them, as the user the drive is to run as:",
+        *copies,
+        "Then type on each of them, there:",
+        f"  trivet up --state {name}",
+        "which starts what belongs to that host:",
+        *(f"  {host:<{width}}  {_part(spread, host)}" for host in hosts),
+        f"Ports {', '.join(sorted({*spread.hosts, str(spread.keeper_port)}))} must be open between them.",
+        *shared_words(spread),
+        f"Keep a copy of {folder.key_path}; and keep {folder.authority_key_path}, which makes certificates, "
+        "off the hosts: `trivet volume certify` needs it.",
+    ]
+
+
+def _remote(host: str) -> str:
+    return f"[{host}]" if ":" in host else host
+
+
+def _part(spread: Spread, host: str) -> str:
+    ports = [port for port, where in spread.hosts.items() if where == host]
+    keeper = ["the keeper, the folder and the HTTP door"] * (host == spread.keeper)
+    servers = [f"server{'s' * (len(ports) > 1)} {', '.join(ports)}"] * bool(ports)
+    return "; ".join([*servers, *keeper])

@@ -10,6 +10,7 @@ from pathlib import Path
 from trivet.errors import ProtocolError
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, Link, LinkLost, Reply
+from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeFolder
 from trivet.quorum.placement import ranking
 from trivet.wire.journal_messages import BankMessage, Hello
@@ -17,7 +18,6 @@ from trivet.wire.journal_messages import BankMessage, Hello
 CONNECT_TIMEOUT_S = 0.9
 AWAY_S = 1.0
 AWAY_MAX_S = 16.0
-HOST = "127.0.0.1"
 
 
 class BankServer:
@@ -89,8 +89,7 @@ class BankPool:
     """All servers of a volume's banks."""
 
     def __init__(self, folder: VolumeFolder) -> None:
-        self._folder = folder
-        self._key = folder.read_key()
+        self._reach = Reach(folder)
         config = folder.read_config()
         self.banks = [
             [BankServer(row[0], port, folder.server_path(row[0], port), self._connect) for port in row]
@@ -110,13 +109,7 @@ class BankPool:
         return asyncio.ensure_future(self._make_link(base, port))
 
     async def _make_link(self, base: int, port: int) -> Link:
-        path = self._folder.server_socket(base, port)
-        try:
-            link = await Link.connect(path, self._key, timeout_s=CONNECT_TIMEOUT_S)
-        except LinkLost as error:
-            if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
-                raise
-            link = await Link.connect((HOST, port), self._key, timeout_s=CONNECT_TIMEOUT_S)
+        link = await self._reach.server(port, timeout_s=CONNECT_TIMEOUT_S)
         try:
             await link.request(Hello("blobs"), timeout_s=CONNECT_TIMEOUT_S)
         except LinkLost:

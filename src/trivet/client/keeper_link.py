@@ -15,6 +15,7 @@ from trivet import errors
 from trivet.errors import NoMajority, OutcomeUnknown, ProtocolError, TrivetError
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, Link, LinkLost
+from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.call_types import Call
 from trivet.wire.volume_messages import (
@@ -44,8 +45,7 @@ class KeeperLink:
 
     def __init__(self, folder: VolumeFolder) -> None:
         self.generation = 0
-        self._folder = folder
-        self._key = folder.read_key()
+        self._reach = Reach(folder)
         self._client = os.urandom(CLIENT_BYTES)
         self._sequence = 0
         self._link: Link | None = None
@@ -126,7 +126,7 @@ class KeeperLink:
         return link
 
     async def _connect(self) -> Link:
-        link = await Link.connect(self._folder.volume_socket, self._key, timeout_s=CONNECT_TIMEOUT_S)
+        link = await self._reach.keeper(timeout_s=CONNECT_TIMEOUT_S)
         try:
             welcome, _ = await link.request(VolumeHello(self._client), timeout_s=CONNECT_TIMEOUT_S)
         except LinkLost:

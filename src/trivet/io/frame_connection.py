@@ -85,19 +85,21 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
             self._transport.writelines((head, body))
 
     def abort(self) -> None:
-        """Break the connection at once."""
+        """Break the connection at once; a transport that is gone already bears no further word."""
         self.is_closing = True
-        if self._is_made:
+        if self._is_made and not self.ended.done():
             self._transport.abort()
 
     async def close(self, timeout_s: float) -> None:
         """Let what was sent leave, at most `timeout_s`, and end."""
         self.is_closing = True
+        if self.ended.done():
+            return
         self._transport.close()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await asyncio.shield(self.ended)
-        self._transport.abort()
+        self.abort()
 
     def take_over(self, transport: asyncio.WriteTransport, data: bytes) -> None:
         """Serve `transport` in place of its protocol, which hears of the end; `data` was read before."""

@@ -9,22 +9,21 @@ import asyncio
 import contextlib
 import logging
 import os
+import ssl
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Self
 
 from trivet.errors import ProtocolError, ReplicaError
 from trivet.io.frame_connection import Body as Body
 from trivet.io.frame_connection import FrameConnection
 from trivet.io.reply_deadline import ReplyDeadline, never
-from trivet.io.unix_socket import socket_name
+from trivet.io.tls import Address, connect_to, why_not_trusted
 from trivet.wire import auth
 from trivet.wire.frames import Frame
 from trivet.wire.journal_messages import BankMessage
 
 log = logging.getLogger(__name__)
 
-Address = tuple[str, int] | Path
 Reply = tuple[BankMessage, Body]
 HandlerResult = BankMessage | Reply
 Handler = Callable[[BankMessage, Body, "Peer"], HandlerResult | Awaitable[HandlerResult]]
@@ -41,6 +40,10 @@ class LinkLost(ReplicaError):
 
 class NoAnswer(LinkLost):
     """The connection stands, but its peer did not answer in time: it hangs."""
+
+
+class NotTrusted(LinkLost):
+    """What answers there can't show a certificate of this volume: it waits for a person, not for time."""
 
 
 class Link(FrameConnection):
@@ -65,24 +68,23 @@ class Link(FrameConnection):
         *,
         timeout_s: float,
         on_event: Callable[[BankMessage], None] = lambda message: None,
+        tls: ssl.SSLContext | None = None,
     ) -> Self:
         """Connect to a server that holds `volume_key`; `on_event` gets what it sends unasked.
 
-        `address` is (host, port) or the path of a unix socket. Raises LinkLost.
+        `address` is (host, port) or the path of a unix socket; by `tls` the host must prove that it is the
+        host. Raises LinkLost; NotTrusted if it can't.
         """
         link = cls(volume_key, on_event)
-        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(timeout_s):
-                if isinstance(address, Path):
-                    with socket_name(address) as name:
-                        await loop.create_unix_connection(lambda: link, name)
-                else:
-                    await loop.create_connection(lambda: link, *address)
+                await connect_to(address, link, tls)
                 link.say_hello(link._nonce)
                 await link._greeted.wait()
         except (OSError, TimeoutError) as error:
             link.abort()
+            if tls is not None and (why := why_not_trusted(address, error)):
+                raise NotTrusted(why) from error
             raise LinkLost(f"no link to {address}: {error or type(error).__name__}") from error
         if link._lost:
             raise LinkLost(f"no link to {address}: {link._lost}")

@@ -19,7 +19,9 @@ FORMAT = 1
 class VolumeConfig(msgspec.Struct, frozen=True):
     """What `volume.json` says: three bases of ports, so many servers from each base on.
 
-    `blobs` maps the base port of a bank to the URL of the object store it keeps its blobs in.
+    `blobs` maps the base port of a bank to the URL of the object store it keeps its blobs in. `hosts` maps
+    the port of every server to the host it runs on, and `keeper` is that of the keeper, who serves the volume
+    to other hosts on `keeper_port`; without hosts everything is on this machine.
     """
 
     volume: str
@@ -28,6 +30,9 @@ class VolumeConfig(msgspec.Struct, frozen=True):
     durability: str = "default"
     format: int = FORMAT
     blobs: dict[str, str] = {}
+    hosts: dict[str, str] = {}
+    keeper: str = ""
+    keeper_port: int = 0
 
     def ports(self) -> list[list[int]]:
         """Return the ports of each bank, in bank order."""
@@ -40,6 +45,14 @@ class VolumeConfig(msgspec.Struct, frozen=True):
                 return bank
         known = ", ".join(str(p) for ports in self.ports() for p in ports)
         raise ConfigError(f"port {port} is none of this volume's servers ({known})")
+
+    def host_of(self, port: int) -> str | None:
+        """Return the host that the server on `port` runs on, None if that is this machine."""
+        return self.hosts.get(str(port))
+
+    def all_hosts(self) -> list[str]:
+        """Return every host once, the keeper's last; none if everything is on this machine."""
+        return list(dict.fromkeys([*self.hosts.values(), *([self.keeper] if self.keeper else [])]))
 
 
 class VolumeFolder:
@@ -61,6 +74,24 @@ class VolumeFolder:
     def key_path(self) -> Path:
         """Where the volume key is kept."""
         return self.path / "volume.key"
+
+    @property
+    def authority_path(self) -> Path:
+        """The certificate of the authority that every host of the volume trusts, and no other."""
+        return self.path / "tls" / "ca.pem"
+
+    @property
+    def authority_key_path(self) -> Path:
+        """Where the authority's key is made: beside the folder, which is copied to hosts."""
+        return self.path.with_name(f"{self.path.name}.ca.key")
+
+    def certificate_path(self, host: str) -> Path:
+        """Return where the certificate of `host` lies."""
+        return self.path / "tls" / f"{host}.pem"
+
+    def host_key_path(self, host: str) -> Path:
+        """Return where the key of that certificate lies."""
+        return self.path / "tls" / f"{host}.key"
 
     @property
     def leader_link(self) -> Path:

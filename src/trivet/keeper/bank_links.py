@@ -17,7 +17,8 @@ from typing import Literal, Protocol
 
 from trivet.errors import ProtocolError
 from trivet.io.clock import steady_s
-from trivet.io.link import Body, Link, LinkLost, NoAnswer, Reply
+from trivet.io.link import Body, Link, LinkLost, NoAnswer, NotTrusted, Reply
+from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.clock_rates import ClockRate, clock_notes
 from trivet.wire.bank_messages import ServerStat, Stat, Touched
@@ -27,12 +28,13 @@ log = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_S = 1.0
 RETRY_S = 0.1
+#: Who shows a wrong certificate shows the same one a moment later.
+DISTRUST_S = 1.0
 STAT_EVERY_S = 0.5
 HUNG_AFTER_S = 1.0
 PROMPT_S = 0.5
 PATIENT_CONNECT_S = 5.0
 MAJORITY = 2
-HOST = "127.0.0.1"
 
 ServerState = Literal["up", "hung", "down"]
 
@@ -56,7 +58,7 @@ class ServerLink:
 
     `bank` counts the banks from 0, `base` is the first port of the bank's servers, `socket` the path of the
     unix socket on which a server of this machine listens, `asked_at_s` is since when it owes its figures,
-    `others` counts the other banks that answer.
+    `others` counts the other banks that answer; `distrust` says why what answers there is not believed.
     """
 
     bank: int
@@ -72,6 +74,7 @@ class ServerLink:
     clock: ClockRate = field(default_factory=ClockRate)
     asked_at_s: float | None = None
     others: Callable[[], int] = lambda: MAJORITY
+    distrust: str = ""
 
     @property
     def is_up(self) -> bool:
@@ -135,7 +138,7 @@ class Fleet:
         for server in self.servers:
             server.others = functools.partial(self._answering_beside, server.bank)
         self._volume = config.volume
-        self._key = folder.read_key()
+        self._reach = Reach(folder)
         self._listener = listener
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -152,9 +155,12 @@ class Fleet:
             if number != bank
         )
 
-    def clock_notes(self) -> list[str]:
-        """Return a sentence for each clock that runs too fast or too slow."""
-        return clock_notes({server.port: server.clock.rate() for server in self.servers if server.is_up})
+    def notes(self) -> list[str]:
+        """Return a sentence for each server that is not believed, and each clock that runs wrong."""
+        distrust = [server.distrust for server in self.servers if server.distrust]
+        return distrust + clock_notes(
+            {server.port: server.clock.rate() for server in self.servers if server.is_up}
+        )
 
     def server_at(self, port: int) -> ServerLink:
         """Return the server that listens on `port`."""
@@ -179,7 +185,13 @@ class Fleet:
             try:
                 await self._link(server)
                 await self._watch(server)
+            except NotTrusted as error:
+                if str(error) != server.distrust:
+                    log.warning("server %s: %s", server.port, error)
+                server.distrust = str(error)
+                await asyncio.sleep(DISTRUST_S)
             except LinkLost as error:
+                server.distrust = ""
                 log.debug("server %s: %s", server.port, error)
             except ProtocolError as error:
                 log.warning("server %s: %s", server.port, error)
@@ -209,20 +221,13 @@ class Fleet:
             )
         server.identity = identity
         server.generation += 1
-        server.state = "up"
+        server.state, server.distrust = "up", ""
         log.info("server %s is up: %s, head %s", server.port, identity.standing, identity.head)
         self._listener.server_up(server)
 
     async def _connect(self, server: ServerLink, on_event: Callable[[BankMessage], None]) -> Link:
-        """Connect by the server's unix socket, which is cheaper than TCP, by TCP where there is none."""
         timeout_s = CONNECT_TIMEOUT_S if server.others() >= MAJORITY else PATIENT_CONNECT_S
-        try:
-            return await Link.connect(server.socket, self._key, timeout_s=timeout_s, on_event=on_event)
-        except LinkLost as error:
-            if not isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError):
-                raise
-        address = (HOST, server.port)
-        return await Link.connect(address, self._key, timeout_s=timeout_s, on_event=on_event)
+        return await self._reach.server(server.port, timeout_s=timeout_s, on_event=on_event)
 
     async def _watch(self, server: ServerLink) -> None:
         """Ask for figures again and again until the server stops answering; raises LinkLost."""

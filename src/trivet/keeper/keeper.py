@@ -157,7 +157,7 @@ class Keeper:
         if self.shell is not None:
             self.shell.server_up(server)
         if self.loaded is not None:
-            self.loaded.refresher.refresh_now()
+            self.loaded.refresher.came_back(server)
 
     def server_down(self, server: ServerLink) -> None:
         """Pass on that a server's links are gone."""
@@ -240,7 +240,7 @@ class Keeper:
         told = [f"bank {base} is degraded: {reason}" for base, reason in degraded]
         away = [(server.port, server.stat.trouble) for server in self.fleet.servers if server.stat]
         told += [f"server {port}: {trouble}" for port, trouble in away if trouble]
-        return told + self.fleet.clock_notes()
+        return told + self.fleet.notes()
 
     def is_joining(self, server: ServerLink) -> bool:
         """Tell whether `server` should hold its bank's journal and does not yet."""

@@ -17,13 +17,14 @@ from typing import Any
 
 from trivet.errors import TrivetError
 from trivet.io.control_socket import serve_control
+from trivet.io.tls import server_tls
 from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.control import handlers
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.loaded import Loaded
 from trivet.keeper.seat import Seat
 from trivet.keeper.stores import Durability
-from trivet.keeper.volume_door import OutsideBlobs, VolumeDoor, open_door
+from trivet.keeper.volume_door import FarDoor, OutsideBlobs, VolumeDoor, open_door
 from trivet.volume.interface import KernelCache, MountableVolume
 from trivet.wire.control_messages import NOT_MOUNTED
 
@@ -58,6 +59,8 @@ async def keep(seat: Seat, door: Door, *, durability: Durability | None, refresh
 
 async def _serve(keeper: Keeper, door: Door, folder: VolumeFolder) -> None:
     keeper.notes["door"] = NOT_MOUNTED
+    config = keeper.config
+    far = FarDoor(config.keeper_port, server_tls(folder, config.keeper)) if config.hosts else None
     ended = asyncio.create_task(keeper.ended.wait())
     taking_over = asyncio.create_task(keeper.take_over())
     try:
@@ -72,7 +75,7 @@ async def _serve(keeper: Keeper, door: Door, folder: VolumeFolder) -> None:
         gc.disable()  # what the hot paths make has no cycles; a collection would stall everybody
         async with (
             door(keeper.loaded.volume) as cache,
-            open_door(_volume_door(keeper, keeper.loaded, cache), folder.volume_socket),
+            open_door(_volume_door(keeper, keeper.loaded, cache), folder.volume_socket, far),
         ):
             del keeper.notes["door"]
             await ended

@@ -1,4 +1,4 @@
-"""The volume door: serves the volume to other processes of this machine over a unix socket.
+"""The volume door: serves the volume to other processes, over a unix socket, to other hosts by TLS.
 
 Rule: who connects must hold the volume key, as on the links to the banks; what breaks the protocol loses the
 connection, with one log line.
@@ -9,15 +9,19 @@ Rule: before a change is answered, a kernel that caches the volume has forgotten
 import asyncio
 import functools
 import logging
+import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Collection, Coroutine
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import msgspec
 
-from trivet.errors import NoMajority, ProtocolError, TrivetError
+from trivet.errors import ConfigError, NoMajority, ProtocolError, TrivetError
 from trivet.io.link import Body, HandlerResult, Peer, Reply, serve_link
+from trivet.io.tls import public_socket, tls_options
 from trivet.io.unix_socket import bound_socket
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.journal import Journal
@@ -44,6 +48,21 @@ GRACE_S = 5.0
 CONNECTIONS_MAX = 256
 _READ_LIMIT_BYTES = 4 << 20
 _encode = msgspec.msgpack.Encoder().encode
+
+
+@dataclass(frozen=True, slots=True)
+class FarDoor:
+    """Where clients on other hosts find the door: `port` of every address, by `tls` alone."""
+
+    port: int
+    tls: ssl.SSLContext
+
+    def listen(self) -> socket.socket:
+        """Return the listening socket; ConfigError if the port is taken."""
+        try:
+            return public_socket(self.port)
+        except OSError as error:
+            raise ConfigError(f"the keeper's port {self.port} can't be used: {error.strerror}") from error
 
 
 class OutsideBlobs:
@@ -193,15 +212,25 @@ async def _outcome(change: asyncio.Task[Reply]) -> Reply:
 
 
 @asynccontextmanager
-async def open_door(door: VolumeDoor, path: Path) -> AsyncIterator[None]:
-    """Serve `door` on the unix socket `path` while the block runs; the keeper's lock keeps others off it."""
+async def open_door(door: VolumeDoor, path: Path, far: FarDoor | None = None) -> AsyncIterator[None]:
+    """Serve `door` on the unix socket `path`, and to other hosts on `far`, while the block runs.
+
+    The keeper's lock keeps others off the path.
+    """
     _remove(path)
     listening = bound_socket(path)
-    server = await asyncio.start_unix_server(door.connected, sock=listening, limit=_READ_LIMIT_BYTES)
+    servers = [await asyncio.start_unix_server(door.connected, sock=listening, limit=_READ_LIMIT_BYTES)]
     try:
+        if far is not None:
+            servers.append(
+                await asyncio.start_server(
+                    door.connected, sock=far.listen(), limit=_READ_LIMIT_BYTES, **tls_options(far.tls)
+                )
+            )
         yield
     finally:
-        server.close()
+        for server in servers:
+            server.close()
         _remove(path)
         await door.close()
 

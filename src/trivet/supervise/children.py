@@ -18,10 +18,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from trivet.errors import ConfigError, TrivetError
+from trivet.errors import ConfigError, InputError, TrivetError
 from trivet.io import runner
 from trivet.io.mount_guard import place_guard, remove_guard
 from trivet.io.mount_table import unmount
+from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.door_workers import DoorWorkers
 from trivet.supervise.keeper_pair import KeeperPair
@@ -38,22 +39,23 @@ log = logging.getLogger(__name__)
 
 
 class ChildKeeper:
-    """Keeps the servers of one volume and its keeper running; `run` is its life."""
+    """Keeps the servers of one volume that run on `host`, and its keeper, running; `run` is its life."""
 
     def __init__(
         self,
         folder: VolumeFolder,
         config: VolumeConfig,
-        keeper_arguments: Sequence[str],
+        keeper_arguments: Sequence[str] | None,
         mount_point: Path | None,
         *,
         supervise: bool,
+        host: str | None = None,
         standby_arguments: Sequence[str] | None = None,
         standby_mount: Path | None = None,
         workers: DoorWorkers | None = None,
         publishes: bool = False,
     ) -> None:
-        self._key = folder.read_key()
+        self._reach = Reach(folder)
         self._folder = folder
         self._config = config
         self._supervise = supervise
@@ -62,15 +64,23 @@ class ChildKeeper:
         state = str(folder.path)
         self.servers = [
             SupervisedChild(
-                ["serve", "bank", "--port", str(port), "--state", state, "--xmlrpc"],
+                [
+                    "serve",
+                    "bank",
+                    "--port",
+                    str(port),
+                    "--state",
+                    state,
+                    *(["--xmlrpc"] if host is None else []),
+                ],
                 folder.server_path(base, port) / "server.log",
                 port,
             )
             for base, row in zip(config.bases, config.ports(), strict=True)
             for port in row
+            if config.host_of(port) == host
         ]
         self.keepers = KeeperPair(folder, keeper_arguments, standby_arguments)
-        self.keeper = self.keepers.first
         self.workers = workers
         words = ["serve", "upstream", "--state", state]
         self.upstream = SupervisedChild(words, folder.upstream_path / "upstream.log", None, role="upstream")
@@ -99,9 +109,7 @@ class ChildKeeper:
             await asyncio.to_thread(place_guard, point)
         async with asyncio.TaskGroup() as tasks:
             servers = [tasks.create_task(self._keep(server)) for server in self.servers]
-            keepers = {self.keeper: tasks.create_task(self._keep(self.keeper))}
-            if self.keepers.second is not None:
-                keepers[self.keepers.second] = tasks.create_task(self._keep_second(self.keepers.second))
+            keepers = {child: tasks.create_task(self._keep_keeper(child)) for child in self.keepers.children}
             watch = tasks.create_task(self._watch_keepers())
             doors = [tasks.create_task(self._keep(self.upstream))]
             if self.workers is not None:
@@ -150,9 +158,11 @@ class ChildKeeper:
         return self._config.bases[self._config.bank_of(port)]
 
     def _at(self, ports: Sequence[int]) -> list[SupervisedChild]:
-        for port in ports:
-            self._config.bank_of(port)
-        return [server for server in self.servers if server.port in ports]
+        banks = {self._config.bank_of(port) for port in ports}
+        here = [server for server in self.servers if server.port in ports]
+        if banks and not here:
+            raise InputError(f"port {ports[0]} is on {self._config.host_of(ports[0])}: type this there")
+        return here
 
     async def _keep(self, child: SupervisedChild) -> None:
         """Run one child again and again as long as it is wanted; return when it has left."""
@@ -182,7 +192,7 @@ class ChildKeeper:
     async def _look_for_one_by_hand(self, child: SupervisedChild) -> None:
         """Note whether somebody else has started the server on this port."""
         if child.role == "bank" and child.port is not None:
-            child.by_hand = await ask_server(child.port, self._config.volume, self._key)
+            child.by_hand = await ask_server(child.port, self._reach)
 
     async def _run_once(self, child: SupervisedChild) -> None:
         """Start a child, and wait until it has ended or is not wanted any more."""
@@ -203,8 +213,9 @@ class ChildKeeper:
                     child.arguments = child.again or child.arguments
                     child.idle.set()
 
-    async def _keep_second(self, child: SupervisedChild) -> None:
-        await self.keepers.first_is_there()
+    async def _keep_keeper(self, child: SupervisedChild) -> None:
+        if child is self.keepers.second:
+            await self.keepers.first_is_there()
         await self._keep(child)
 
     async def _watch_keepers(self) -> None:

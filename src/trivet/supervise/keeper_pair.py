@@ -43,13 +43,15 @@ class StandbyPlan:
 
 
 class KeeperPair:
-    """The keepers as processes; `first` and `second` (None: there is none) are their arguments."""
+    """The keepers as processes; `first` and `second` (None: there is none here) are their arguments."""
 
-    def __init__(self, folder: VolumeFolder, first: Sequence[str], second: Sequence[str] | None) -> None:
+    def __init__(
+        self, folder: VolumeFolder, first: Sequence[str] | None, second: Sequence[str] | None
+    ) -> None:
         self._folder = folder
-        self.first = _child(folder, KEEPER, first)
+        self.first = None if first is None else _child(folder, KEEPER, first)
         self.second = None
-        if second is not None:
+        if self.first is not None and first is not None and second is not None:
             self.second = _child(folder, STANDBY, [*second, "--standby"])
             self.first.again = [*first, "--standby", "--name", KEEPER]
             for child in self.children:
@@ -58,19 +60,19 @@ class KeeperPair:
     @property
     def children(self) -> list[SupervisedChild]:
         """The processes."""
-        return [self.first] if self.second is None else [self.first, self.second]
+        return [child for child in (self.first, self.second) if child is not None]
 
     def folder_of(self, child: SupervisedChild) -> VolumeFolder:
         """Return the state folder as that one of the keepers sees it."""
         return VolumeFolder(self._folder.path, STANDBY if child is self.second else KEEPER)
 
-    def last_to_end(self) -> SupervisedChild:
-        """Return the one that leads."""
+    def last_to_end(self) -> SupervisedChild | None:
+        """Return the one that leads, None without any."""
         return self.second if self.second is not None and self._folder.leader == STANDBY else self.first
 
     async def first_is_there(self) -> None:
         """Wait until the first keeper's process holds its place."""
-        while True:
+        while self.first is not None:
             try:
                 await ask(self.folder_of(self.first).keeper_socket, "status")
             except NotRunning:

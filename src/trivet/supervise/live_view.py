@@ -62,11 +62,18 @@ def size_text(size_bytes: float) -> str:
 def bank_table(status: Status) -> Table:
     """Return the table of banks and servers."""
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("bank", "server", "state", "process", "blobs", "records", "stored", "divergent", "foreign"):
-        table.add_column(title, justify="left" if title in ("bank", "server", "state") else "right")
+    longest = max((len(server.host or "") for bank in status.banks for server in bank.servers), default=0)
+    is_spread = longest > 0
+    for title in ("bank", "server", *(["host"] * is_spread), "state"):
+        table.add_column(title, min_width=longest if title == "host" else None)
+    for title in ("process", "blobs", "records", "stored", "divergent", "foreign"):
+        table.add_column(title, justify="right")
     for bank in status.banks:
         for place, server in enumerate(bank.servers):
-            table.add_row(str(bank.base) if place == 0 else "", *_server_cells(server))
+            where = [server.host or ""] * is_spread
+            table.add_row(
+                str(bank.base) if place == 0 else "", str(server.port), *where, *_server_cells(server)
+            )
     return table
 
 
@@ -75,7 +82,6 @@ def _server_cells(server: ServerStatus) -> tuple[RenderableType, ...]:
         return "-" if value is None else f"{value:,}"
 
     return (
-        str(server.port),
         Text(server.state, STATE_STYLES[server.state]),
         "-" if server.pid is None else str(server.pid),
         told(server.blobs),
@@ -112,9 +118,10 @@ def summary_lines(status: Status) -> list[Text]:
     if status.refill is not None:
         refill = status.refill
         how_long = "" if refill.left_s is None else f", about {refill.left_s:.0f} s left"
+        whom = f" {', '.join(map(str, refill.servers))}" if refill.servers else ""
         lines.append(
-            Text(f"Refilling: {size_text(refill.done_bytes)} of {size_text(refill.total_bytes)} written, "
-                 f"{size_text(refill.bytes_s)}/s{how_long}.")
+            Text(f"Refilling{whom}: {size_text(refill.done_bytes)} of {size_text(refill.total_bytes)} "
+                 f"written, {size_text(refill.bytes_s)}/s{how_long}.")
         )  # fmt: skip
     lines.extend(Text(f"! {note}", "yellow") for note in (*absences(status), *status.notes))
     return lines

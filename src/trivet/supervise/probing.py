@@ -2,24 +2,24 @@
 
 from trivet.errors import ProtocolError, TrivetError
 from trivet.io.control_socket import NotRunning, Remote, ask
-from trivet.io.link import Link, LinkLost
+from trivet.io.link import LinkLost
+from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.bank_messages import ServerStat, Stat
 from trivet.wire.journal_messages import Hello, Identity
 
-HOST = "127.0.0.1"
 ANSWER_S = 1.0
 
 
-async def ask_server(port: int, volume: str, key: bytes) -> ServerStat | None:
-    """Return the figures of the server of `volume` on `port`, None if no such server answers there."""
+async def ask_server(port: int, reach: Reach) -> ServerStat | None:
+    """Return the figures of the volume's server on `port`, None if no such server answers there."""
     try:
-        link = await Link.connect((HOST, port), key, timeout_s=ANSWER_S)
+        link = await reach.server(port, timeout_s=ANSWER_S)
     except LinkLost:
         return None
     try:
         identity, _ = await link.request(Hello("blobs"), timeout_s=ANSWER_S)
-        if not isinstance(identity, Identity) or identity.volume != volume:
+        if not isinstance(identity, Identity) or identity.volume != reach.config.volume:
             return None
         stat, _ = await link.request(Stat(), timeout_s=ANSWER_S)
         return stat if isinstance(stat, ServerStat) else None

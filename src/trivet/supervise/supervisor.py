@@ -22,14 +22,17 @@ import msgspec
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.control_socket import Handler, NotRunning, Remote, Report, ask, serve_control
 from trivet.io.mount_table import find_mount
+from trivet.io.reach import Reach
+from trivet.io.server_folder import finish_exchanges
 from trivet.io.shared_port import listening
-from trivet.io.volume_folder import VolumeConfig, VolumeFolder
+from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.door_scaling import DoorScaling
 from trivet.supervise.door_workers import DoorWorkers
-from trivet.supervise.keeper_pair import StandbyPlan
+from trivet.supervise.drive_plan import DrivePlan
 from trivet.supervise.probing import ask_server
+from trivet.supervise.replacing import Replacing
 from trivet.supervise.volume_setup import check_ports, prepare_mount_point
 from trivet.supervise.watching import EVERY_S, DriveWatch
 from trivet.wire.control_messages import Status
@@ -47,37 +50,6 @@ _ANSWERING = {"up", "joining", "full"}
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
-class DrivePlan:
-    """What `trivet up` is to run; `mount_point` None: no folder; `publishes`: changes go to a broker."""
-
-    folder: VolumeFolder
-    config: VolumeConfig
-    mount_point: Path | None
-    durability: str
-    refresh_s: float
-    supervise: bool
-    door: DoorPlan | None = None
-    publishes: bool = False
-    read_only: bool = False
-    standby: StandbyPlan | None = None
-
-    def keeper_arguments(self) -> list[str]:
-        """Return the command line of the keeper's process, behind `trivet`."""
-        return self._arguments(
-            ["--no-mount"] if self.mount_point is None else ["--mount", str(self.mount_point)]
-        )
-
-    def standby_arguments(self) -> list[str] | None:
-        """Return that of the second keeper, None if there is to be none."""
-        return None if self.standby is None else self._arguments(self.standby.mount_arguments())
-
-    def _arguments(self, mount: list[str]) -> list[str]:
-        options = ["--durability", self.durability, "--refresh", str(self.refresh_s)]
-        options += ["--read-only"] if self.read_only else []
-        return ["serve", "keeper", "--state", str(self.folder.path), *mount, *options]
-
-
 OnReady = Callable[[ChildKeeper, str], Awaitable[None]]
 
 
@@ -88,13 +60,11 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
     served all the same, "" if all is well. `note` is told one line of what was done on the way.
     Raises ConfigError or TrivetError when the drive can't be brought up.
     """
-    by_hand = [
-        port
-        for row in plan.config.ports()
-        for port in row
-        if await ask_server(port, plan.config.volume, plan.folder.read_key()) is not None
-    ]
-    await check_ports(plan.config, by_hand)
+    reach, ports = Reach(plan.folder), plan.own_ports()
+    by_hand = [port for port in ports if await ask_server(port, reach) is not None]
+    await check_ports([port for port in ports if port not in by_hand])
+    for made in await asyncio.to_thread(finish_exchanges, plan.folder):
+        note(f"{made} is new and empty: its server is filled from the other banks")
     for point in (plan.mount_point, plan.standby.mount_point if plan.standby else None):
         if point is not None and (cleared := await prepare_mount_point(point)):
             note(cleared)
@@ -110,6 +80,7 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
             plan.keeper_arguments(),
             plan.mount_point,
             supervise=plan.supervise,
+            host=plan.host,
             standby_arguments=plan.standby_arguments(),
             standby_mount=plan.standby.mount_point if plan.standby else None,
             workers=workers,
@@ -138,6 +109,7 @@ async def _live(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     watch = DriveWatch(children, plan.folder.figures_path, scaling)
     handlers = _handlers(children, stop, ended) | _watch_handlers(watch, scaling)
+    handlers["replace"] = Replacing(plan.folder, children).asked
     async with serve_control(plan.folder.supervisor_socket, handlers):
         running = asyncio.create_task(children.run())
         watching = asyncio.create_task(watch.run())
@@ -179,9 +151,10 @@ async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
         if now_s - stuck_since_s > (DECIDED_S if "`trivet recover" in lack.what else STUCK_S):
             return lack.what
         if now_s - began_s > READY_DEADLINE_S:
+            first = (children.keepers.children or children.servers)[0]
             raise TrivetError(
                 f"the drive did not come up within {READY_DEADLINE_S:g} s: {lack.what}; the end of the "
-                f"keeper's log:\n{await asyncio.to_thread(_log_tail, children.keeper.log_path)}"
+                f"log of {first.name}:\n{await asyncio.to_thread(_log_tail, first.log_path)}"
             )
         await asyncio.sleep(READY_POLL_S)
 
@@ -195,13 +168,17 @@ class _Lack:
 
 
 async def _lack(plan: DrivePlan) -> _Lack | None:
-    """Say what the drive still lacks, None when it is ready."""
+    """Say what the drive still lacks on this host, None when it is ready."""
+    if not plan.has_keeper:
+        return await _lack_of_servers(plan)
     try:
         status = msgspec.convert(await ask(plan.folder.keeper_socket, "status"), Status)
     except (NotRunning, Remote):
         return _Lack("the keeper does not answer")
     servers = [server for bank in status.banks for server in bank.servers]
-    silent = [str(server.port) for server in servers if server.state not in _ANSWERING]
+    silent = [
+        str(server.port) for server in servers if server.state not in _ANSWERING and server.host == plan.host
+    ]
     if silent:
         return _Lack(f"no answer from server {', '.join(silent)}")
     unserved = [note for note in status.notes if note.startswith(NoMajority.__name__)]
@@ -213,6 +190,16 @@ async def _lack(plan: DrivePlan) -> _Lack | None:
             return _Lack(f"{plan.mount_point} is not mounted")
     if plan.standby is not None and (status.standby is None or status.standby.state != "follows"):
         return _Lack("the second keeper does not stand by yet")
+    if plan.door is not None and not await plan.door.answers():
+        return _Lack(f"the HTTP door does not answer on port {plan.door.port}")
+    return None
+
+
+async def _lack_of_servers(plan: DrivePlan) -> _Lack | None:
+    reach = Reach(plan.folder)
+    silent = [str(port) for port in plan.own_ports() if await ask_server(port, reach) is None]
+    if silent:
+        return _Lack(f"no answer from server {', '.join(silent)}")
     if plan.door is not None and not await plan.door.answers():
         return _Lack(f"the HTTP door does not answer on port {plan.door.port}")
     return None

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import msgspec
 import psutil
@@ -50,9 +50,16 @@ def check_bases(bases: Sequence[int], servers: int) -> None:
 
 
 def make_volume(
-    folder: VolumeFolder, bases: Sequence[int], servers: int, durability: Durability
+    folder: VolumeFolder,
+    bases: Sequence[int],
+    servers: int,
+    durability: Durability,
+    hosts: Mapping[str, Any] | None = None,
 ) -> VolumeConfig:
-    """Make a new volume in `folder`; ConfigError if there is one or something else lies there."""
+    """Make a new volume in `folder`; ConfigError if there is one or something else lies there.
+
+    `hosts` are the fields of VolumeConfig that say which process runs on which host.
+    """
     check_bases(bases, servers)
     if folder.config_path.exists():
         raise ConfigError(f"{folder.path} already holds a volume; use it, or name another --state")
@@ -61,7 +68,9 @@ def make_volume(
             f"{folder.path} is not empty and holds no volume.json; name an empty or new folder with --state"
         )
     name = os.urandom(VOLUME_NAME_BYTES).hex()
-    config = VolumeConfig(volume=name, bases=sorted(bases), servers=servers, durability=durability)
+    config = VolumeConfig(
+        volume=name, bases=sorted(bases), servers=servers, durability=durability, **(hosts or {})
+    )
     folder.create(config)
     return config
 
@@ -135,9 +144,9 @@ def only_supervisor(folder: VolumeFolder) -> Iterator[None]:
         os.close(number)
 
 
-async def check_ports(config: VolumeConfig, is_ours: Sequence[int]) -> None:
-    """Raise ConfigError that names every port another program uses; `is_ours` answered as our servers."""
-    taken = [port for row in config.ports() for port in row if port not in is_ours and is_taken(port)]
+async def check_ports(ports: Sequence[int]) -> None:
+    """Raise ConfigError that names every one of `ports` that another program uses."""
+    taken = [port for port in ports if is_taken(port)]
     if taken:
         users = await asyncio.to_thread(_users, taken)
         named = ", ".join(f"port {port}{users.get(port, '')}" for port in taken)

@@ -85,8 +85,8 @@ async def test_used_ports_are_named_with_their_user(folder: VolumeFolder) -> Non
         bases = [port, *[base for base in (12000, 13000, 14000) if base != port][:2]]
         config = open_volume(folder, bases, 1, None)
         with pytest.raises(ConfigError, match=rf"port {port} \(.*process {os.getpid()}\)"):
-            await check_ports(config, [])
-        await check_ports(config, [port])
+            await check_ports([port for row in config.ports() for port in row])
+        await check_ports([other for row in config.ports() for other in row if other != port])
 
 
 async def test_mount_points(tmp_path: Path) -> None:
