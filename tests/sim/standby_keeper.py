@@ -153,11 +153,11 @@ class PairKeeper(SimKeeper):
                     self.network.block(server.port, direction, seconds, self.name)
 
     def is_paused(self, then: "object") -> bool:
-        """Tell whether nothing happens now; `then` happens once it goes on."""
+        """Tell whether nothing happens now; `then` happens once it goes on, which may be any moment."""
         wait = self.paused_until - self.world.now
         if wait > 0:
             assert callable(then)
-            self.world.after(wait, then)
+            self.world.after(min(wait, TICK_S), then)
         return wait > 0
 
     def tick(self) -> None:
