@@ -2,6 +2,7 @@
 
 Rule: who connects must hold the volume key, as on the links to the banks; what breaks the protocol loses the
 connection, with one log line.
+Rule: who has not proved within WELCOME_TIMEOUT_S who it is loses its place: strangers may reach the port.
 Rule: a client that went away may come back for GRACE_S; then all that it held is let go.
 Rule: before a change is answered, a kernel that caches the volume has forgotten what it changes.
 """
@@ -45,6 +46,7 @@ from trivet.wire.volume_messages import (
 log = logging.getLogger(__name__)
 
 GRACE_S = 5.0
+WELCOME_TIMEOUT_S = 10.0
 CONNECTIONS_MAX = 256
 _READ_LIMIT_BYTES = 4 << 20
 _encode = msgspec.msgpack.Encoder().encode
@@ -112,7 +114,11 @@ class VolumeDoor:
         self._tasks.add(task)
         connection = _Connection(self)
         try:
-            await serve_link(reader, writer, self._key, connection.handle)
+            async with asyncio.timeout(WELCOME_TIMEOUT_S) as deadline:
+                connection.on_welcome = functools.partial(deadline.reschedule, None)
+                await serve_link(reader, writer, self._key, connection.handle)
+        except TimeoutError:
+            log.warning("closed a connection: it did not prove within %s s who it is", WELCOME_TIMEOUT_S)
         except asyncio.CancelledError:  # the door closes; nobody waits for this task
             writer.close()
         finally:
@@ -180,6 +186,7 @@ class _Connection:
         self._client = b""
         self._session: VolumeSession | None = None
         self._calls: ClientCalls | None = None
+        self.on_welcome: Callable[[], None] = lambda: None
 
     def handle(
         self, message: BankMessage, data: Body, peer: Peer
@@ -189,6 +196,7 @@ class _Connection:
             self._client = message.client
             self._session, welcome = self._door.welcome(message.client)
             self._calls = self._door.calls_of(self._session)
+            self.on_welcome()
             return welcome
         if not isinstance(message, VolumeCall) or self._session is None or self._calls is None:
             raise ProtocolError(f"{type(message).__name__} is not what a client says here")
