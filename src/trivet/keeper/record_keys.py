@@ -6,6 +6,7 @@ from itertools import islice
 from trivet.quorum.membership import CONFIG_KEY
 from trivet.volume.namespace import Namespace
 from trivet.wire.records import (
+    ASKED,
     bucket_of,
     entry_key,
     extents_key,
@@ -34,5 +35,5 @@ def keys_of(space: Namespace, inodes: Iterable[int], names_at_most: int | None =
 def keys_in(space: Namespace, buckets: Collection[int]) -> set[bytes]:
     """Return every key of the volume whose record belongs to one of `buckets`."""
     wanted = {key for key in keys_of(space, space.inodes) if bucket_of(key) in buckets}
-    others = (CONFIG_KEY, *map(orphan_key, space.inodes))
+    others = (CONFIG_KEY, *map(orphan_key, space.inodes), *(ASKED + client for client in space.asked))
     return wanted.union(key for key in others if bucket_of(key) in buckets)
