@@ -5,7 +5,7 @@ Rule: the last verified copy is never overwritten or deleted; an orphan goes onl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +15,7 @@ from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.findings import NamedBlobs, PathFinder, trace_of
+from trivet.keeper.refilling import Pacing
 from trivet.volume.blob_names import epoch_of
 from trivet.wire.bank_messages import BlobNames, DeleteBlobs, ListBlobs, Scrubbed, ScrubBlobs
 from trivet.wire.control_messages import Finding, Verdict
@@ -34,6 +35,7 @@ class BlobCheck:
     def __init__(self, blobs: BlobService, epoch: int) -> None:
         self._blobs = blobs
         self._epoch = epoch
+        self.pacing = Pacing()
         self.checked = 0
         self.checked_bytes = 0
 
@@ -87,6 +89,7 @@ class BlobCheck:
                 continue
             ref = named.refs[name]
             if home not in holders:
+                await self.pacing.turn(ref.size)
                 try:
                     data, _ = await self._blobs.read_elsewhere(ref, home)
                 except (ReplicaError, NoMajority):
@@ -150,15 +153,22 @@ class BlobCheck:
         return flaws
 
     async def mend(
-        self, flaws: dict[int, tuple[ServerLink, str]], named: NamedBlobs, paths: PathFinder, *, apply: bool
+        self,
+        flaws: dict[int, tuple[ServerLink, str]],
+        named: NamedBlobs,
+        paths: PathFinder,
+        *,
+        apply: bool,
+        on_done: Callable[[int], None] = lambda size_bytes: None,
     ) -> list[Finding]:
-        """Mend `flaws` if `apply`; return what was found and what became of it."""
+        """Mend `flaws` if `apply`, telling `on_done` each size; return what was found, what became of it."""
         todo = iter(flaws.items())
         findings: list[Finding] = []
 
         async def work_off() -> None:
             for name, flaw in todo:
                 finding = await self._mend_one(name, *flaw, named, paths, apply=apply)
+                on_done(named.refs[name].size)
                 if finding is not None:
                     findings.append(finding)
 
@@ -177,6 +187,7 @@ class BlobCheck:
             return None  # its copy arrived since
         if not server.is_up:  # reading a copy for it now would only slow people down
             return named.finding("cannot fix", name, server.port, why, paths, None)
+        await self.pacing.turn(ref.size)
         before = trace_of(await self._blobs.body_on(ref, server))
         try:
             data, source = await self._blobs.read_elsewhere(ref, server)

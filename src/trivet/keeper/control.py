@@ -30,6 +30,7 @@ from trivet.wire.control_messages import (
     Traffic,
 )
 from trivet.wire.path_text import path_bytes
+from trivet.wire.refill_messages import RefillLimit
 from trivet.wire.snapshot_messages import SnapshotRemoved
 
 Arguments = dict[str, Any]
@@ -47,6 +48,7 @@ def handlers(keeper: Keeper) -> Mapping[str, Handler]:
         "scrub": control.scrub,
         "snapshot": control.snapshot,
         "recover": control.recover,
+        "refill": control.refill,
         "quota": control.quota,
         "follow": control.follow,
         "shutdown": control.shutdown,
@@ -68,13 +70,21 @@ class Control:
         """Tell how everything is."""
         keeper = self._keeper
         loaded = keeper.loaded
+        lags = keeper.shell.degraded if keeper.shell else {}
         banks = [
-            BankStatus(bank[0].base, [self._server(server) for server in bank]) for bank in keeper.fleet.banks
+            BankStatus(bank[0].base, [self._server(server) for server in bank], lags.get(bank[0].base))
+            for bank in keeper.fleet.banks
         ]
         states = [server.state for bank in banks for server in bank.servers]
         notes = list(keeper.notes.values()) + keeper.degradations()
         if loaded is not None and loaded.journal.is_possibly_stale:
             notes.append("possibly stale: fewer than two banks answer, what is read now may be taken back")
+        notes += [
+            f"server {server.port} came back and is being compared"
+            for bank in banks
+            for server in bank.servers
+            if server.state == "up" and not server.compared
+        ]
         damage = len(loaded.queue.open) + loaded.queue.waiting if loaded else 0
         refresher = loaded.refresher if loaded else None
         finished = refresher.finished_at if refresher else None
@@ -134,11 +144,13 @@ class Control:
             state = "joining"
         loaded = self._keeper.loaded
         divergent = loaded.queue.divergent(server.port) if loaded else 0
+        compared = loaded is None or loaded.refresher.is_compared(server.port)
         if stat is None:
-            return ServerStatus(server.port, state, divergent=divergent)
+            return ServerStatus(server.port, state, divergent=divergent, compared=compared)
         return ServerStatus(
-            server.port, state, stat.pid, stat.blobs, stat.records, divergent, stat.foreign, stat.size_bytes
-        )
+            server.port, state, stat.pid, stat.blobs, stat.records, divergent, stat.foreign, stat.size_bytes,
+            compared,
+        )  # fmt: skip
 
     async def verify(self, arguments: Arguments, report: Report) -> Result:
         """Compare everything, change nothing."""
@@ -194,6 +206,15 @@ class Control:
             case other:
                 raise InputError(f"scrub can be told now, pause, resume or limit, not {other!r}")
         return _plain(refresher.scrub_state())
+
+    async def refill(self, arguments: Arguments, report: Report) -> Result:
+        """Set how fast servers are filled, or only tell it."""
+        pacing, limit = self._loaded().queue.refill.pacing, arguments.get("limit_bytes_s")
+        if limit is not None:
+            if not isinstance(limit, int) or limit <= 0:
+                raise InputError("`limit_bytes_s` is a number of bytes a second, above 0")
+            pacing.limit_bytes_s = limit
+        return _plain(RefillLimit(pacing.limit_bytes_s))
 
     async def quota(self, arguments: Arguments, report: Report) -> Result:
         """Set or remove the quota of a folder, or only list them all."""

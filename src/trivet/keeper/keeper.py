@@ -157,7 +157,7 @@ class Keeper:
         if self.shell is not None:
             self.shell.server_up(server)
         if self.loaded is not None:
-            self.loaded.refresher.refresh_now()
+            self.loaded.refresher.came_back(server)
 
     def server_down(self, server: ServerLink) -> None:
         """Pass on that a server's links are gone."""

@@ -53,6 +53,8 @@ class Refresher:
         self._scrubbing = False
         self._positions: dict[int, _Position] = {}
         self._doomed: list[tuple[float, list[int]]] = []
+        #: port -> generation of the servers that came back and were not compared since.
+        self._returned: dict[int, int] = {}
         self._tasks = [own_task(self._refresh_on()), own_task(self._collect_on())]
 
     async def close(self) -> None:
@@ -64,6 +66,15 @@ class Refresher:
     def refresh_now(self) -> None:
         """Begin the next refresh at once."""
         self._now.set()
+
+    def came_back(self, server: ServerLink) -> None:
+        """Have a server compared that was away: who knows what it holds."""
+        self._returned[server.port] = server.generation
+        self.refresh_now()
+
+    def is_compared(self, port: int) -> bool:
+        """Tell whether the server at `port` was compared since it came back."""
+        return port not in self._returned
 
     async def _refresh_on(self) -> None:
         while True:
@@ -99,6 +110,7 @@ class Refresher:
         looked_at: set[int] = set()
         failed: TrivetError | None = None
         for bank in queue.fleet.banks:
+            returned = {one.port: one.generation for one in bank if one.is_up}
             try:
                 found, ports = await self._refresh_bank(bank, paths)
             except (ReplicaError, ProtocolError, NoMajority) as error:
@@ -106,6 +118,8 @@ class Refresher:
                 continue
             findings += found
             looked_at |= ports
+            if len(returned) == len(bank):  # names can be missed only on a bank that is there whole
+                self._returned = {at: g for at, g in self._returned.items() if returned.get(at) != g}
         still = {(f.server, f.path, tuple(f.ranges), f.item) for f in findings if f.verdict != "fixed"}
         for identity in before - still:
             finding = queue.open.get(identity)  # it may have been mended and forgotten meanwhile

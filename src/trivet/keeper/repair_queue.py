@@ -59,7 +59,7 @@ class RepairQueue:
         self._bad_rows: dict[tuple[int, bytes], None] = {}
         self._bad_blobs: dict[tuple[int, int], ServerLink] = {}
         self._in_hand = 0
-        self.refill = Refilling()
+        self.refill = Refilling(blobs.pacing)
         self._late: dict[int, set[bytes]] = {}
         self._work = asyncio.Event()
         self._told_s = 0.0
@@ -173,18 +173,23 @@ class RepairQueue:
         found_s = found_s or wall_s()
         names = list(flaws)
         sizes = [named.refs[name].size for name in names]
-        self.refill.expect(sum(sizes), steady_s())
+        self.refill.expect(sum(sizes), steady_s(), {server.port for server, _ in flaws.values()})
         self._in_hand += len(flaws)
         findings: list[Finding] = []
-        done = 0
+        left = sum(sizes)
+
+        def count(size_bytes: int) -> None:
+            nonlocal left
+            left -= size_bytes
+            self.refill.done(size_bytes)
+
         try:
             for at in range(0, len(names), BLOBS_AT_ONCE):
                 some = {name: flaws[name] for name in names[at : at + BLOBS_AT_ONCE]}
-                findings += await self.note(await self.blobs.mend(some, named, paths, apply=True), found_s)
-                self.refill.done(sum(sizes[at : at + BLOBS_AT_ONCE]))
-                done = at + BLOBS_AT_ONCE
+                mended = await self.blobs.mend(some, named, paths, apply=True, on_done=count)
+                findings += await self.note(mended, found_s)
         finally:
-            self.refill.done(sum(sizes[done:]))
+            self.refill.done(left)
             self._in_hand -= len(flaws)
         return findings
 

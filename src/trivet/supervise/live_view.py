@@ -112,9 +112,10 @@ def summary_lines(status: Status) -> list[Text]:
     if status.refill is not None:
         refill = status.refill
         how_long = "" if refill.left_s is None else f", about {refill.left_s:.0f} s left"
+        whom = f" {', '.join(map(str, refill.servers))}" if refill.servers else ""
         lines.append(
-            Text(f"Refilling: {size_text(refill.done_bytes)} of {size_text(refill.total_bytes)} written, "
-                 f"{size_text(refill.bytes_s)}/s{how_long}.")
+            Text(f"Refilling{whom}: {size_text(refill.done_bytes)} of {size_text(refill.total_bytes)} "
+                 f"written, {size_text(refill.bytes_s)}/s{how_long}.")
         )  # fmt: skip
     lines.extend(Text(f"! {note}", "yellow") for note in (*absences(status), *status.notes))
     return lines

@@ -22,6 +22,7 @@ import msgspec
 from trivet.errors import InputError, NoMajority, TrivetError
 from trivet.io.control_socket import Handler, NotRunning, Remote, Report, ask, serve_control
 from trivet.io.mount_table import find_mount
+from trivet.io.server_folder import finish_exchanges
 from trivet.io.shared_port import listening
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.children import ChildKeeper
@@ -30,6 +31,7 @@ from trivet.supervise.door_scaling import DoorScaling
 from trivet.supervise.door_workers import DoorWorkers
 from trivet.supervise.keeper_pair import StandbyPlan
 from trivet.supervise.probing import ask_server
+from trivet.supervise.replacing import Replacing
 from trivet.supervise.volume_setup import check_ports, prepare_mount_point
 from trivet.supervise.watching import EVERY_S, DriveWatch
 from trivet.wire.control_messages import Status
@@ -95,6 +97,8 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
         if await ask_server(port, plan.config.volume, plan.folder.read_key()) is not None
     ]
     await check_ports(plan.config, by_hand)
+    for made in await asyncio.to_thread(finish_exchanges, plan.folder):
+        note(f"{made} is new and empty: its server is filled from the other banks")
     for point in (plan.mount_point, plan.standby.mount_point if plan.standby else None):
         if point is not None and (cleared := await prepare_mount_point(point)):
             note(cleared)
@@ -138,6 +142,7 @@ async def _live(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     watch = DriveWatch(children, plan.folder.figures_path, scaling)
     handlers = _handlers(children, stop, ended) | _watch_handlers(watch, scaling)
+    handlers["replace"] = Replacing(plan.folder, children).asked
     async with serve_control(plan.folder.supervisor_socket, handlers):
         running = asyncio.create_task(children.run())
         watching = asyncio.create_task(watch.run())

@@ -12,6 +12,7 @@ Keeper verbs (DIR/keeper/keeper.sock), arguments -> result:
     repairs  {since_s, limit}         -> RepairHistory    since_s: seconds back from now, null = all
     scrub    {action, limit_bytes_s}  -> ScrubState       action: now | pause | resume | limit
     recover  {what, apply}            -> RecoverReport    what: accept_rollback | accept_cut
+    refill   {limit_bytes_s}          -> RefillLimit      see refill_messages.py; null: only tell it
     quota    {action, path, limits}   -> QuotaTable       action: set | remove | list; limits: see QuotaUse
     follow   {pid, slot}              -> {}               said by the keeper that stands by, to the other
     shutdown                          -> {}               flushes, unmounts; the process then ends
@@ -21,6 +22,7 @@ Supervisor verbs (DIR/up.sock):
     children                          -> Children
     stop     {ports}                  -> Children         stopped on purpose: not started again
     start    {ports}                  -> Children
+    replace  {ports, disk}            -> Replacement      servers of one bank begin anew, empty, below `disk`
     upstream                          -> Children         the upstreams begin anew: there is one more
     processes {series_s}              -> DriveFigures     see health_messages.py
     workers  {count}                  -> DriveFigures     so many workers of the door, by hand
@@ -35,6 +37,8 @@ Verbs of a door's worker (DIR/gateway/worker-N.sock):
 from typing import Literal
 
 import msgspec
+
+from trivet.wire.refill_messages import Refill
 
 FINDINGS_MAX = 10_000
 #: How long a leaving worker gives its clients to finish what they have begun.
@@ -51,7 +55,8 @@ RecoverWhat = Literal["accept_rollback", "accept_cut"]
 class ServerStatus(msgspec.Struct, frozen=True):
     """One server of a bank as the keeper sees it; `pid` and counts are None until it has answered once.
 
-    `divergent` counts items of this server that are known to differ and are not yet repaired.
+    `divergent` counts items of this server that are known to differ and are not yet repaired. Until what it
+    holds was compared with what it ought to hold, since it came back, it is not `compared`.
     """
 
     port: int
@@ -62,13 +67,15 @@ class ServerStatus(msgspec.Struct, frozen=True):
     divergent: int = 0
     foreign: int | None = None
     bytes: int | None = None
+    compared: bool = True
 
 
 class BankStatus(msgspec.Struct, frozen=True):
-    """One bank: its base port and its servers in order of their ports."""
+    """One bank: its base port and its servers in order of their ports; `lags` says why commits don't wait."""
 
     base: int
     servers: list[ServerStatus]
+    lags: str | None = None
 
 
 class KeeperStatus(msgspec.Struct, frozen=True):
@@ -157,7 +164,7 @@ class Status(msgspec.Struct, frozen=True):
     traffic: Traffic = Traffic()
     checks: Checks = Checks()
     gateway: "Child | None" = None
-    refill: "Refill | None" = None
+    refill: Refill | None = None
     standby: StandbyStatus | None = None
 
 
@@ -184,15 +191,6 @@ class Finding(msgspec.Struct, frozen=True):
     found_s: float | None = None
     before: str | None = None
     after: str | None = None
-
-
-class Refill(msgspec.Struct, frozen=True):
-    """Bodies being written to servers that lack them; `left_s` is None while nobody can tell."""
-
-    done_bytes: int
-    total_bytes: int
-    bytes_s: float = 0.0
-    left_s: float | None = None
 
 
 class Progress(msgspec.Struct, frozen=True):

@@ -7,7 +7,7 @@ import msgspec
 from corruption_pool import blob_on, write_blob
 from small_drive import ServedBank, SmallDrive, small_drive
 from trivet.cli.findings_text import open_line
-from trivet.keeper.refilling import Refilling
+from trivet.keeper.refilling import Pacing, Refilling
 from trivet.wire.control_messages import RepairHistory
 
 BODY = bytes(range(256)) * 400
@@ -59,21 +59,25 @@ async def test_what_is_refilled_is_counted(tmp_path: Path) -> None:
         names = [name for name, _ in server.place.blobs.index.after(0, 100)[0]]
         await server.place.blobs.delete(names)
         seen = []
-        note = drive.loaded.queue.note
+        replace = drive.loaded.blobs.replace
 
-        async def noting(*arguments: object) -> object:
+        async def replacing(*arguments: object) -> object:
             seen.append(drive.loaded.queue.refill.told(0.0))
-            return await note(*arguments)  # type: ignore[arg-type]
+            return await replace(*arguments)  # type: ignore[arg-type]
 
-        drive.loaded.queue.note = noting  # type: ignore[method-assign, assignment]
+        drive.loaded.blobs.replace = replacing  # type: ignore[method-assign, assignment]
         await drive.loaded.refresher.refresh()
-        assert any(one is not None and one.total_bytes >= len(BODY) * 100 for one in seen)
+        told = [one for one in seen if one is not None and one.servers == [server.port]]
+        assert any(one.total_bytes >= len(BODY) * 100 for one in told)
+        done = [one.done_bytes for one in told]
+        assert done == sorted(done)
+        assert done[0] < done[-1] < told[-1].total_bytes
         assert drive.loaded.queue.refill.told(0.0) is None
         assert (await drive.ask("status"))["refill"] is None
 
 
 def test_a_rate_and_what_is_left_are_told_once_they_mean_something() -> None:
-    refill = Refilling()
+    refill = Refilling(Pacing())
     assert refill.told(0.0) is None
     refill.expect(1000, 10.0)
     told = refill.told(10.1)

@@ -13,7 +13,7 @@ class MendedMeanwhile:
     """A repair queue in which everything is mended while the refresh compares."""
 
     def __init__(self) -> None:
-        server = SimpleNamespace(base=7000, port=7000, is_up=True)
+        server = SimpleNamespace(base=7000, port=7000, is_up=True, generation=1)
         self.fleet = SimpleNamespace(banks=[[server]], servers=[])
         self.space = Namespace(BlobNames(1))
         self.open: dict[Any, Any] = {(7000, "/f", (), "blob"): SimpleNamespace(why="missing")}

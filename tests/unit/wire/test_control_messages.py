@@ -25,7 +25,8 @@ def test_status_has_the_promised_fields() -> None:
         "refresh_took_s",
     } <= told.keys()
     server = told["banks"][0]["servers"][0]
-    assert set(server) == {"port", "pid", "state", "blobs", "records", "divergent", "foreign", "bytes"}
+    counts = {"blobs", "records", "divergent", "foreign", "bytes"}
+    assert set(server) == {"port", "pid", "state", "compared"} | counts
     assert set(told["keeper"]) == {"pid", "epoch", "slot", "durable_slot", "name"}
 
 

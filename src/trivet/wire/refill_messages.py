@@ -1,0 +1,52 @@
+"""What is told of bytes that servers are filled with, and of servers that begin anew.
+
+Rule: as in `control_messages.py`: a field is added, never renamed.
+"""
+
+import msgspec
+
+
+class Refill(msgspec.Struct, frozen=True):
+    """Bodies being written to `servers` that lack them; `left_s` is None while nobody can tell.
+
+    No more than `limit_bytes_s` are written, over all servers.
+    """
+
+    done_bytes: int
+    total_bytes: int
+    bytes_s: float = 0.0
+    left_s: float | None = None
+    servers: list[int] = []
+    limit_bytes_s: int = 0
+
+
+class RefillLimit(msgspec.Struct, frozen=True):
+    """How many bytes a second are written to servers that lack them."""
+
+    limit_bytes_s: int
+
+
+class Replaced(msgspec.Struct, frozen=True):
+    """A server that began anew in the empty `folder`; what it had before is `kept` there, if anything was."""
+
+    port: int
+    folder: str
+    kept: str | None = None
+
+
+class Replacement(msgspec.Struct, frozen=True):
+    """The servers that were replaced together."""
+
+    servers: list[Replaced]
+
+
+class Filled(msgspec.Struct, frozen=True):
+    """What `trivet bank replace` tells: `done` once the `servers` hold everything again.
+
+    `size_bytes` of bodies are on them then, `took_s` since they had begun anew.
+    """
+
+    servers: list[Replaced]
+    done: bool
+    size_bytes: int = 0
+    took_s: float = 0.0
