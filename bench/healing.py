@@ -1,4 +1,4 @@
-"""How a drive heals, and what people notice of it: a wiped server, a bank down, a scrub beside the work.
+"""How a drive heals, and what people notice: a wiped or replaced server, a bank down, a scrub beside work.
 
 Rule: real processes, a real mount; what is measured is what `trivet status --json` tells and what calls take.
 Usage: python bench/healing.py [--mib 256] [--files 3000] [--seconds 10]
@@ -139,6 +139,25 @@ class Calls:
                 f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {longest:.0f} ms")  # fmt: skip
 
 
+def replaced(mount: Path, state: Path, seconds: float) -> None:
+    """Time calls beside a bank that is replaced, and before and after; print how fast it was filled."""
+    bank = status(state)["banks"][2]["base"]
+    quiet, beside = Calls(mount), Calls(mount)
+    quiet.work(seconds / 2)
+    words = [sys.executable, "-m", "trivet", "bank", "replace", str(bank), "--state", str(state)]
+    subprocess.run(words, check=True, capture_output=True)
+    rates: list[float] = []
+    until = time.monotonic() + WITHIN_S
+    while not (told := status(state))["healthy"] and time.monotonic() < until:
+        beside.work(POLL_S * 4)
+        if told["refill"] is not None:
+            rates.append(told["refill"]["bytes_s"] / 1e6)
+    quiet.work(seconds / 2)
+    print(f"replaced bank: filled at {', '.join(f'{rate:.0f}' for rate in rates[-1:])} MB/s")
+    print(f"  before, after: {quiet.told()}")
+    print(f"  beside it:     {beside.told()}", flush=True)
+
+
 def bank_down(mount: Path, state: Path, seconds: float) -> None:
     """Time calls while a bank is killed, hung, and stopped."""
     port = status(state)["banks"][2]["servers"][0]["port"]
@@ -195,6 +214,7 @@ def main() -> int:
             fill(mount, options.mib, options.files)
             wait(work / "state", lambda told: told["healthy"])
             wiped(work / "state")
+            replaced(mount, work / "state", options.seconds)
             bank_down(mount, work / "state", options.seconds)
             scrub(mount, work / "state", options.seconds)
     finally:

@@ -52,7 +52,6 @@ def test_servers_are_replaced_while_people_work_and_things_die(tmp_path: Path) -
         drive.kill(drive.keeper_pid())  # the next one fills it at the usual rate
         done = json.loads(waiting.communicate(timeout=60)[0])
         assert done["done"] is True
-        assert done["size_bytes"] >= len(LARGE)
         assert (drive.state / f"bank-{two}" / f"server-{two}").readlink() == disk / f"server-{two}"
         assert Path(done["servers"][0]["kept"]).is_dir()
         load.wait_more(40)

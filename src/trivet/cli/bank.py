@@ -67,7 +67,7 @@ def replace(
     if json:
         print_json(filled)
     elif wait:
-        print(f"{_names(made)} everything again: {size_text(filled.size_bytes)} after {filled.took_s:.1f} s")
+        print(f"{_names(made)} everything again after {filled.took_s:.1f} s")
     else:
         print("`trivet status` shows how much is filled in, how fast, and how long it will take")
     return 0
@@ -103,8 +103,7 @@ def _wait_filled(folder: VolumeFolder, made: list[Replaced], began_s: float) -> 
             servers = [one for bank in status.banks for one in bank.servers if one.port in ports]
             # A keeper that began meanwhile knows nothing of them before it has compared everything.
             if status.refresh_age_s is not None and all(_is_whole(one, status) for one in servers):
-                size = sum(one.bytes or 0 for one in servers)
-                return Filled(made, done=True, size_bytes=size, took_s=time.monotonic() - began_s)
+                return Filled(made, done=True, took_s=time.monotonic() - began_s)
             progress = _progress(servers, status)
             if progress != seen:
                 seen, moved_s = progress, time.monotonic()

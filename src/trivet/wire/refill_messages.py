@@ -41,12 +41,8 @@ class Replacement(msgspec.Struct, frozen=True):
 
 
 class Filled(msgspec.Struct, frozen=True):
-    """What `trivet bank replace` tells: `done` once the `servers` hold everything again.
-
-    `size_bytes` of bodies are on them then, `took_s` since they had begun anew.
-    """
+    """What `trivet bank replace` tells: `done` once the `servers` hold everything again, after `took_s`."""
 
     servers: list[Replaced]
     done: bool
-    size_bytes: int = 0
     took_s: float = 0.0
