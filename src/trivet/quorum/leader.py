@@ -221,7 +221,7 @@ class Leader:
         return upkeep.may_move(self.reign, bank, now)
 
     def move(self, bank: int, port: int) -> None:
-        """Have the server at `port` take the seat of `bank`, if it `may_move`: Assign, then `on_connected`."""
+        """Have the server at `port` take the seat of `bank`, which it may: Assign, then `on_connected`."""
         self.reign.followers[bank].moving_to = port
 
     def change_config(self, config: Config, now: float) -> list[LeaderCommand]:
