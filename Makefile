@@ -67,7 +67,7 @@ sim-standby: install
 mutants: install
 	$(PY) tests/sim/run_mutants.py
 
-# Hours: the simulations with many more seeds; each count is a variable.
+# Days; ARGS="--hours 2" goes round all parts in slices for so long.
 soak: install
-	TRIVET_SIM_SEEDS=$${TRIVET_SIM_SEEDS:-100000} TRIVET_WHOLE_SEEDS=$${TRIVET_WHOLE_SEEDS:-5000} \
-	TRIVET_MUTANT_SEEDS=$${TRIVET_MUTANT_SEEDS:-1000} $(PY) -m pytest --timeout 900 tests/sim tests/whole $(ARGS)
+	bash scripts/setup.sh --for-tests
+	$(PY) tests/faults.py --soak $(ARGS)

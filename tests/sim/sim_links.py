@@ -59,7 +59,8 @@ class Links:
             seat.choice = seat.choice if port is None else ports.index(port)
             return
         other = seat.servers[1 - seat.choice]
-        if world.now - seat.away_since > MOVE_AFTER_S and other.is_up and leader.may_move(bank):
+        is_due = world.now - seat.away_since > MOVE_AFTER_S
+        if is_due and other.is_up and leader.may_move(bank, self.keeper.now()):
             world.trace(f"{self.keeper.name} moves the acceptor of {bank} to {other.port}")
             leader.move(bank, other.port)
             seat.choice, seat.assign, seat.away_since = 1 - seat.choice, True, world.now

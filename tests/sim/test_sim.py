@@ -10,6 +10,7 @@ from seeded_runs import assert_pure_function
 from sim_beyond import BeyondPromise
 from sim_run import Simulation
 
+FIRST = int(os.environ.get("TRIVET_FIRST_SEED", "0"))
 SEEDS = int(os.environ.get("TRIVET_SIM_SEEDS", "500"))
 BEYOND_SEEDS = SEEDS // 10
 SEEDS_A_TEST = 50
@@ -18,9 +19,9 @@ SEEDS_A_TEST = 50
 FOUND = (508, 758, 254)
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_A_TEST))
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, SEEDS_A_TEST))
 def test_every_seed_ends_healthy(first: int) -> None:
-    for seed in range(first, first + SEEDS_A_TEST):
+    for seed in range(first, min(first + SEEDS_A_TEST, FIRST + SEEDS)):
         run(seed)
 
 
@@ -29,9 +30,9 @@ def test_seed_that_once_failed_ends_healthy(seed: int) -> None:
     run(seed)
 
 
-@pytest.mark.parametrize("first", range(0, BEYOND_SEEDS, SEEDS_A_TEST))
+@pytest.mark.parametrize("first", range(FIRST, FIRST + BEYOND_SEEDS, SEEDS_A_TEST))
 def test_more_than_may_be_lost_is_said_loudly(first: int) -> None:
-    for seed in range(first, min(first + SEEDS_A_TEST, BEYOND_SEEDS)):
+    for seed in range(first, min(first + SEEDS_A_TEST, FIRST + BEYOND_SEEDS)):
         BeyondPromise(seed).run()
 
 

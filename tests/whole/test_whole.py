@@ -10,23 +10,24 @@ from seeded_runs import assert_pure_function
 from whole_beyond import FATES, WholeBeyond
 from whole_run import WholeRun
 
+FIRST = int(os.environ.get("TRIVET_FIRST_SEED", "0"))
 SEEDS = int(os.environ.get("TRIVET_WHOLE_SEEDS", "30"))
 BEYOND_SEEDS = max(2 * len(FATES), SEEDS // 5)
 SEEDS_A_TEST = 10
 
 
-@pytest.mark.parametrize("first", range(0, SEEDS, SEEDS_A_TEST))
+@pytest.mark.parametrize("first", range(FIRST, FIRST + SEEDS, SEEDS_A_TEST))
 def test_every_whole_drive_ends_healthy(first: int) -> None:
-    for seed in range(first, min(first + SEEDS_A_TEST, SEEDS)):
+    for seed in range(first, min(first + SEEDS_A_TEST, FIRST + SEEDS)):
         try:
             WholeRun(seed).run()
         except AssertionError as broken:
             raise AssertionError(f"replay with `make sim SEED={seed}`: {broken}") from broken
 
 
-@pytest.mark.parametrize("first", range(0, BEYOND_SEEDS, len(FATES)))
+@pytest.mark.parametrize("first", range(FIRST, FIRST + BEYOND_SEEDS, len(FATES)))
 def test_a_whole_drive_that_lost_too_much_says_so(first: int) -> None:
-    for seed in range(first, min(first + len(FATES), BEYOND_SEEDS)):
+    for seed in range(first, min(first + len(FATES), FIRST + BEYOND_SEEDS)):
         try:
             WholeBeyond(seed).run()
         except AssertionError as broken:

@@ -160,7 +160,7 @@ class WholeDrive:
     def wipe(self, port: int) -> None:
         """A server's folder is emptied."""
         self.kill_server(port)
-        shutil.rmtree(self.servers[port].own)
+        shutil.rmtree(self.servers[port].own, ignore_errors=True)  # it may have been wiped a moment ago
         self.servers[port].disk.wipe()
         self.trace(f"server {port} is wiped")
 

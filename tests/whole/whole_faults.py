@@ -1,6 +1,8 @@
 """What may go wrong in a whole drive, always less than what it promises to survive.
 
 Rule: what a disk loses hits one bank at a time, until that bank was looked at and found whole again.
+Rule: a disk that silently lost a write does not lose its power, too: what is left could not be told from a
+bank that was rolled back, and beside one that is late that is for a person to judge.
 Rule: processes die, hang and are cut off at any time; in the end everything comes back.
 """
 
@@ -36,6 +38,7 @@ class Faults:
     ) -> None:
         self.drive = drive
         self.impaired: set[int] = set()
+        self._lied: set[int] = set()
         self.counts: dict[str, int] = {}
         self.hands = Hands(drive)
         self._names = names
@@ -114,6 +117,8 @@ class Faults:
         self.drive.away[port] = self.drive.now + seconds
 
     def _power(self, base: int) -> None:
+        if base in self._lied:
+            return
         for port in self.drive.bank_ports(base):
             self.drive.cut_power(port)
 
@@ -128,7 +133,7 @@ class Faults:
         self.drive.when_safe = self._cut_all
 
     def _cut_all(self) -> None:
-        if self.impaired or self.drive.is_calm:
+        if self.impaired or self._lied or self.drive.is_calm:
             return
         self.impaired.update(BASES)
         for port in self.drive.ports:
@@ -140,9 +145,11 @@ class Faults:
         self.drive.servers[base].disk.fails_sync = True
 
     def _lose_write(self, base: int) -> None:
+        self._lied.add(base)
         self.drive.servers[self._port(base)].disk.goes_wrong = "lost"
 
     def _astray(self, base: int) -> None:
+        self._lied.add(base)
         self.drive.servers[self._port(base)].disk.goes_wrong = "astray"
 
     def _full(self, base: int) -> None:

@@ -190,7 +190,7 @@ class LeaderShell:
             now = steady_s()
             self.run(self.leader.on_tick(now))
             for base, since in list(self._away_since.items()):
-                if now - since > STAND_IN_AFTER_S and self.leader.may_move(base):
+                if now - since > STAND_IN_AFTER_S and self.leader.may_move(base, now):
                     self._move_role(base)
 
     def _move_role(self, base: int) -> None:

@@ -216,13 +216,12 @@ class Leader:
         """
         return self.reign.sync(now, hurry=hurry) if self.reign.phase in ("install", "serve") else []
 
-    def may_move(self, bank: int) -> bool:
+    def may_move(self, bank: int, now: float) -> bool:
         """Tell whether the acceptor's role of `bank` may be given to another of its servers."""
-        return upkeep.may_move(self.reign, bank)
+        return upkeep.may_move(self.reign, bank, now)
 
     def move(self, bank: int, port: int) -> None:
-        """Have the server at `port` take the seat of `bank`: send it Assign, then `on_connected`."""
-        assert self.may_move(bank)
+        """Have the server at `port` take the seat of `bank`, which it may: Assign, then `on_connected`."""
         self.reign.followers[bank].moving_to = port
 
     def change_config(self, config: Config, now: float) -> list[LeaderCommand]:

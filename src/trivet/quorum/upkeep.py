@@ -10,13 +10,15 @@ from trivet.wire.entries import Entry
 from trivet.wire.journal_messages import Trim
 
 
-def may_move(reign: Reign, bank: int) -> bool:
+def may_move(reign: Reign, bank: int, now: float) -> bool:
     """Tell whether the acceptor's role of `bank` may be given to another of its servers.
 
-    Only when all other banks count: they must accept the CONFIG that names the new server.
+    Only when all other banks count, keep up and answered lately (a keeper that was stopped knows nothing of
+    them): they must accept the CONFIG that names the new server, and nobody takes the move back until then.
     """
     others = [follower for follower in reign.followers.values() if follower.bank != bank]
-    return reign.phase == "serve" and all(follower.counted for follower in others)
+    may_count_on = all(one.counted and not one.degraded for one in others) and reign.lease.holds(now)
+    return reign.phase == "serve" and may_count_on
 
 
 def anchor(reign: Reign, sums: bytes, now: float) -> tuple[Entry, list[LeaderCommand]]:
