@@ -4,6 +4,7 @@ Rule: what goes on after a cut is another process than the one that began.
 """
 
 import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -11,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -97,10 +98,11 @@ def finish_and_check(door: Door, where: str, name: str) -> None:
     assert (done["state"], done["offset"], done["resumable"]) == ("committed", len(DATA), False)
 
 
-def kill_worker(door: Door) -> None:
-    """Kill the worker; wait until there is another one."""
+def kill_worker(door: Door, then: Callable[[], object] = lambda: None) -> None:
+    """Kill the worker and do something at once; wait until there is another one."""
     before = door.pid()
     door.drive.kill(before)
+    then()
     door.drive.wait_status(lambda told: told["gateway"]["pid"] not in (None, before))
     door.wait_up()
 
@@ -117,10 +119,16 @@ def begun_download(door: Door, where: str) -> Iterator[tuple[bytes, str]]:
 def test_killed_worker_leaves_an_upload_that_another_worker_finishes(own_door: Door) -> None:
     where = begin(own_door, "worker")
     assert send(own_door, where, 0, 4 * UNIT) == 308
-    with half_sent(own_door, where, 6 * UNIT):
-        kill_worker(own_door)
-    with connection.connect(f"ws://127.0.0.1:{own_door.port}/api/v1/events") as events:
-        assert parked_in_events(events, where.rpartition("/")[2])["offset"] >= 4 * UNIT
+    key = where.rpartition("/")[2]
+    (lock,) = own_door.drive.state.rglob(f"{key}.lock")
+    with lock.open("r+") as held:
+        with half_sent(own_door, where, 6 * UNIT):
+            # as its writer had it: whoever listens is told of the parking, however long a new worker takes
+            kill_worker(own_door, lambda: fcntl.flock(held, fcntl.LOCK_EX))
+        with connection.connect(f"ws://127.0.0.1:{own_door.port}/api/v1/events") as events:
+            assert json.loads(events.recv(timeout=30))["type"] == "hello"
+            fcntl.flock(held, fcntl.LOCK_UN)
+            assert parked_in_events(events, key)["offset"] >= 4 * UNIT
     assert wait_parked(own_door, where)["offset"] >= 4 * UNIT
     finish_and_check(own_door, where, "worker")
 

@@ -9,86 +9,29 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import msgspec
 import psutil
 import pytest
 
+from door_under_test import Door
 from drive_under_test import Drive
+from keeper_pair import DEADLINE_S, Pair
 from steady_load import SteadyLoad
-from trivet.client.remote_volume import connected
-from trivet.errors import TrivetError
-from trivet.io.control_socket import ask
+from trivet.client.remote_volume import RemoteVolume, connected
 from trivet.io.mount_table import find_mount
 from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.interface import ROOT_INO, Caller
-from trivet.wire.control_messages import NOT_MOUNTED, Status
 
 TAKEOVERS = int(os.environ.get("TRIVET_TAKEOVERS", "1"))
 IS_MEASURED = TAKEOVERS > 1
 KILLED_S, ENDED_S = 12.0, 2.0
-DEADLINE_S = 60.0
-SILENCE_S = 1.0
+WORKERS, CHANGES_BEFORE, CHANGES_AFTER = 12, 50, 50
 REFUSED = r"Input/output|not connected|abort"
 CALLER = Caller(0, 0)
 pytestmark = [pytest.mark.mount, pytest.mark.timeout(240 + 30 * TAKEOVERS)]
-
-
-class Pair:
-    """A drive with two keepers, each with a folder."""
-
-    def __init__(self, drive: Drive) -> None:
-        self.drive = drive
-        self.state = VolumeFolder(drive.state)
-        self.folders = {"keeper": drive.folder, "standby": drive.folder.with_name("drive-standby")}
-
-    def asked(self) -> Status | None:
-        """Return what the keeper that leads says, None if nobody does."""
-        with contextlib.suppress(TrivetError):
-            return msgspec.convert(asyncio.run(self._ask()), Status)
-        return None
-
-    async def _ask(self) -> dict[str, Any]:
-        return await ask(self.state.keeper_socket, "status", silence_s=SILENCE_S)
-
-    def settled(self) -> Status:
-        """Wait until one leads, its folder is mounted, and the other one follows it; return its status."""
-        return self.until(
-            lambda told: bool(told.standby and told.standby.state == "follows" and not told.notes)
-        )
-
-    def until(self, good: Callable[[Status], bool]) -> Status:
-        """Wait until somebody leads whose folder is mounted and whose status is `good`."""
-        until = time.monotonic() + DEADLINE_S
-        while True:
-            told = self.asked()
-            if told is not None and good(told) and NOT_MOUNTED not in told.notes and self.is_mounted(told):
-                return told
-            assert time.monotonic() < until, told
-            time.sleep(0.02)
-
-    def followed(self, gone: Status) -> tuple[Status, float]:
-        """Wait until the other keeper than `gone` leads; return its status and how long that took."""
-        began = time.monotonic()
-        told = self.until(lambda told: told.keeper.name != gone.keeper.name)
-        return told, time.monotonic() - began
-
-    def is_mounted(self, told: Status) -> bool:
-        """Tell whether the folder of the keeper that leads is mounted."""
-        entry = find_mount(self.folder_of(told))
-        return entry is not None and entry.is_ours
-
-    def folder_of(self, told: Status) -> Path:
-        """Return the folder of the keeper that leads."""
-        return self.folders[told.keeper.name]
-
-    def kill(self, told: Status, number: int = signal.SIGKILL) -> None:
-        """Send a signal to the keeper that leads."""
-        assert told.keeper.pid is not None
-        self.drive.kill(told.keeper.pid, number)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +39,7 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pair]:
     """A drive with a standby, for all tests of this module."""
     made = Pair(Drive(tmp_path_factory.mktemp("pair"), servers=1))
     try:
-        made.drive.up("--standby")
+        made.drive.up("--standby", "--port", str(made.port), "--no-auth", "--max-workers", "1")
         yield made
         made.settled()
         made.drive.trivet("verify", "--deep")
@@ -142,6 +85,92 @@ async def test_killed_under_load_the_other_goes_on(pair: Pair) -> None:
     right = load.assert_kept()
     print("killed: seconds until the other one serves", took_s, {"files right": right}, load.counts)
     assert not IS_MEASURED or max(took_s) <= KILLED_S
+
+
+class ManyChanges:
+    """Clients that make and rename files under names of their own, and take every failure for a fault."""
+
+    def __init__(self, clients: list[RemoteVolume], run: str) -> None:
+        self.done: list[int] = []
+        self.is_over = False
+        self._run = run
+        self._clients = clients
+
+    async def work(self, number: int) -> None:
+        """Make and rename files until it is over."""
+        volume, count = self._clients[number % len(self._clients)], 0
+        self.done.append(0)
+        while not self.is_over:
+            name = f"{self._run}-{number}-{count}".encode()
+            made, handle = await volume.create(ROOT_INO, b"new-" + name, 0o644, CALLER)
+            await volume.write(handle, 0, name)
+            await volume.flush(handle)
+            await volume.release(handle)
+            await volume.mkdir(ROOT_INO, b"folder-" + name, 0o755, CALLER)
+            await volume.rename(ROOT_INO, b"new-" + name, ROOT_INO, name, replace=False, exchange=False)
+            await volume.setxattr(made.ino, b"user.name", name, create=True, replace=False)
+            await volume.rmdir(ROOT_INO, b"folder-" + name)
+            count += 1
+            self.done[number] = count
+
+    async def more(self, count: int) -> None:
+        """Wait until `count` more files were made."""
+        target = sum(self.done) + count
+        async with asyncio.timeout(DEADLINE_S):
+            while sum(self.done) < target:  # noqa: ASYNC110 - what is waited for has no event
+                await asyncio.sleep(0.01)
+
+    async def assert_made_once(self) -> None:
+        """Assert that exactly what was made is there."""
+        volume = self._clients[0]
+        made = {
+            f"{self._run}-{one}-{n}".encode() for one, count in enumerate(self.done) for n in range(count)
+        }
+        listed = await volume.listing(ROOT_INO, 0, 10_000)
+        mine = {entry.name: entry.attributes for entry in listed if self._run.encode() in entry.name}
+        assert mine.keys() == made
+        for name, attributes in mine.items():
+            assert (attributes.size, attributes.nlink) == (len(name), 1)
+            assert await volume.getxattr(attributes.ino, b"user.name") == name
+
+
+async def test_clients_changes_are_done_once_over_a_takeover(pair: Pair) -> None:
+    """Each change is asked of the next keeper again and fails nowhere: twice would be EEXIST or ENOENT."""
+    await asyncio.to_thread(pair.settled)
+    async with connected(pair.state) as one, connected(pair.state) as other:
+        load = ManyChanges([one, other], f"once{os.urandom(3).hex()}")
+        async with asyncio.TaskGroup() as group:
+            for number in range(WORKERS):
+                group.create_task(load.work(number))
+            for _time in range(TAKEOVERS):
+                told = await asyncio.to_thread(pair.settled)
+                await load.more(CHANGES_BEFORE)
+                pair.kill(told)
+                await load.more(CHANGES_AFTER)
+            load.is_over = True
+        await load.assert_made_once()
+        print("changes made once", sum(load.done))
+
+
+def test_uploads_go_on_over_a_takeover(pair: Pair) -> None:
+    """One whose body comes while the leader is killed, and small ones behind it, are all there once."""
+    door, told = Door(pair.drive, pair.port), pair.settled()
+    door.wait_up()
+    folder = door.folder(f"uploads-{os.urandom(3).hex()}")
+    pieces = [os.urandom(1 << 20) for _piece in range(12)]
+
+    def body() -> Iterator[bytes]:
+        yield from pieces[:6]
+        pair.kill(told)
+        yield from pieces[6:]
+
+    large = door.begin("large", folder)
+    answer = door.http.put(large, content=body(), timeout=DEADLINE_S)
+    assert answer.status_code == 200, answer.text
+    assert door.content(answer.json()["id"]) == b"".join(pieces)
+    small = [door.put(f"small-{number}", b"%d" % number, folder) for number in range(5)]
+    assert door.names(folder) == sorted(["large", *(one["name"] for one in small)])
+    assert [door.content(one["id"]) for one in small] == [b"%d" % number for number in range(5)]
 
 
 def test_ended_in_order_the_other_follows_at_once(pair: Pair) -> None:

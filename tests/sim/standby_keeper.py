@@ -7,7 +7,7 @@ from sim_calls import Asked
 from sim_disk import VOLUME_KEY, KeeperDisk
 from sim_keeper import TICK_S, SimKeeper
 from trivet.quorum import leader_commands as lc
-from trivet.quorum.once import was_applied, with_applied
+from trivet.quorum.once import answer_of, with_applied
 from trivet.quorum.standby import Standby
 from trivet.wire import journal_messages as m
 from trivet.wire.entries import RecordOp
@@ -125,7 +125,7 @@ class PairKeeper(SimKeeper):
     ) -> None:
         """Do what was asked, unless it was done before: then wait until that is as safe as is wanted."""
         slot, record = self.records.get(asked.call.key, (0, None)) if asked.call is not None else (0, None)
-        if not self.is_ready or asked.call is None or not was_applied(asked.call, record):
+        if not self.is_ready or asked.call is None or answer_of(asked.call, record) is None:
             super()._commit(key, value, new, missing, asked)
             return
         self._waits.setdefault(slot, []).append(asked)
@@ -153,11 +153,11 @@ class PairKeeper(SimKeeper):
                     self.network.block(server.port, direction, seconds, self.name)
 
     def is_paused(self, then: "object") -> bool:
-        """Tell whether nothing happens now; `then` happens once it goes on."""
+        """Tell whether nothing happens now; `then` happens once it goes on, which may be any moment."""
         wait = self.paused_until - self.world.now
         if wait > 0:
             assert callable(then)
-            self.world.after(wait, then)
+            self.world.after(min(wait, TICK_S), then)
         return wait > 0
 
     def tick(self) -> None:

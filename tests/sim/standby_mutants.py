@@ -79,7 +79,7 @@ def runs_beyond_the_drift_bound(patch: pytest.MonkeyPatch) -> None:
 
 def forgets_what_it_applied(patch: pytest.MonkeyPatch) -> None:
     """What a client asks for again is done again."""
-    patch.setattr("standby_keeper.was_applied", lambda call, record: False)
+    patch.setattr("standby_keeper.answer_of", lambda call, record: None)
 
 
 MUTANTS: tuple[Patch, ...] = (

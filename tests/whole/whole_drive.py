@@ -60,6 +60,8 @@ class WholeDrive:
         self.is_calm = False
         self.wall_ahead_s = 0.0
         self.when_safe: Callable[[], None] | None = None
+        self.may_refuse = False
+        self.refused: list[str] = []
         self.told: list[str] = []
         self._tell = tell
         self.on_serving: Callable[[KeeperProcess], None] = lambda process: None

@@ -23,7 +23,7 @@ LOSSES = {"power", "wipe", "sync_fails", "flip", "lose_write", "astray", "tear_j
 class Faults:
     """Draws faults for `drive` with files `names`; `is_whole(base)` looks whether a bank has all it should.
 
-    `on_blackout` is called when all machines lost their power at once.
+    `on_blackout` is called when all machines lost their power at once, `kinds` are faults and their weights.
     """
 
     def __init__(
@@ -32,6 +32,7 @@ class Faults:
         names: Sequence[bytes],
         is_whole: Callable[[int], bool],
         on_blackout: Callable[[], None],
+        kinds: Sequence[tuple[str, int]] = FAULTS,
     ) -> None:
         self.drive = drive
         self.impaired: set[int] = set()
@@ -40,6 +41,7 @@ class Faults:
         self._names = names
         self._is_whole = is_whole
         self._on_blackout = on_blackout
+        self._kinds = kinds
 
     def look(self) -> None:
         """Let banks that are whole again be hit again."""
@@ -48,7 +50,7 @@ class Faults:
     def strike(self) -> None:
         """Let one fault happen, if it is allowed now."""
         rng = self.drive.rng
-        names, weights = zip(*FAULTS, strict=True)
+        names, weights = zip(*self._kinds, strict=True)
         (name,) = rng.choices(names, weights)
         base = rng.choice(BASES)
         if name in LOSSES:

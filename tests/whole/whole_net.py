@@ -64,6 +64,7 @@ class SimLink:
     """The client's end of one connection; the same face as `trivet.io.link.Link`."""
 
     network: Network  # of the drive under test, set before it starts
+    certificate_ends_s = None  # all on one machine
 
     def __init__(self, port: Port, on_event: Callable[[BankMessage], None]) -> None:
         self.lost = asyncio.Event()

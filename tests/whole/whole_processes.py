@@ -7,7 +7,7 @@ from trivet.bank.bank_records import RecordsOfBank
 from trivet.bank.place import Place
 from trivet.bank.requests import Requests
 from trivet.bank.stored_paths import StoredPaths
-from trivet.errors import ConfigError, CorruptReplica
+from trivet.errors import ConfigError, CorruptReplica, NoMajority
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.local_volume import LocalVolume
 from whole_disk import Disk
@@ -119,7 +119,14 @@ class KeeperProcess(Process):
         keeper = self.keeper = Keeper(drive.folder, drive.durability, REFRESH_S)
         self.run(self._watch(keeper))
         await keeper.start()
-        await keeper.take_over()
+        try:
+            await keeper.take_over()
+        except NoMajority as error:
+            if not drive.may_refuse:
+                raise
+            drive.refused.append(str(error))
+            drive.kill_keeper()
+            raise Killed from error
         self.is_serving = True
         drive.trace(f"{self.name} serves from slot {self.log.head}")
         drive.on_serving(self)

@@ -1,8 +1,9 @@
 """One run of a whole drive: people, faults, calm, and what must be true of all of it at the end."""
 
+import contextlib
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from history import ABSENT, check_linearizable, check_witness
+from trivet.errors import TrivetError
 from trivet.keeper.journal import Journal
 from trivet.keeper.submitting import Submitter
 from trivet.keeper.volume_door import OutsideBlobs, VolumeDoor, _Connection
@@ -17,7 +19,7 @@ from trivet.volume.changes import ChangeSet
 from trivet.volume.interface import ROOT_INO
 from whole_banks import broken_promises
 from whole_drive import BASES, whole_drive
-from whole_faults import Faults
+from whole_faults import FAULTS, Faults
 from whole_hands import MARK
 from whole_net import Port
 from whole_people import MOVING, NAMES, People
@@ -48,6 +50,9 @@ class Bug(AssertionError):
 
 class WholeRun:
     """Builds and runs the drive of `seed`; `always` makes everything durable before it returns."""
+
+    faults_until_s = FAULTS_UNTIL_S
+    fault_kinds: Sequence[tuple[str, int]] = FAULTS
 
     def __init__(self, seed: int, *, tell: Callable[[str], None] | None = None) -> None:
         self.seed = seed
@@ -90,7 +95,9 @@ class WholeRun:
         drive.on_serving = self._serving
         self.people = People(drive, local=2, remote=1)
         self._listen_to_the_log(patch)
-        self.faults = Faults(drive, NAMES, lambda base: not self._wrong_in(base), self.people.excuse)
+        self.faults = Faults(
+            drive, NAMES, lambda base: not self._wrong_in(base), self.people.excuse, self.fault_kinds
+        )
         drive.begin()
         await drive.sleep(FAULTS_FROM_S)
         await self._go_wrong()
@@ -99,7 +106,7 @@ class WholeRun:
 
     async def _go_wrong(self) -> None:
         """Let faults happen for a while."""
-        while self.drive.now < FAULTS_UNTIL_S:
+        while self.drive.now < self.faults_until_s:
             await self.drive.sleep(self.drive.rng.expovariate(1 / FAULT_EVERY_S))
             self.faults.look()
             self.faults.strike()
@@ -159,6 +166,11 @@ class WholeRun:
             disk = server.disk
             disk.crash_in, disk.fails_sync, disk.is_full, disk.goes_wrong = None, False, False, ""
         await self.people.leave()
+        self.healed_after_s = await self.await_health()
+
+    async def await_health(self) -> float:
+        """Wait until nothing is wrong any more; return how long that took."""
+        drive = self.drive
         began = drive.now
         while True:
             await drive.sleep(1.0)
@@ -167,8 +179,8 @@ class WholeRun:
                 break
             if drive.now - began > HEAL_WITHIN_S:
                 raise Violation(f"not healthy after {HEAL_WITHIN_S} s: {wrong}")
-        self.healed_after_s = drive.now - began
-        drive.trace(f"healthy after {self.healed_after_s:.0f} s")
+        drive.trace(f"healthy after {drive.now - began:.0f} s")
+        return drive.now - began
 
     def _what_is_wrong(self) -> str:
         """Return why the drive is not healthy, "" if it is."""
@@ -189,13 +201,12 @@ class WholeRun:
         for name in NAMES:
             moved = [one for one in people.operations if one.name == name]
             check_linearizable(moved)
-        state: dict[bytes, int] = {}
-        for event in events:
-            state[event.name] = event.content
         assert drive.keeper is not None
-        await drive.keeper.spawn(self._compare(state))
+        await drive.keeper.spawn(self._compare())
 
-    async def _compare(self, state: dict[bytes, int]) -> None:
+    async def _compare(self, lost: Collection[int] = ()) -> None:
+        """Look at every name and byte that is served; only of the contents `lost` reading may fail."""
+        state = {event.name: event.content for event in self.people.events}
         assert self.drive.keeper is not None
         volume = self.drive.keeper.volume
         found = dict(volume.space.directory(ROOT_INO))
@@ -205,4 +216,5 @@ class WholeRun:
             if found.get(name, ABSENT) != state.get(name, ABSENT):
                 raise Violation(f"{name!r} leads to {found.get(name)}, the log says {state.get(name)}")
             if name in found:
-                await self.people.read(volume, found[name])
+                with contextlib.suppress(*((TrivetError,) if found[name] in lost else ())):
+                    await self.people.read(volume, found[name])

@@ -28,6 +28,7 @@ from rich.text import Text
 from trivet.errors import ConfigError
 from trivet.io.control_socket import NotRunning, ask
 from trivet.io.volume_folder import VolumeFolder
+from trivet.supervise.volume_setup import has_supervisor
 from trivet.wire.control_messages import Progress
 
 DEFAULT_STATE = Path("trivet-state")
@@ -126,7 +127,10 @@ def _asked(
 
 
 def not_running(folder: VolumeFolder) -> ConfigError:
-    """Return the error for a drive that nobody runs."""
+    """Return the error for a drive that nobody runs, or whose keeper runs on another host."""
+    config = folder.read_config()
+    if config.hosts and has_supervisor(folder):
+        return NotRunning(f"the keeper of this drive runs on {config.keeper}: type this there")
     return NotRunning(
         f"the drive in {folder.path} is not running; `trivet up --state {folder.path}` starts it"
     )

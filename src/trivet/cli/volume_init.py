@@ -3,6 +3,7 @@
 import datetime
 import shlex
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated
 
 from cyclopts import App, Parameter
@@ -42,9 +43,7 @@ def init(
         return 0
     if ports is not None:
         raise InputError("--bank PORT=HOST names the ports, too: leave --ports away")
-    from trivet.io.certificates import certify as make_certificate
-    from trivet.io.certificates import make_authority
-
+    certificates = _certificates()
     if folder.authority_key_path.exists():
         raise ConfigError(
             f"{folder.authority_key_path} is there already: the key of another volume's authority; move it "
@@ -52,9 +51,9 @@ def init(
         )
     config = make_volume(folder, spread.bases, spread.servers, durability, spread.fields())
     now = datetime.datetime.now(datetime.UTC)
-    make_authority(folder, config.volume, now)
+    certificates.make_authority(folder, config.volume, now)
     for host in config.all_hosts():
-        make_certificate(folder, host, folder.authority_key_path, now)
+        certificates.certify(folder, host, folder.authority_key_path, now)
     print("\n".join(_what_next(folder, spread, config.all_hosts())))
     return 0
 
@@ -68,19 +67,26 @@ def certify(
     state: State = DEFAULT_STATE,
 ) -> int:
     """Make a new certificate for HOST, where the authority's key is; copy STATE/tls to that host then."""
-    from trivet.io.certificates import certify as make_certificate
-
     folder = volume_folder(state)
     if not folder.read_config().hosts:
         raise ConfigError(f"the volume in {folder.path} is all on this machine: it needs no certificates")
     name = checked_host(host)
     key = authority_key or folder.authority_key_path
-    make_certificate(folder, name, key, datetime.datetime.now(datetime.UTC))
+    _certificates().certify(folder, name, key, datetime.datetime.now(datetime.UTC))
     print(
         f"made {folder.certificate_path(name)} and its key; copy both to the folder tls of the state folder "
         f"on {name}, and start the drive's processes there anew"
     )
     return 0
+
+
+def _certificates() -> ModuleType:
+    """Return the module that makes certificates; ConfigError where its library is missing."""
+    try:
+        from trivet.io import certificates
+    except ImportError as error:
+        raise ConfigError("certificates for hosts need `pip install trivet[hosts]`") from error
+    return certificates
 
 
 def _what_next(folder: VolumeFolder, spread: Spread, hosts: list[str]) -> list[str]:

@@ -13,7 +13,7 @@ from errno import EINVAL
 from trivet.client.blob_names import LentNames
 from trivet.client.blob_transfer import BlobTransfer, StoredBlob
 from trivet.client.remote_file import RemoteFile
-from trivet.errors import FileSystemError, TrivetError
+from trivet.errors import Conflict, FileSystemError, TrivetError
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, SMALL_FILE_BYTES
 from trivet.volume.body_calls import BlobPart, PutBlobs, Write
 
@@ -25,12 +25,17 @@ PARTS_AT_ONCE = 64
 class _Chunk:
     """Bytes of one MiB on their way: as a blob if `putting`, else through the keeper.
 
-    `data` is let go as soon as it is `putting`, unless it may have to go through the keeper after all.
+    It may have to go through the keeper after all: if it ends within a page, or a new keeper leads.
     """
 
     offset: int
     data: memoryview
     putting: asyncio.Task[StoredBlob] | None = None
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether it ends within a page."""
+        return len(self.data) % PAGE_BYTES != 0
 
 
 class BodyWriter:
@@ -94,8 +99,6 @@ class BodyWriter:
         if len(data) > SMALL_FILE_BYTES and offset % PAGE_BYTES == 0:
             chunk.putting = asyncio.create_task(self._put(data))
             chunk.putting.add_done_callback(_seen)
-            if len(data) % PAGE_BYTES == 0:
-                chunk.data = memoryview(b"")
         self._chunks.append(chunk)
 
     async def _put(self, data: memoryview) -> StoredBlob:
@@ -113,10 +116,10 @@ class BodyWriter:
             for chunk in self._chunks:
                 if chunk.putting is None or not chunk.putting.done() or len(ready) == PARTS_AT_ONCE:
                     break
-                if ready and chunk.data:
+                if ready and chunk.is_cut:
                     break  # it may be refused, and is then refused alone
                 ready.append(chunk)
-                if chunk.data:
+                if chunk.is_cut:
                     break
             await self._name(ready)
             for _chunk in ready:
@@ -134,16 +137,27 @@ class BodyWriter:
             parts.append(BlobPart(mib, start // PAGE_BYTES, stored.ref, list(stored.bases)))
         try:
             await self._file.ask(PutBlobs(self._file.handle, parts), type(None))
+        except Conflict:  # another keeper leads, which lent none of these names
+            for chunk in chunks:
+                await self._write_through(chunk)
+            return
         except FileSystemError as error:
             if error.errno != EINVAL:
                 raise
             await self._write_through(chunks[0])  # it ends within a page of the file
             return
-        for part, stored in zip(parts, blobs, strict=True):
+        for chunk, part, stored in zip(chunks, parts, blobs, strict=True):
             stored.named(len(part.bases))
+            await self._handed_over(chunk)
 
     async def _write_through(self, chunk: _Chunk) -> None:
         await self._file.move(Write(self._file.handle, chunk.offset), chunk.data)
+        await self._handed_over(chunk)
+
+    async def _handed_over(self, chunk: _Chunk) -> None:
+        self._file.unflushed.note(chunk.offset, chunk.data)
+        if self._file.unflushed.is_much:
+            await self._file.flush()
 
 
 def _seen(task: asyncio.Task[StoredBlob]) -> None:

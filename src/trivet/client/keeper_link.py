@@ -1,7 +1,7 @@
 """The client's connection to the keeper: made again when lost, each change done once or said to be unknown.
 
-Rule: a call that only asks is repeated until its deadline; a change is repeated only to a keeper that still
-knows this client, and so does it once. With a new keeper nobody can tell: OutcomeUnknown.
+Rule: every call is repeated until its deadline, to whichever keeper leads; a change under the same sequence,
+by which each keeper knows whether it was done. What nobody answered in time is OutcomeUnknown.
 Rule: a handle is good for the `generation` of the session it was opened in.
 """
 
@@ -12,9 +12,10 @@ from typing import TypeVar
 import msgspec
 
 from trivet import errors
+from trivet.client.unflushed import Held
 from trivet.errors import NoMajority, OutcomeUnknown, ProtocolError, TrivetError
 from trivet.io.clock import steady_s
-from trivet.io.link import Body, Link, LinkLost
+from trivet.io.link import Body, Link, LinkLost, Reply
 from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.call_types import Call
@@ -31,6 +32,7 @@ CALL_TIMEOUT_S = 30.0
 CONNECT_TIMEOUT_S = 2.0
 RETRY_S = 0.1
 CALLS_AT_ONCE = 100
+UNANSWERED_MAX = 512
 
 Result = TypeVar("Result")
 _encode = msgspec.msgpack.Encoder().encode
@@ -45,9 +47,12 @@ class KeeperLink:
 
     def __init__(self, folder: VolumeFolder) -> None:
         self.generation = 0
+        self.held = Held()
         self._reach = Reach(folder)
         self._client = os.urandom(CLIENT_BYTES)
         self._sequence = 0
+        self._unanswered: dict[int, None] = {}
+        self._was_answered = asyncio.Event()
         self._link: Link | None = None
         self._connecting = asyncio.Lock()
         self._places = asyncio.Semaphore(CALLS_AT_ONCE)
@@ -70,33 +75,44 @@ class KeeperLink:
 
         Raises StaleHandle, before anything is sent, when the session is not that of `generation`.
         """
-        sequence = 0
-        if call.changes:
-            self._sequence += 1
-            sequence = self._sequence
-        message = VolumeCall(sequence, _encode(call))
         deadline = steady_s() + timeout_s
-        sent_in: int | None = None
         async with self._places:
-            while True:
-                link = await self._connected(deadline, is_sent=sequence > 0 and sent_in is not None)
-                if generation not in (None, self.generation):
-                    raise StaleHandle("the keeper was started anew")
-                if sequence and sent_in not in (None, self.generation):
-                    raise OutcomeUnknown("the keeper was started anew while something was changed")
-                sent_in = self.generation
-                try:
-                    reply, body = await link.request(
-                        message, data, timeout_s=max(deadline - steady_s(), 0.01)
-                    )
-                except LinkLost:
-                    self._drop(link)
-                    continue
-                if isinstance(reply, VolumeAnswer):
-                    return reply.result, body
-                if isinstance(reply, VolumeRefusal):
-                    raise error_of(reply)
-                raise ProtocolError(f"the keeper answers a call with {type(reply).__name__}")
+            sequence = await self._next_sequence() if call.changes else 0
+            try:
+                reply, body = await self._send(sequence, _encode(call), data, generation, deadline)
+            finally:
+                if sequence:
+                    del self._unanswered[sequence]
+                    self._was_answered.set()
+        if isinstance(reply, VolumeAnswer):
+            return reply.result, body
+        if isinstance(reply, VolumeRefusal):
+            raise error_of(reply)
+        raise ProtocolError(f"the keeper answers a call with {type(reply).__name__}")
+
+    async def _next_sequence(self) -> int:
+        """Return the number of the next change, once the oldest without an answer is not too far back."""
+        while self._unanswered and self._sequence - next(iter(self._unanswered)) > UNANSWERED_MAX:
+            self._was_answered.clear()
+            await self._was_answered.wait()
+        self._sequence += 1
+        self._unanswered[self._sequence] = None
+        return self._sequence
+
+    async def _send(
+        self, sequence: int, call: bytes, data: Body, generation: int | None, deadline: float
+    ) -> Reply:
+        is_sent = False
+        while True:
+            link = await self._connected(deadline, is_sent=sequence > 0 and is_sent)
+            if generation not in (None, self.generation):
+                raise StaleHandle("the keeper was started anew")
+            message = VolumeCall(sequence, call, next(iter(self._unanswered)) if sequence else 0)
+            is_sent = True
+            try:
+                return await link.request(message, data, timeout_s=max(deadline - steady_s(), 0.01))
+            except LinkLost:
+                self._drop(link)
 
     def _drop(self, link: Link) -> None:
         link.abort()

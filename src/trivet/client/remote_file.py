@@ -1,7 +1,7 @@
 """One open file of a RemoteVolume: its handle at the keeper, kept through reconnects where that is right.
 
-Rule: a handle of an ended session is opened anew; not if it is a snapshot, and not silently if something was
-written since the last flush: that may be lost, and who flushes must hear so.
+Rule: a handle of an ended session is opened anew, and what was written since the last flush is written again;
+not if it is a snapshot.
 """
 
 import asyncio
@@ -12,9 +12,10 @@ from typing import TypeVar
 import msgspec
 
 from trivet.client.keeper_link import KeeperLink, StaleHandle
-from trivet.errors import FileSystemError, OutcomeUnknown, TrivetError
+from trivet.client.unflushed import Unflushed
+from trivet.errors import FileSystemError, TrivetError
 from trivet.io.link import Body
-from trivet.volume.body_calls import Open, ReadPlan, Release
+from trivet.volume.body_calls import Flush, Open, ReadPlan, Release, Write
 from trivet.volume.call_types import Call
 
 Result = TypeVar("Result")
@@ -43,28 +44,31 @@ class RemoteFile:
         self.next_offset = 0
         self.ahead: dict[int, asyncio.Task[bytes | bytearray | memoryview]] = {}
         self.sync = sync
-        self.has_unflushed = False
+        self.unflushed = Unflushed(keeper.held)
         self.failure: TrivetError | None = None
         self.lock = asyncio.Lock()
         self._keeper = keeper
         self._writing = writing
         self._generation = keeper.generation
+        self._resuming = asyncio.Lock()
 
     async def move(self, call: Call, data: Body = b"") -> tuple[bytes, Body]:
         """Carry out a call that names this file's handle (which `call.handle` must be)."""
-        try:
-            return await self._keeper.move(call, data, generation=self._generation)
-        except StaleHandle as error:
-            if self.is_snapshot:
-                raise FileSystemError(ESTALE, "the keeper that held this snapshot has ended") from error
-            if self.has_unflushed:
-                self.failure = OutcomeUnknown(
-                    "the keeper ended: what was written since the last flush is lost"
-                )
-                raise self.failure from error
-            await self._open_anew()
-        again = msgspec.structs.replace(call, handle=self.handle)
-        return await self._keeper.move(again, data, generation=self._generation)
+        while True:
+            try:
+                return await self._keeper.move(call, data, generation=self._generation)
+            except StaleHandle as error:
+                if self.is_snapshot:
+                    raise FileSystemError(ESTALE, "the keeper that held this snapshot has ended") from error
+            with suppress(StaleHandle):  # the keeper after that one has ended, too
+                await self._open_anew()
+            call = msgspec.structs.replace(call, handle=self.handle)
+
+    async def flush(self) -> None:
+        """What was handed over, and the file's name, are acked."""
+        count = len(self.unflushed.writes)
+        await self.ask(Flush(self.handle), type(None))
+        self.unflushed.forget(count)
 
     async def drop_ahead(self) -> None:
         """Give up what was asked for and not read."""
@@ -80,9 +84,16 @@ class RemoteFile:
 
     async def release(self) -> None:
         """Let go of the handle; an ended session has done so."""
+        self.unflushed.forget()
         with suppress(StaleHandle):
             await self._keeper.move(Release(self.handle), b"", generation=self._generation)
 
     async def _open_anew(self) -> None:
-        self.handle = await self._keeper.ask(Open(self.ino, self._writing, False, self.sync), int)
-        self._generation = self._keeper.generation
+        async with self._resuming:
+            if self._generation == self._keeper.generation:
+                return
+            handle = await self._keeper.ask(Open(self.ino, self._writing, False, self.sync), int)
+            generation = self._keeper.generation
+            for offset, data in self.unflushed.writes:
+                await self._keeper.move(Write(handle, offset), data, generation=generation)
+            self.handle, self._generation = handle, generation

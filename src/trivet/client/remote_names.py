@@ -36,7 +36,7 @@ class RemoteNames(ABC):
 
     async def setattr(self, ino: int, changes: AttributeChanges, handle: int | None = None) -> Attributes:
         """Change attributes; a new size cuts or extends the file."""
-        await self._store_all(ino)
+        await (self._store_all(ino) if changes.size is None else self._flush_all(ino))
         return await self._keeper.ask(calls.SetAttr(ino, changes), Attributes)
 
     async def readlink(self, ino: int) -> bytes:
@@ -149,3 +149,7 @@ class RemoteNames(ABC):
     @abstractmethod
     async def _store_all(self, *inos: int) -> None:
         """Hand over what this client wrote to some files."""
+
+    @abstractmethod
+    async def _flush_all(self, *inos: int) -> None:
+        """Hand it over and have it acked."""

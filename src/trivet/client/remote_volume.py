@@ -76,6 +76,8 @@ class RemoteVolume(RemoteNames):
 
     async def open(self, ino: int, *, writing: bool, truncate: bool, sync: bool) -> int:
         """Return a handle on a regular file; `sync` makes every write durable."""
+        if truncate:
+            await self._flush_all(ino)
         call = body.Open(ino, writing, truncate, sync)
         try:
             handle = await self._keeper.ask(call, int)
@@ -112,28 +114,28 @@ class RemoteVolume(RemoteNames):
             raise FileSystemError(EBADF)
         async with file.lock:
             _check(file)
-            file.has_unflushed = True
             writer = self._writers.get(handle)
             if writer is None:
                 writer = self._writers[handle] = BodyWriter(file, self._names, self._transfer)
             await writer.write(offset, data)
             if file.sync:
                 await writer.store()
+                file.unflushed.forget()
         return len(data)
 
     async def flush(self, handle: int) -> None:
         """What was written and the file's name are acked."""
         file = self._file(handle)
         await self._store(handle, file)
-        await file.ask(body.Flush(file.handle), type(None))
-        file.has_unflushed = False
+        await file.flush()
 
     async def fsync(self, handle: int) -> None:
         """What was written and everything that happened before is durable."""
         file = self._file(handle)
         await self._store(handle, file)
+        count = len(file.unflushed.writes)
         await file.ask(body.FSync(file.handle), type(None))
-        file.has_unflushed = False
+        file.unflushed.forget(count)
 
     async def release(self, handle: int) -> None:
         """Let go of a handle; what was written is handed over first."""
@@ -151,7 +153,7 @@ class RemoteVolume(RemoteNames):
         self, staged: int, target: int, expected_version: int | None, *, unwritten: bool = False
     ) -> int:
         """Exchange content if `target` is at `expected_version`; return its new version."""
-        await self._store_all(staged, target)
+        await self._flush_all(staged, target)
         return await self._keeper.ask(body.Publish(staged, target, expected_version, unwritten), int)
 
     async def exchange_content(self, ino: int, other: int) -> None:
@@ -182,6 +184,13 @@ class RemoteVolume(RemoteNames):
         for handle, file in list(self._files.items()):
             if file.ino in inos and handle in self._files:
                 await self._store(handle, file)
+
+    async def _flush_all(self, *inos: int) -> None:
+        """Have what this client wrote to some files acked: then it is never written again."""
+        await self._store_all(*inos)
+        for file in list(self._files.values()):
+            if file.ino in inos and file.unflushed.writes:
+                await file.flush()
 
 
 def _check(file: RemoteFile) -> None:

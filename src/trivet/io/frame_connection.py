@@ -7,6 +7,7 @@ Rule: a peer that breaks the protocol loses the connection; `ended` says why, no
 import asyncio
 import contextlib
 import socket
+import ssl
 from abc import ABC, abstractmethod
 from typing import cast
 
@@ -59,6 +60,12 @@ class FrameConnection(asyncio.BufferedProtocol, ABC):
     @abstractmethod
     def on_end(self, error: Exception | None) -> None:
         """The connection is gone; `error` is a ProtocolError if the peer broke the rules."""
+
+    @property
+    def certificate_ends_s(self) -> float | None:
+        """When the certificate that the peer showed expires, by the clock of the day; None without TLS."""
+        shown = self._transport.get_extra_info("peercert") if self._is_made else None
+        return ssl.cert_time_to_seconds(shown["notAfter"]) if shown else None
 
     # -- out
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Literal, Protocol
 
 from trivet.errors import ProtocolError
-from trivet.io.clock import steady_s
+from trivet.io.clock import steady_s, wall_s
 from trivet.io.link import Body, Link, LinkLost, NoAnswer, NotTrusted, Reply
 from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeFolder
@@ -35,6 +35,9 @@ HUNG_AFTER_S = 1.0
 PROMPT_S = 0.5
 PATIENT_CONNECT_S = 5.0
 MAJORITY = 2
+DAY_S = 86_400
+#: Certificates made on one day end on one day, and with them everything.
+WARNED_BEFORE_S = 30 * DAY_S
 
 ServerState = Literal["up", "hung", "down"]
 
@@ -75,6 +78,7 @@ class ServerLink:
     asked_at_s: float | None = None
     others: Callable[[], int] = lambda: MAJORITY
     distrust: str = ""
+    certificate_ends_s: float | None = None
 
     @property
     def is_up(self) -> bool:
@@ -158,8 +162,17 @@ class Fleet:
     def notes(self) -> list[str]:
         """Return a sentence for each server that is not believed, and each clock that runs wrong."""
         distrust = [server.distrust for server in self.servers if server.distrust]
-        return distrust + clock_notes(
-            {server.port: server.clock.rate() for server in self.servers if server.is_up}
+        ending = [
+            f"the certificate of server {server.port}'s host expires in {left_s / DAY_S:.0f} days: "
+            "`trivet volume certify` makes a new one"
+            for server in self.servers
+            if server.certificate_ends_s is not None
+            and (left_s := server.certificate_ends_s - wall_s()) < WARNED_BEFORE_S
+        ]
+        return (
+            distrust
+            + ending
+            + clock_notes({server.port: server.clock.rate() for server in self.servers if server.is_up})
         )
 
     def server_at(self, port: int) -> ServerLink:
@@ -222,6 +235,7 @@ class Fleet:
         server.identity = identity
         server.generation += 1
         server.state, server.distrust = "up", ""
+        server.certificate_ends_s = server.journal.certificate_ends_s
         log.info("server %s is up: %s, head %s", server.port, identity.standing, identity.head)
         self._listener.server_up(server)
 

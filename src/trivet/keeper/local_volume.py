@@ -6,7 +6,7 @@ rides. What they return is in memory, what `flush`, `fsync` and the other operat
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from errno import EBADF, EINVAL, EISDIR, ELOOP, EOPNOTSUPP
 from stat import S_IFMT, S_IFREG, S_IMODE, S_ISGID, S_ISUID, S_IXGRP
 
@@ -54,6 +54,7 @@ class LocalVolume(VersionOperations):
         super().__init__(space, submitter, writes, reads, commit, records, access, clock_ns)
         self._room = room
         self.numbers = space.layout.numbers
+        self.answer_of = submitter.asked.answer_of
         self.outside = OutsideBodies(space, submitter, flusher, writes, reads, clock_ns)
 
     async def start(self) -> None:
@@ -72,6 +73,15 @@ class LocalVolume(VersionOperations):
         finally:
             self._submitter.close()
             await self._reads.ahead.close()
+
+    async def settled(self) -> None:
+        """Return when all that was done by now is as safe as it will be told."""
+        await self._submitter.committed()
+
+    def forget_clients(self, here: Collection[bytes], now: float) -> None:
+        """Forget what clients asked for who were not `here` for long."""
+        if self._asked.forget(here, now):
+            self._submitter.ride()
 
     async def store_all(self) -> None:
         """Return when all that was taken in and done by now is durable."""
@@ -112,7 +122,8 @@ class LocalVolume(VersionOperations):
         inode.ctime_ns = now_ns
         self.space.touch(ino)
         attributes = inode.attributes()
-        await self._rides()
+        self._asked.note(attributes)
+        await self._submitter.rides()
         return attributes
 
     async def create(self, parent: int, name: bytes, mode: int, caller: Caller) -> tuple[Attributes, int]:
@@ -122,7 +133,8 @@ class LocalVolume(VersionOperations):
         inode = self.space.make(parent, name, S_IFREG | permissions, caller.uid, caller.gid, self._clock_ns())
         handle = self.space.open_files.open(inode.ino, writing=True, sync=False)
         attributes = inode.attributes()
-        await self._rides()
+        self._asked.note(attributes)
+        await self._submitter.rides()
         return attributes, handle
 
     async def open(self, ino: int, *, writing: bool, truncate: bool, sync: bool) -> int:

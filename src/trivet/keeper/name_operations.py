@@ -55,6 +55,7 @@ class NameOperations:
     ) -> None:
         self.space = space
         self._submitter = submitter
+        self._asked = submitter.asked
         self._writes = writes
         self._records = records
         self._access = access
@@ -113,6 +114,7 @@ class NameOperations:
         await self._submitter.writable()
         inode = self.space.symlink(parent, name, target, caller.uid, caller.gid, self._clock_ns())
         attributes = inode.attributes()
+        self._asked.note(attributes)
         await self._submitter.committed()
         return attributes
 
@@ -122,6 +124,7 @@ class NameOperations:
         await self._submitter.writable()
         await self._writes.flush(ino)
         attributes = self.space.link(ino, parent, name, self._clock_ns()).attributes()
+        self._asked.note(attributes)
         await self._submitter.committed()
         return attributes
 
@@ -133,6 +136,7 @@ class NameOperations:
         if inode.nlink > 1 and not inode.is_directory:
             await self._writes.flush(inode.ino)
         self.space.unlink(parent, name, self._clock_ns())
+        self._asked.note(None)
         await self._submitter.committed()
 
     @_told_when_settled
@@ -140,6 +144,7 @@ class NameOperations:
         """Take an empty directory away."""
         await self._submitter.writable()
         self.space.rmdir(parent, name, self._clock_ns())
+        self._asked.note(None)
         await self._submitter.committed()
 
     @_told_when_settled
@@ -160,6 +165,7 @@ class NameOperations:
             exchange_names(space, parent, name, new_parent, new_name, self._clock_ns())
         else:
             move_name(space, parent, name, new_parent, new_name, self._clock_ns(), replace=replace)
+        self._asked.note(None)
         await self._submitter.committed()
 
     async def getxattr(self, ino: int, name: bytes) -> bytes:
@@ -212,16 +218,12 @@ class NameOperations:
         mode &= ~caller.umask
         inode = self.space.make(parent, name, mode, caller.uid, caller.gid, self._clock_ns(), rdev=rdev)
         attributes = inode.attributes()
+        self._asked.note(attributes)
         await self._submitter.committed()
         return attributes
 
     async def _attribute_changed(self, inode: Inode) -> None:
         inode.ctime_ns = self._clock_ns()
         self.space.touch(inode.ino)
-        await self._rides()
-
-    async def _rides(self) -> None:
-        if self._submitter.always_durable:
-            await self._submitter.durable()
-        else:
-            self._submitter.ride()
+        self._asked.note(None)
+        await self._submitter.rides()

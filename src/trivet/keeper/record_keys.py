@@ -11,6 +11,7 @@ from itertools import islice
 from trivet.quorum.membership import CONFIG_KEY
 from trivet.volume.namespace import Namespace
 from trivet.wire.records import (
+    ASKED,
     bucket_of,
     entry_key,
     extents_key,
@@ -68,7 +69,8 @@ async def all_keys_of(space: Namespace, inodes: Sequence[int]) -> AsyncIterator[
 async def keys_in(space: Namespace, buckets: Collection[int]) -> set[bytes]:
     """Return every key of the volume whose record belongs to one of `buckets`."""
     inodes = list(space.inodes)
-    wanted = {CONFIG_KEY} if bucket_of(CONFIG_KEY) in buckets else set()
+    others = (CONFIG_KEY, *(ASKED + client for client in space.asked))
+    wanted = {key for key in others if bucket_of(key) in buckets}
     async for keys in all_keys_of(space, inodes):
         wanted.update(key for key in keys if bucket_of(key) in buckets)
         orphans = (orphan_key(ino_of(key)) for key in keys if key.startswith(b"i/"))

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 
 from trivet.errors import NoMajority
+from trivet.keeper.asked_calls import CALL, AskedCalls
 from trivet.keeper.change_history import ChangeHistory
 from trivet.keeper.stores import CommitPort, Ticket
 from trivet.volume.namespace import Namespace
@@ -19,7 +20,8 @@ MOST_FRESH = 4096
 
 
 class Submitter:
-    """The one way from the namespace to the commit port; `history` follows what goes there."""
+    """The one way from the namespace to the commit port; `history` follows what goes there, `asked` tells who
+    asked for it."""
 
     def __init__(self, space: Namespace, commit: CommitPort) -> None:
         self._space = space
@@ -30,6 +32,7 @@ class Submitter:
         self._noted = 0
         self.always_durable = commit.durability == "always"
         self.history = ChangeHistory(space, commit)
+        self.asked = AskedCalls(space, commit.slot_of)
 
     async def writable(self) -> None:
         """Return once banks take changes, mostly at once; raise NoMajority, before anything is changed."""
@@ -71,6 +74,15 @@ class Submitter:
             await ticket.acked()
         assert ticket.slot is not None
         return ticket.slot
+
+    async def rides(self) -> None:
+        """Let what was noted ride; a client of the door, and the mode `always`, wait for it."""
+        if self.always_durable:
+            await self.durable()
+        elif CALL.get() is not None:
+            await self.committed()
+        else:
+            self.ride()
 
     async def durable(self) -> None:
         """Hand over all that was noted and wait until it and everything before it is synced."""

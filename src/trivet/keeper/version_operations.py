@@ -177,7 +177,18 @@ class VersionOperations(NameOperations):
             self._parting.hold(staged)
             self._reads.exchanged(staged, pages[1])
             self._reads.exchanged(target, pages[0])
+            self._asked.note(None)
             return await self._submitter.committed()
+
+    async def published_version(self, staged: int, target: int) -> int:
+        """Return the version that `publish` gave to `target` some time ago.
+
+        It gave both files the same one; who published and was not told yet leaves the staged one alone.
+        """
+        versions = [await self._settled_slot(target)]
+        if staged in self.space.inodes:
+            versions.append(await self._settled_slot(staged))
+        return min(versions)
 
     async def newest_slot(self) -> int:
         """Return the slot of the last durable change."""

@@ -7,6 +7,8 @@ from collections.abc import Awaitable, Callable, Collection
 from errno import EINVAL
 from typing import Any, Protocol
 
+import msgspec
+
 from trivet.errors import FileSystemError
 from trivet.io.link import Body
 from trivet.keeper.local_volume import LocalVolume
@@ -15,6 +17,7 @@ from trivet.volume import body_calls as body
 from trivet.volume import name_calls as name
 from trivet.volume.attributes import PAGE_BYTES, PAGES_PER_MIB
 from trivet.volume.calls import AnyCall
+from trivet.volume.interface import Attributes
 from trivet.wire.blobs import HASH_BYTES
 
 Operation = Callable[[Any], Awaitable[object]]
@@ -117,6 +120,25 @@ class ClientCalls:
                 return None, b""
             case _:
                 return await self._operations[type(call)](call), b""
+
+    async def repeat(self, call: AnyCall, answer: bytes) -> object:
+        """Return what a `call` is told that was carried out before: `answer`, with handles good now."""
+        volume, session = self._volume, self._session
+        await volume.settled()
+        match call:
+            case body.Create():
+                session.check_room()
+                made = msgspec.msgpack.decode(answer, type=Attributes)
+                handle = await volume.open(made.ino, writing=True, truncate=False, sync=False)
+                return made, session.opened(handle)
+            case body.Open():
+                session.check_room()
+                handle = await volume.open(call.ino, writing=call.writing, truncate=False, sync=call.sync)
+                return session.opened(handle)
+            case body.Publish():
+                return await volume.published_version(call.staged, call.target)
+            case _:
+                return msgspec.Raw(answer)
 
     async def _open_snapshot(self, ino: int) -> body.HeldBody:
         snapshot = await self._volume.open_snapshot(ino)

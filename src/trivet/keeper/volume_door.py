@@ -2,7 +2,9 @@
 
 Rule: who connects must hold the volume key, as on the links to the banks; what breaks the protocol loses the
 connection, with one log line.
+Rule: who has not proved within WELCOME_TIMEOUT_S who it is loses its place: strangers may reach the port.
 Rule: a client that went away may come back for GRACE_S; then all that it held is let go.
+Rule: a change that was carried out is not carried out again, by another keeper neither (`asked_calls.py`).
 Rule: before a change is answered, a kernel that caches the volume has forgotten what it changes.
 """
 
@@ -20,16 +22,20 @@ from typing import Any
 import msgspec
 
 from trivet.errors import ConfigError, NoMajority, ProtocolError, TrivetError
+from trivet.io.clock import steady_s
 from trivet.io.link import Body, HandlerResult, Peer, Reply, serve_link
 from trivet.io.tls import public_socket, tls_options
 from trivet.io.unix_socket import bound_socket
+from trivet.keeper.asked_calls import CALL
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.journal import Journal
 from trivet.keeper.local_volume import LocalVolume
+from trivet.keeper.owned_task import own_task
 from trivet.keeper.repair_queue import RepairQueue
 from trivet.keeper.volume_calls import ClientCalls
 from trivet.keeper.volume_effects import effects_afterwards, effects_of
 from trivet.keeper.volume_session import VolumeSession
+from trivet.quorum.once import Call
 from trivet.volume.calls import AnyCall, decode_call
 from trivet.volume.interface import KernelCache
 from trivet.wire.journal_messages import BankMessage
@@ -45,6 +51,10 @@ from trivet.wire.volume_messages import (
 log = logging.getLogger(__name__)
 
 GRACE_S = 5.0
+WELCOME_TIMEOUT_S = 10.0
+FORGET_EVERY_S = 10.0
+HOLD_S, HOLD_LOOK_S = 2.0, 0.02
+UNANSWERED_MAX = 1024
 CONNECTIONS_MAX = 256
 _READ_LIMIT_BYTES = 4 << 20
 _encode = msgspec.msgpack.Encoder().encode
@@ -112,7 +122,11 @@ class VolumeDoor:
         self._tasks.add(task)
         connection = _Connection(self)
         try:
-            await serve_link(reader, writer, self._key, connection.handle)
+            async with asyncio.timeout(WELCOME_TIMEOUT_S) as deadline:
+                connection.on_welcome = functools.partial(deadline.reschedule, None)
+                await serve_link(reader, writer, self._key, connection.handle)
+        except TimeoutError:
+            log.warning("closed a connection: it did not prove within %s s who it is", WELCOME_TIMEOUT_S)
         except asyncio.CancelledError:  # the door closes; nobody waits for this task
             writer.close()
         finally:
@@ -153,9 +167,39 @@ class VolumeDoor:
 
     async def _end_later(self, client: bytes, session: VolumeSession) -> None:
         await asyncio.sleep(GRACE_S)
+        await session.settled()  # who comes back meanwhile must find what is under way
         if not session.connections and self._sessions.get(client) is session:
             del self._sessions[client]
             await session.end()
+
+    async def forget_clients(self) -> None:
+        """Let go now and then of what was kept for clients that do not come back."""
+        while True:
+            await asyncio.sleep(FORGET_EVERY_S)
+            self._volume.forget_clients(self._sessions, steady_s())
+
+    async def change(self, asked: Call, calls: ClientCalls, call: AnyCall, data: Body) -> Reply:
+        """Carry out the change `call`, unless it was before; runs in a task of its own."""
+        before = self._volume.answer_of(asked)
+        if before is None:
+            CALL.set(asked)
+            return await self.answer(calls, call, data)
+        try:
+            return VolumeAnswer(_encode(await calls.repeat(call, before))), b""
+        except TrivetError as error:
+            return _refusal(error)
+
+    async def outcome(self, change: asyncio.Task[Reply]) -> Reply:
+        """Wait for a change, which goes on also when nobody waits any more.
+
+        Who has no lease any more holds the answer back for a while: if another keeper leads, this one ends,
+        and the client hears from that one what became of the change.
+        """
+        reply = await asyncio.shield(change)
+        until = steady_s() + HOLD_S
+        while not self._may_answer() and steady_s() < until:  # noqa: ASYNC110 - a lease has no event
+            await asyncio.sleep(HOLD_LOOK_S)
+        return reply
 
     async def answer(self, calls: ClientCalls, call: AnyCall, data: Body) -> Reply:
         """Carry out a call; what goes wrong is told as a refusal."""
@@ -168,8 +212,12 @@ class VolumeDoor:
             if not self._may_answer():
                 raise NoMajority("the lease has run out: another keeper may lead by now")
         except TrivetError as error:
-            return VolumeRefusal(type(error).__name__, error.errno, str(error)), b""
+            return _refusal(error)
         return VolumeAnswer(_encode(result)), read
+
+
+def _refusal(error: TrivetError) -> Reply:
+    return VolumeRefusal(type(error).__name__, error.errno, str(error)), b""
 
 
 class _Connection:
@@ -180,6 +228,7 @@ class _Connection:
         self._client = b""
         self._session: VolumeSession | None = None
         self._calls: ClientCalls | None = None
+        self.on_welcome: Callable[[], None] = lambda: None
 
     def handle(
         self, message: BankMessage, data: Body, peer: Peer
@@ -189,6 +238,7 @@ class _Connection:
             self._client = message.client
             self._session, welcome = self._door.welcome(message.client)
             self._calls = self._door.calls_of(self._session)
+            self.on_welcome()
             return welcome
         if not isinstance(message, VolumeCall) or self._session is None or self._calls is None:
             raise ProtocolError(f"{type(message).__name__} is not what a client says here")
@@ -197,18 +247,16 @@ class _Connection:
             return self._door.answer(self._calls, call, data)
         if message.sequence < 1:
             raise ProtocolError("a change without a sequence")
-        change = functools.partial(self._door.answer, self._calls, call, data)
-        return _outcome(self._session.once(message.sequence, change))
+        if not 0 <= message.sequence - message.answered <= UNANSWERED_MAX:
+            raise ProtocolError("too many changes wait for their answers")
+        asked = Call(self._client, message.sequence, message.answered)
+        change = functools.partial(self._door.change, asked, self._calls, call, data)
+        return self._door.outcome(self._session.once(asked, change))
 
     def left(self) -> None:
         """The connection ended."""
         if self._session is not None:
             self._door.left(self._client, self._session)
-
-
-async def _outcome(change: asyncio.Task[Reply]) -> Reply:
-    """Wait for a change, which goes on also when nobody waits any more."""
-    return await asyncio.shield(change)
 
 
 @asynccontextmanager
@@ -220,6 +268,7 @@ async def open_door(door: VolumeDoor, path: Path, far: FarDoor | None = None) ->
     _remove(path)
     listening = bound_socket(path)
     servers = [await asyncio.start_unix_server(door.connected, sock=listening, limit=_READ_LIMIT_BYTES)]
+    forgetting = own_task(door.forget_clients())
     try:
         if far is not None:
             servers.append(
@@ -229,6 +278,7 @@ async def open_door(door: VolumeDoor, path: Path, far: FarDoor | None = None) ->
             )
         yield
     finally:
+        forgetting.cancel()
         for server in servers:
             server.close()
         _remove(path)

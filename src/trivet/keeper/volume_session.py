@@ -1,12 +1,12 @@
 """One client of the volume door: its handles, the blob names it was lent, what became of its changes.
 
-Rule: a change that is asked for again under the same sequence is not done again; its first answer is given.
+Rule: a change that is asked for again under the same sequence is not done again; its first answer is given,
+until the client says that it has it (`quorum/once.py` says so to later keepers).
 Rule: when the client is gone for good, its handles are released and what it put and never named is deleted.
 """
 
 import asyncio
 import contextlib
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Sequence
 from errno import EBADF, EMFILE
 from typing import Any
@@ -14,9 +14,9 @@ from typing import Any
 from trivet.errors import Conflict, FileSystemError, TrivetError
 from trivet.io.link import Reply
 from trivet.keeper.local_volume import LocalVolume
+from trivet.quorum.once import Call
 from trivet.volume.open_files import OpenFile
 
-REPLIES_KEPT = 512
 HANDLES_MAX = 16_384
 NAMES_LENT_MAX = 4096
 
@@ -29,16 +29,20 @@ class VolumeSession:
         self._volume = volume
         self._handles: set[int] = set()
         self._names: set[int] = set()
-        self._changes: OrderedDict[int, asyncio.Task[Reply]] = OrderedDict()
+        self._changes: dict[int, asyncio.Task[Reply]] = {}
 
-    def once(self, sequence: int, change: Callable[[], Coroutine[Any, Any, Reply]]) -> asyncio.Task[Reply]:
-        """Return the task that does the change `sequence`, begun now if it was not before."""
-        task = self._changes.get(sequence)
+    def once(self, call: Call, change: Callable[[], Coroutine[Any, Any, Reply]]) -> asyncio.Task[Reply]:
+        """Return the task that does the change of `call`, begun now if it was not before."""
+        task = self._changes.get(call.sequence)
         if task is None:
-            task = self._changes[sequence] = asyncio.create_task(change())
-            while len(self._changes) > REPLIES_KEPT and next(iter(self._changes.values())).done():
-                self._changes.popitem(last=False)
+            task = self._changes[call.sequence] = asyncio.create_task(change())
+            while (first := next(iter(self._changes))) < call.answered and self._changes[first].done():
+                del self._changes[first]
         return task
+
+    async def settled(self) -> None:
+        """Wait until what is under way is done."""
+        await asyncio.gather(*self._changes.values(), return_exceptions=True)
 
     def opened(self, handle: int) -> int:
         """Take over a handle that was just opened; return it."""
@@ -83,7 +87,7 @@ class VolumeSession:
 
     async def end(self) -> None:
         """Release everything; what is under way is finished first."""
-        await asyncio.gather(*self._changes.values(), return_exceptions=True)
+        await self.settled()
         self._changes.clear()
         if self._names:
             self._volume.outside.free(sorted(self._names))

@@ -149,10 +149,11 @@ def absences(status: Status) -> list[str]:
     told = []
     for bank in status.banks:
         for state in ("stopped", "down", "hung", "full", "joining"):
-            ports = [server.port for server in bank.servers if server.state == state]
-            if ports:
-                way = f"; `trivet start {ports[0]}` starts it again" if state == "stopped" else ""
-                names = f"server{'s' * (len(ports) > 1)} {', '.join(map(str, ports))}"
+            away = [server for server in bank.servers if server.state == state]
+            if away:
+                way = f"; `trivet start {away[0].port}` starts it again" if state == "stopped" else ""
+                each = (f"{one.port} (on {one.host})" if one.host else str(one.port) for one in away)
+                names = f"server{'s' * (len(away) > 1)} {', '.join(each)}"
                 told.append(f"bank {bank.base}: {names} {state}{way}")
     return told
 

@@ -41,6 +41,8 @@ READY_DEADLINE_S = 60.0
 READY_POLL_S = 0.1
 #: Longer than the wait before banks that lost their memory may elect, or for a lease to run out.
 STUCK_S = 12.0
+#: Hosts are started one after the other, by hand.
+FAR_STUCK_S = 30.0
 #: All servers answer, and what they say only a person can decide.
 DECIDED_S = 2.0
 DEATHS_GIVE_UP = 3
@@ -148,7 +150,8 @@ async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
         now_s = time.monotonic()
         if not lack.stuck:
             stuck_since_s = now_s
-        if now_s - stuck_since_s > (DECIDED_S if "`trivet recover" in lack.what else STUCK_S):
+        patience_s = STUCK_S if plan.host is None else FAR_STUCK_S
+        if now_s - stuck_since_s > (DECIDED_S if "`trivet recover" in lack.what else patience_s):
             return lack.what
         if now_s - began_s > READY_DEADLINE_S:
             first = (children.keepers.children or children.servers)[0]

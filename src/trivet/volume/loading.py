@@ -14,7 +14,7 @@ from trivet.volume.blob_names import BlobNames
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.namespace import Namespace
 from trivet.volume.quotas import QUOTA
-from trivet.wire.records import ino_of, name_of, part_of
+from trivet.wire.records import ASKED, ino_of, name_of, part_of
 
 #: Directories that nothing names.
 _TOPS = (ROOT_INO, PRIVATE_INO)
@@ -41,6 +41,8 @@ class Loading:
         if kind == b"c/":
             if value and key.startswith(tombstones.PREFIX):
                 self.space.tombstones.add(value)
+            elif value and key.startswith(ASKED):
+                self.space.asked[key.removeprefix(ASKED)] = value
             return
         ino = self._number(ino_of(key))
         if kind == b"b/":

@@ -51,6 +51,7 @@ class Namespace:
         self.pins = Pins()
         self.kept = KeptBlobs()
         self.tombstones = Tombstones()
+        self.asked: dict[bytes, bytes] = {}
         self.doomed: dict[int, None] = {}
         self._touched: dict[int, None] = {}
 

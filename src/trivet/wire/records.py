@@ -10,6 +10,8 @@ from zlib import crc32
 import msgspec
 from blake3 import blake3
 
+#: What stands before a client's id in the key of what it asked for and was answered.
+ASKED = b"c/asked/"
 MAC_BYTES = 16
 BUCKETS = 256
 _INO = struct.Struct(">Q")

@@ -31,11 +31,13 @@ class VolumeWelcome(BankMessage):
 class VolumeCall(BankMessage):
     """One operation, msgpack in `call`, what is to be written in the body; VolumeAnswer or VolumeRefusal.
 
-    A call with a `sequence` above 0 changes something and is done once, however often it is sent.
+    A call with a `sequence` above 0 changes something and is done once, however often it is sent and to
+    which keeper; the client has the answers of all such calls of its own below `answered`.
     """
 
     sequence: int
     call: bytes
+    answered: int = 0
 
 
 class VolumeAnswer(BankMessage):

@@ -173,3 +173,16 @@ def test_silent_peers_are_found_out() -> None:
         with accepted:
             assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 10
+
+
+async def test_a_link_knows_when_its_certificate_ends(folder: VolumeFolder) -> None:
+    async with serving(server_tls(folder, HOST)) as port:
+        link = await Link.connect((HOST, port), KEY, timeout_s=10, tls=client_tls(folder))
+        ends_s = link.certificate_ends_s
+        await link.close()
+    assert ends_s is not None
+    assert abs(ends_s - now().timestamp() - HOST_DAYS * 86_400) < 3600
+    async with serving(None) as port:
+        link = await Link.connect((HOST, port), KEY, timeout_s=10)
+        assert link.certificate_ends_s is None
+        await link.close()

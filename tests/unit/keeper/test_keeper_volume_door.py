@@ -101,6 +101,16 @@ def test_only_its_owner_may_open_the_socket(tmp_path: Path) -> None:
     assert asyncio.run(run()) == 0o600
 
 
+async def test_who_never_says_who_he_is_loses_his_place(
+    rig: DoorRig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(volume_door, "WELCOME_TIMEOUT_S", 0.05)
+    silent = await link_to(rig, bytes(32))  # the key shows at the first request only
+    async with asyncio.timeout(30):
+        await silent.lost.wait()
+    await silent.close()
+
+
 async def test_too_many_connections_are_turned_away(rig: DoorRig, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(volume_door, "CONNECTIONS_MAX", 2)
     links = [await link_to(rig) for _link in range(2)]

@@ -53,6 +53,17 @@ def test_no_keeper_and_a_running_scrub() -> None:
     assert "! possibly stale" in drawn(Status("00ff", False, [], notes=["possibly stale"]))
 
 
+def test_hosts_are_named_where_there_are_any() -> None:
+    servers = [ServerStatus(7000, "up", host="alpha.example"), ServerStatus(7001, "down", host="beta")]
+    text = drawn(Status("00ff", False, [BankStatus(7000, servers)]))
+    assert [line.split()[:4] for line in text.splitlines()[:3]] == [
+        ["bank", "server", "host", "state"], ["7000", "7000", "alpha.example", "up"],
+        ["7001", "beta", "down", "-"],
+    ]  # fmt: skip
+    assert "bank 7000: server 7001 (on beta) down" in text
+    assert "host" not in drawn(status_with("up", healthy=True))
+
+
 def test_rates() -> None:
     before, after = Traffic(100, 0, 50), Traffic(300, 1000, 50)
     assert rates_between(before, after, 2.0) == Rates(100.0, 500.0, 0.0)

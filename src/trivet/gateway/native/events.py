@@ -67,8 +67,8 @@ async def _listen(socket: WebSocket) -> None:
 
 
 async def _tell(socket: WebSocket, drive: Drive, who: Principal, seq: int) -> None:
-    await _send(socket, {"type": "hello", "seq": seq})
     since, news = time.time(), Listener(drive.news, who.user)
+    await _send(socket, {"type": "hello", "seq": seq})
     while True:
         found, next_seq = await drive.volume.changes(seq, STEP)
         for change in found:

@@ -1,0 +1,47 @@
+"""What a client handed over to the keeper and does not know to be in the banks: it tells the next one again.
+
+Rule: a file keeps at most FILE_BYTES, all files of a client about CLIENT_BYTES: then it is flushed.
+"""
+
+from dataclasses import dataclass
+
+from trivet.io.link import Body
+
+FILE_BYTES = 8 << 20
+CLIENT_BYTES = 32 << 20
+
+
+@dataclass(slots=True)
+class Held:
+    """How much all files of a client keep."""
+
+    size_bytes: int = 0
+
+
+class Unflushed:
+    """The writes of one file, in their order; `held` is what all files of the client count in."""
+
+    def __init__(self, held: Held) -> None:
+        self.writes: list[tuple[int, Body]] = []
+        self._held = held
+        self._size_bytes = 0
+
+    def note(self, offset: int, data: Body) -> None:
+        """Keep what the keeper has taken in now."""
+        self.writes.append((offset, data))
+        self._count(len(data))
+
+    @property
+    def is_much(self) -> bool:
+        """Whether it is time to flush."""
+        return self._size_bytes > FILE_BYTES or self._held.size_bytes > CLIENT_BYTES
+
+    def forget(self, count: int | None = None) -> None:
+        """Let go of the first `count` writes, of all without one: they are in the banks, or given up."""
+        flushed = self.writes[:count]
+        del self.writes[:count]
+        self._count(-sum(len(data) for _offset, data in flushed))
+
+    def _count(self, size_bytes: int) -> None:
+        self._size_bytes += size_bytes
+        self._held.size_bytes += size_bytes
