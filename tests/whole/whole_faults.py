@@ -1,8 +1,9 @@
 """What may go wrong in a whole drive, always less than what it promises to survive.
 
 Rule: what a disk loses hits one bank at a time, until that bank was looked at and found whole again.
-Rule: a disk that silently lost a write does not lose its power, too: what is left could not be told from a
-bank that was rolled back, and beside one that is late that is for a person to judge.
+Rule: a disk that silently lost a write does not lose its power, too, and no other disk loses anything from
+then on: a journal is read when its server starts, so nobody knows before, and two banks without a log are for
+a person to judge.
 Rule: processes die, hang and are cut off at any time; in the end everything comes back.
 """
 
@@ -47,8 +48,8 @@ class Faults:
         self._kinds = kinds
 
     def look(self) -> None:
-        """Let banks that are whole again be hit again."""
-        self.impaired = {base for base in self.impaired if not self._is_whole(base)}
+        """Let banks be hit again once those that were hit are whole again."""
+        self.impaired = {base for base in self.impaired if base in self._lied or not self._is_whole(base)}
 
     def strike(self) -> None:
         """Let one fault happen, if it is allowed now."""

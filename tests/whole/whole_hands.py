@@ -8,7 +8,8 @@ from trivet.errors import ReplicaError
 from whole_drive import WholeDrive
 from whole_processes import BankProcess
 
-TTL_S = 100_000
+#: Longer than any jump of the wall clock, by which an entry's end is known after a reboot.
+TTL_S = 1 << 30
 MARK = b"put by hand"
 
 

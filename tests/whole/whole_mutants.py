@@ -7,9 +7,11 @@ import pytest
 
 from trivet.bank.stored_paths import StoredPaths
 from trivet.keeper import blob_service
+from trivet.keeper.asked_calls import AskedCalls
 from trivet.keeper.batches import Ticket
 from trivet.keeper.submitting import Submitter
 from trivet.keeper.volume_session import VolumeSession
+from trivet.quorum.once import Call
 from trivet.volume.interface import ROOT_INO
 from trivet.wire.records import Row, entry_key, record_mac
 from whole_drive import VOLUME_KEY
@@ -25,11 +27,12 @@ def acknowledges_before_the_sync(patch: pytest.MonkeyPatch) -> None:
 def retries_without_a_nonce(patch: pytest.MonkeyPatch) -> None:
     """A change that a client sends again is done again."""
 
-    def once(self: VolumeSession, sequence: int, change: Any, real: Any = VolumeSession.once) -> Any:
-        self._changes.pop(sequence, None)
-        return real(self, sequence, change)
+    def once(self: VolumeSession, call: Call, change: Any, real: Any = VolumeSession.once) -> Any:
+        self._changes.pop(call.sequence, None)
+        return real(self, call, change)
 
     patch.setattr(VolumeSession, "once", once)
+    patch.setattr(AskedCalls, "answer_of", lambda *_: None)
 
 
 def takes_any_copy_of_a_blob(patch: pytest.MonkeyPatch) -> None:
