@@ -72,7 +72,7 @@ class BodyWriter:
                     self._seal()
             offset += len(part)
             view = view[len(part) :]
-        while len(self._chunks) > CHUNKS_AHEAD:
+        while len(self._chunks) > (0 if self._file.unflushed.held.is_much else CHUNKS_AHEAD):
             await self._store_first()
 
     async def store(self) -> None:
@@ -85,6 +85,7 @@ class BodyWriter:
         """Give up what is not handed over."""
         self._gathered = bytearray()
         for chunk in self._chunks:
+            self._file.unflushed.held.size_bytes -= len(chunk.data)
             if chunk.putting is not None:
                 chunk.putting.cancel()
         self._chunks.clear()
@@ -100,6 +101,7 @@ class BodyWriter:
             chunk.putting = asyncio.create_task(self._put(data))
             chunk.putting.add_done_callback(_seen)
         self._chunks.append(chunk)
+        self._file.unflushed.held.size_bytes += len(data)
 
     async def _put(self, data: memoryview) -> StoredBlob:
         return await self._transfer.put(await self._names.take(), data)
@@ -109,7 +111,6 @@ class BodyWriter:
         try:
             if self._chunks[0].putting is None:
                 await self._write_through(self._chunks[0])
-                self._chunks.popleft()
                 return
             await self._chunks[0].putting
             ready: list[_Chunk] = []
@@ -122,8 +123,6 @@ class BodyWriter:
                 if chunk.is_cut:
                     break
             await self._name(ready)
-            for _chunk in ready:
-                self._chunks.popleft()
         except TrivetError as error:
             self._file.failure = error
             self.drop()
@@ -155,6 +154,9 @@ class BodyWriter:
         await self._handed_over(chunk)
 
     async def _handed_over(self, chunk: _Chunk) -> None:
+        """Count the oldest chunk, `chunk`, among what the keeper was told."""
+        first = self._chunks.popleft()
+        assert first is chunk
         self._file.unflushed.note(chunk.offset, chunk.data)
         if self._file.unflushed.is_much:
             await self._file.flush()

@@ -89,6 +89,10 @@ class Ticket:
                 future.set_exception(NoMajority(why))
         self._waiting.clear()
 
+    def wait_again(self) -> None:
+        """Let those who come now wait: banks take changes again, so this will be acknowledged."""
+        self._failure = ""
+
     def _wake(self, *, durable_too: bool) -> None:
         self._failure = ""
         still: list[tuple[bool, asyncio.Future[None]]] = []

@@ -112,6 +112,7 @@ class Journal:
 
     def _seal(self, batch: Batch) -> None:
         self._batch = None
+        batch.ticket.wait_again()
         slot = self._leader.reign.log.head + 1
         exchange = self.index.exchange
         ops = []
@@ -250,9 +251,7 @@ class Journal:
                 self._trim_long_log(now)
 
     def _fail_overdue(self, now: float) -> None:
-        unacked = [batch.ticket for batch in self._under_way]
-        if self._batch is not None:
-            unacked.append(self._batch.ticket)
+        unacked = [batch.ticket for batch in (*self._under_way, self._batch) if batch is not None]
         is_deposed = self._leader.reign.phase == "deposed"
         if is_deposed:
             limit_s, why = 0.0, "another keeper took over"
@@ -264,7 +263,9 @@ class Journal:
             limit_s, why = SLOW_DISKS_AFTER_S, f"two banks did not sync within {SLOW_DISKS_AFTER_S:g} s"
         self._is_stalled = is_deposed or (bool(unacked) and now - unacked[0].made_at > limit_s)
         for ticket in (*unacked, *self._unsynced):
-            if ticket.is_waited_for and now - ticket.made_at > limit_s:
+            if now - ticket.made_at <= limit_s:
+                ticket.wait_again()
+            elif ticket.is_waited_for:
                 ticket.fail(why)
 
     def _write_anchor(self, now: float) -> None:
