@@ -10,6 +10,7 @@ from itertools import count
 from pathlib import Path
 
 from trivet.errors import ConfigError, InputError
+from trivet.io.disk import sync_folder
 from trivet.io.volume_folder import VolumeFolder
 
 
@@ -50,7 +51,7 @@ def exchange(folder: VolumeFolder, base: int, port: int, fresh: Path | None) -> 
             kept = next(name for name in names if not _is_there(name))
             place.rename(kept)
         new.rename(place)
-        _sync(place.parent)
+        sync_folder(place.parent)
     except OSError as error:
         raise ConfigError(
             f"{error.filename} can't be changed: {error.strerror}; if a disk is mounted there, `trivet stop "
@@ -72,7 +73,7 @@ def finish_exchanges(folder: VolumeFolder) -> list[Path]:
                 _discard(new)
             else:
                 new.rename(place)
-                _sync(place.parent)
+                sync_folder(place.parent)
                 finished.append(place)
     return finished
 
@@ -91,12 +92,12 @@ def _hold_bank_here(folder: VolumeFolder, base: int) -> None:
         name = folder.server_path(base, port).name
         _discard(here / name)
         (here / name).symlink_to(there / name)
-    _sync(here)
+    sync_folder(here)
     new = _new(bank)
     _discard(new)
     new.symlink_to(here.name)
     new.rename(bank)
-    _sync(folder.path)
+    sync_folder(folder.path)
 
 
 def _new(place: Path) -> Path:
@@ -113,11 +114,3 @@ def _discard(path: Path) -> None:
         path.unlink()
     elif _is_there(path):
         path.rmdir()
-
-
-def _sync(path: Path) -> None:
-    number = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(number)
-    finally:
-        os.close(number)

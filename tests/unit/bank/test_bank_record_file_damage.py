@@ -1,12 +1,11 @@
 """Every byte of a records file that says how the rest is read, damaged: the file is read or made anew."""
 
 import sqlite3
-from collections.abc import Generator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
+from run_steps import finish
 from trivet.bank.overlay import Change
 from trivet.bank.record_store import RecordStore
 from trivet.bank.record_table import RecordTable
@@ -16,7 +15,6 @@ from trivet.wire.records import row_is_valid
 KEY = bytes(32)
 KEYS = [b"i/%04d" % number for number in range(60)]
 PAGE = 4096
-_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -28,15 +26,6 @@ def path(tmp_path: Path) -> Path:
     finish(table.apply(7, {key: Change(7, key * 9) for key in KEYS}))
     table.close()
     return path
-
-
-def finish(steps: Generator[None, None, _T]) -> _T:
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
 
 
 def open_and_read(path: Path) -> int:

@@ -3,10 +3,10 @@
 import random
 from collections.abc import Generator
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 
+from run_steps import finish
 from trivet.bank import record_table
 from trivet.bank.overlay import Change
 from trivet.bank.record_table import RecordTable
@@ -16,7 +16,6 @@ from trivet.wire.records import Row, record_mac
 
 KEY = bytes(range(32))
 ROWS = 60
-_T = TypeVar("_T")
 
 
 @pytest.fixture
@@ -27,16 +26,6 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Generator[RecordTa
     table.open()
     yield table
     table.close()
-
-
-def finish(steps: Generator[None, None, _T]) -> _T:
-    """Carry a job out to its end and return what it returns."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: _T = end.value
-            return result
 
 
 def key(number: int) -> bytes:

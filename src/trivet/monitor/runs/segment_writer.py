@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from trivet.insight.runs.event_table import UNKNOWN, Ints
+from trivet.io.disk import sync_folder
 from trivet.monitor.runs.run_index import index_name
 from trivet.monitor.runs.tail import Segment
 
@@ -70,13 +71,5 @@ class SegmentWriter:
         with self._part.open("rb") as file:
             os.fsync(file.fileno())
         self._part.rename(self._folder / self._name)
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return Segment(self._name, self._rows, self._first_ns, self._last_ns)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
