@@ -30,11 +30,13 @@ from pyfuse3 import (
 
 from trivet.errors import ContentAway, FileSystemError, Unsupported
 from trivet.io.away_files import Bring
+from trivet.mount.forgetting import ForgetSoon
 from trivet.mount.known_inodes import KnownInodes
 from trivet.mount.translate import (
     by_number,
     caller_of,
     changes_of,
+    changing,
     dot_of,
     entry_of,
     file_info,
@@ -60,8 +62,9 @@ class VolumeOperations(XattrOperations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, volume: MountableVolume, bring: Bring | None = None) -> None:
+    def __init__(self, volume: MountableVolume, forget_soon: ForgetSoon, bring: Bring | None = None) -> None:
         super().__init__(volume)
+        self.forget_soon = forget_soon
         self._bring = bring
         self.started = asyncio.Event()
         self._known = KnownInodes(volume)
@@ -102,7 +105,7 @@ class VolumeOperations(XattrOperations):
         """Return the attributes of one inode."""
         return self._told(await self._volume.getattr(self._inode(inode)))
 
-    @by_number
+    @changing((0,), numbered=True)
     async def setattr(
         self,
         inode: InodeT,
@@ -126,28 +129,28 @@ class VolumeOperations(XattrOperations):
         self._volume.note_access(self._inode(inode))
         return FileNameT(target)
 
-    @translated
+    @changing((0, 1))
     async def mknod(
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
         """Make a file, fifo, socket or device."""
         return self._entry(await self._volume.mknod(parent_inode, name, mode, rdev, caller_of(ctx)))
 
-    @translated
+    @changing((0, 1))
     async def mkdir(
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
     ) -> EntryAttributes:
         """Make a directory."""
         return self._entry(await self._volume.mkdir(parent_inode, name, mode, caller_of(ctx)))
 
-    @translated
+    @changing((0, 1))
     async def symlink(
         self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
         """Make a symbolic link."""
         return self._entry(await self._volume.symlink(parent_inode, name, target, caller_of(ctx)))
 
-    @by_number
+    @changing((0,), (1, 2), numbered=True)
     async def link(
         self, inode: InodeT, new_parent_inode: InodeT, new_name: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
@@ -156,17 +159,17 @@ class VolumeOperations(XattrOperations):
         await self._volume.link(ino, new_parent_inode, new_name)
         return self._entry(await self._volume.getattr(ino))  # as it is now: number and size of one content
 
-    @translated
+    @changing((0, 1))
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Take a name away."""
         await self._volume.unlink(parent_inode, name)
 
-    @translated
+    @changing((0, 1))
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove an empty directory."""
         await self._volume.rmdir(parent_inode, name)
 
-    @translated
+    @changing((0, 1), (2, 3))
     async def rename(
         self,
         parent_inode_old: InodeT,
@@ -188,7 +191,7 @@ class VolumeOperations(XattrOperations):
             exchange=bool(flags & pyfuse3.RENAME_EXCHANGE),
         )
 
-    @translated
+    @changing((0, 1))
     async def create(
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, flags: FlagT, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:

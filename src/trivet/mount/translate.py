@@ -7,18 +7,22 @@ Rule: numbers of files are never used again, so the generation is always 0.
 from collections.abc import Callable, Coroutine
 from errno import ENOENT, ESTALE
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import pyfuse3
 
-from trivet.errors import FileSystemError, TrivetError
+from trivet.errors import FileSystemError, NoMajority, OutcomeUnknown, ReplicaError, TrivetError
 from trivet.mount.event_loop import in_flight
+from trivet.mount.forgetting import ForgetSoon
 from trivet.volume.interface import AttributeChanges, Attributes, Caller, VolumeSpace
 
 #: The kernel keeps names and attributes this long; all changes of the volume come through this mount.
 CACHE_S = 3600.0
 BLOCK_BYTES = 4096
 _SECTOR_BYTES = 512
+
+#: Changes that failed so may be done all the same, now or later.
+_UNDECIDED = (NoMajority, ReplicaError, OutcomeUnknown)
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -60,6 +64,38 @@ def by_number(
             raise FileSystemError(ESTALE) from None
 
     return translated(answer)
+
+
+class Forgetful(Protocol):
+    """Operations that can have the kernel forget something soon."""
+
+    forget_soon: ForgetSoon
+
+
+def changing(
+    *places: tuple[int] | tuple[int, int], numbered: bool = False
+) -> Callable[[Callable[..., Coroutine[Any, Any, Answer]]], Callable[..., Coroutine[Any, Any, Answer]]]:
+    """Make a change whose failure decides nothing leave the kernel no older state: it must ask again.
+
+    `places` say where among the operation's arguments the numbers, or parents and names, of it stand; it is
+    `numbered` if it changes a file the kernel knows.
+    """
+
+    def made(
+        operation: Callable[..., Coroutine[Any, Any, Answer]],
+    ) -> Callable[..., Coroutine[Any, Any, Answer]]:
+        @wraps(operation)
+        async def answer(self: Forgetful, *arguments: Any) -> Answer:
+            try:
+                return await operation(self, *arguments)
+            except _UNDECIDED:
+                names = [(arguments[place[0]], arguments[place[1]]) for place in places if len(place) == 2]
+                self.forget_soon([arguments[place[0]] for place in places], names)
+                raise
+
+        return by_number(answer) if numbered else translated(answer)
+
+    return made
 
 
 def entry_of(attributes: Attributes, number: int, held_bytes: int = 0) -> pyfuse3.EntryAttributes:
