@@ -79,14 +79,15 @@ class VolumeOperations(XattrOperations):
         return self._named(attributes)
 
     def _named(self, attributes: Attributes) -> EntryAttributes:
-        return entry_of(attributes, self._numbers.tell(attributes.ino), self._held_bytes(attributes))
+        return self._answer(attributes, self._numbers.tell(attributes.ino))
 
     def _told(self, attributes: Attributes) -> EntryAttributes:
         """Return the answer to who asked for a number."""
-        return entry_of(attributes, self._numbers.of(attributes.ino), self._held_bytes(attributes))
+        return self._answer(attributes, self._numbers.of(attributes.ino))
 
-    def _held_bytes(self, attributes: Attributes) -> int:
-        return self._volume.held_bytes(attributes.ino) if S_ISREG(attributes.mode) else 0
+    def _answer(self, attributes: Attributes, number: int) -> EntryAttributes:
+        held = self._volume.held_bytes(attributes) if S_ISREG(attributes.mode) else 0
+        return entry_of(attributes, number, self._volume.keeps, held)
 
     @translated
     async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> EntryAttributes:
@@ -94,7 +95,7 @@ class VolumeOperations(XattrOperations):
         try:
             return self._entry(await self._volume.lookup(parent_inode, name))
         except FileSystemError as error:
-            return nothing_there(error)
+            return nothing_there(error, self._volume.keeps)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Let go of what the kernel does not know any more."""
@@ -223,7 +224,8 @@ class VolumeOperations(XattrOperations):
             await self._fetch(inode)
         # What the kernel reads from its own pages we never hear of: let it ask when that is to be told.
         is_read = (flags & os.O_ACCMODE) != os.O_WRONLY
-        return file_info(handle, keeps_pages=not (is_read and self._volume.is_access_due(ino)))
+        keeps_pages = self._volume.keeps.pages and not (is_read and self._volume.is_access_due(ino))
+        return file_info(handle, keeps_pages=keeps_pages)
 
     async def _fetch(self, number: InodeT) -> NoReturn:
         """Have the body fetched that is away; the kernel then looks again, and finds it under its name."""

@@ -85,6 +85,7 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
             host=plan.host,
             standby_arguments=plan.standby_arguments(),
             standby_mount=plan.standby.mount_point if plan.standby else None,
+            mount_arguments=plan.mount_arguments(),
             workers=workers,
             publishes=plan.publishes,
         )

@@ -249,7 +249,7 @@ class Child(msgspec.Struct, frozen=True):
     A worker that is `leaving` finishes what it has begun and ends.
     """
 
-    role: Literal["bank", "keeper", "standby", "gateway", "upstream"]
+    role: Literal["bank", "keeper", "standby", "gateway", "upstream", "mount"]
     port: int | None
     pid: int | None
     state: Literal["up", "down", "stopped"]
