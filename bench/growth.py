@@ -5,7 +5,8 @@ operation (keeper and banks) is what counts, not rates.
 Rule: the files are made through the mount, by several processes; those from 100,000 to 300,000 in one folder.
 Usage: python bench/growth.py [--files 300000] [--minutes 30], or --clients for 1, 2, 4 and 8 at once, or
 --filled STATE for a line about a drive that is down and holds the files of bench/filling.py; --settle STATE
-before that has the banks work off what filled it, and lets go of the log
+before that has the banks work off what filled it, and lets go of the log; --plain DIR does without a drive,
+in a new folder there: what the disk and its file system make of it
 """
 
 import argparse
@@ -75,6 +76,10 @@ class Drive:
         times = [process.cpu_times() for process in self._all]
         return sum(one.user + one.system for one in times)
 
+    def keeper_mib(self) -> float:
+        """Return the memory of the keeper."""
+        return float(self.keeper.memory_info().rss / 2**20)
+
     def cost(self, work: Callable[[], None]) -> str:
         """Do `work`, PROBES operations; return its rate and processor time each."""
         spent, began = self.spent_s(), time.monotonic()
@@ -83,7 +88,21 @@ class Drive:
         return f"{PROBES / took:9,.0f}{(self.spent_s() - spent) / PROBES * 1e6:8,.0f}"
 
 
-def probe(drive: Drive, mount: Path, files: int) -> None:
+class NoDrive:
+    """In place of a drive where there is none: nothing but the rate."""
+
+    def cost(self, work: Callable[[], None]) -> str:
+        """Do `work`, PROBES operations; return its rate."""
+        began = time.monotonic()
+        work()
+        return f"{PROBES / (time.monotonic() - began):9,.0f}{0:8}"
+
+    def keeper_mib(self) -> float:
+        """Return 0."""
+        return 0.0
+
+
+def probe(drive: Drive | NoDrive, mount: Path, files: int) -> None:
     """Print a line of what operations cost with `files` files there."""
     chosen = random.Random(files).sample(range(files), min(files, PROBES))
     chosen = (chosen * PROBES)[:PROBES]
@@ -108,8 +127,7 @@ def probe(drive: Drive, mount: Path, files: int) -> None:
         drop_caches()
         cells.append(drive.cost(work))
     shutil.rmtree(new)
-    memory = drive.keeper.memory_info().rss / 2**20
-    print(f"{files:9,}" + "".join(cells) + f"{memory:9,.0f}", flush=True)
+    print(f"{files:9,}" + "".join(cells) + f"{drive.keeper_mib():9,.0f}", flush=True)
 
 
 def list_big(mount: Path) -> None:
@@ -139,7 +157,7 @@ def make_share(mount: Path, first: int, end: int, number: int) -> None:
     make(mount, first + number, end, WRITERS)
 
 
-def grow(mount: Path, drive: Drive, files: int, minutes: float) -> None:
+def grow(mount: Path, drive: Drive | NoDrive, files: int, minutes: float) -> None:
     """Fill the drive, stopping at each stage to probe."""
     print(HEADING, flush=True)
     until = time.monotonic() + minutes * 60
@@ -228,6 +246,7 @@ def main() -> int:
     parser.add_argument("--clients", action="store_true")
     parser.add_argument("--filled", type=Path)
     parser.add_argument("--settle", type=Path)
+    parser.add_argument("--plain", type=Path)
     options = parser.parse_args()
     if options.settle is not None:
         with filled_mount(options.settle):
@@ -236,8 +255,11 @@ def main() -> int:
     if options.filled is not None:
         look_at_filled(options.filled)
         return 0
-    work = Path(tempfile.mkdtemp(prefix="trivet-bench-"))
+    work = Path(tempfile.mkdtemp(prefix="trivet-bench-", dir=options.plain))
     try:
+        if options.plain is not None:
+            grow(work, NoDrive(), options.files, options.minutes)
+            return 0
         with trivet_mount(work, gateway=False) as mount:
             if options.clients:
                 clients(mount, Drive(work))

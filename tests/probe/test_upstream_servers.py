@@ -51,7 +51,7 @@ async def _subscribed(link: AbstractConnection, key: str) -> AbstractQueue:
 
 async def _told(queue: AbstractQueue) -> list[dict[str, object]]:
     found = []
-    while (message := await queue.get(fail=False)) is not None:
+    while (message := await queue.get(fail=False, timeout=60)) is not None:
         await message.ack()
         found.append(msgspec.json.decode(message.body))
     return found
