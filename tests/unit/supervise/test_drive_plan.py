@@ -1,0 +1,41 @@
+"""What one host of a drive runs: the mount beside the keeper, or one of its own."""
+
+from pathlib import Path
+
+import pytest
+
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
+from trivet.supervise.drive_plan import DrivePlan
+
+CONFIG = VolumeConfig(
+    "name",
+    [7000, 8000, 9000],
+    1,
+    hosts={"7000": "alpha", "8000": "beta", "9000": "gamma"},
+    keeper="alpha",
+    keeper_port=6900,
+)
+
+
+def plan(host: str | None, mount: Path | None, *, read_only: bool = False) -> DrivePlan:
+    return DrivePlan(
+        VolumeFolder(Path("/state")), CONFIG, mount, "default", 60.0, True, read_only=read_only, host=host
+    )
+
+
+@pytest.mark.parametrize("host", ["alpha", None])
+def test_the_keeper_mounts_where_it_runs(host: str | None) -> None:
+    made = plan(host, Path("/drive"))
+    assert made.mount_arguments() is None
+    assert "/drive" in (made.keeper_arguments() or [])
+
+
+def test_another_host_mounts_by_itself() -> None:
+    made = plan("beta", Path("/drive"), read_only=True)
+    assert made.keeper_arguments() is None
+    assert made.mount_arguments() == ["serve", "mount", "/drive", "--state", "/state", "--read-only"]
+    assert made.own_ports() == [8000]
+
+
+def test_another_host_mounts_nothing_unless_it_is_told_where() -> None:
+    assert plan("gamma", None).mount_arguments() is None
