@@ -116,7 +116,7 @@ async def _dead(bench: Bench) -> list[bytes]:
     async with await aio_pika.connect(bench.url) as link, link.channel() as channel:
         found = []
         queue = await channel.declare_queue(f"{bench.name}.dead", durable=True)
-        while (message := await queue.get(fail=False)) is not None:
+        while (message := await queue.get(fail=False, timeout=60)) is not None:
             await message.ack()
             found.append(message.body)
         return found
