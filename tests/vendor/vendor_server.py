@@ -35,7 +35,7 @@ class Vendor:
 
     def named(self, name: str) -> list[bytes | None]:
         """Return the contents of all files of this name that are not in the trash."""
-        files = self.drive.files.values()
+        files = list(self.drive.files.values())  # in one step: another thread changes them
         return [one.data for one in files if one.name == name and not self.drive.is_trashed(one)]
 
 
