@@ -215,5 +215,6 @@ def load(names: BlobNames, rows: dict[bytes, bytes]) -> tuple[Namespace, list[st
     loading = Loading(names)
     for key, value in sorted(rows.items()):
         loading.add(key, None if key.startswith(b"b/") else value)
-    problems = loading.finish()
-    return loading.space, problems
+    for _ in loading.steps():
+        pass
+    return loading.space, loading.problems

@@ -17,6 +17,7 @@ import pytest
 from drive_under_test import COMMAND_DEADLINE_S, WAIT_S, Drive
 from host_nets import HostNets, host_nets
 from private_net import can_have_one
+from trivet.io.mount_table import find_mount
 
 ALPHA, BETA, GAMMA, KEEPER = HOSTS = [f"10.77.0.{number}" for number in (1, 2, 3, 4)]
 BASES = {ALPHA: 7000, BETA: 8000, GAMMA: 9000}
@@ -67,8 +68,11 @@ class Hosts:
 
     def up(self) -> None:
         """Bring the drive up: the banks first, all at once, each finding out which host it is on."""
+        folders = {GAMMA: ["--mount", str(self.drives[GAMMA].folder)]}
         with ThreadPoolExecutor() as pool:
-            told = list(pool.map(lambda host: self.type_on(host, "up", "--detach"), BASES))
+            told = list(
+                pool.map(lambda host: self.type_on(host, "up", "--detach", *folders.get(host, [])), BASES)
+            )
         assert "Server 7000 of the drive is up on 10.77.0.1; the keeper runs on 10.77.0.4." in told[0]
         mount = ["--mount", str(self.keeper.folder)]
         self.type_on(KEEPER, "up", "--detach", "--no-gateway", "--refresh", "2", *mount)
@@ -162,6 +166,21 @@ def test_a_program_on_another_host_reads_and_writes(hosts: Hosts) -> None:
     assert (hosts.keeper.folder / "from gamma").read_bytes() == data[::-1]
 
 
+def test_a_folder_on_another_host(hosts: Hosts) -> None:
+    here, there = hosts.keeper.folder, hosts.drives[GAMMA].folder
+    until = time.monotonic() + 2 * WAIT_S
+    while (entry := find_mount(there)) is None or not entry.is_ours:
+        assert time.monotonic() < until, "it is not mounted"
+        time.sleep(0.1)
+    data = os.urandom(3 << 20)
+    (here / "written here").write_bytes(data)
+    assert (there / "written here").read_bytes() == data
+    (there / "written there").write_bytes(data[::-1])
+    (there / "written there").rename(there / "renamed there")
+    assert (here / "renamed there").read_bytes() == data[::-1]
+    assert not (here / "written there").exists()
+
+
 def test_each_host_tells_what_it_sees_and_does_what_is_its_own(hosts: Hosts) -> None:
     hosts.keeper.wait_healthy()
     until, states, told = time.monotonic() + 2 * WAIT_S, {"not asked"}, None
@@ -172,7 +191,7 @@ def test_each_host_tells_what_it_sees_and_does_what_is_its_own(hosts: Hosts) -> 
     assert told["notes"] == [f"the keeper runs on {KEEPER}, where `trivet status` tells more"]
     assert f"port 7000 is on {ALPHA}" in hosts.type_on(BETA, "stop", "7000", expect=2)
     assert f"runs on {KEEPER}: type this there" in hosts.type_on(BETA, "verify", expect=3)
-    assert "leave --mount" in hosts.type_on(BETA, "up", "--mount", "elsewhere", expect=2)
+    assert "leave --standby" in hosts.type_on(BETA, "up", "--standby", expect=2)
 
 
 def _digest(path: Path) -> str:

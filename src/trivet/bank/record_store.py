@@ -257,7 +257,7 @@ class RecordStore:
             if self._table.applied < at:
                 return Digests(*NO_SUMS)
             try:
-                await self._owned.write(RecordTable.begin_sums)
+                await self._owned.write_steps(RecordTable.begin_sums)
                 while (sums := await self._owned.write_steps(RecordTable.sum_on)) is None:
                     pass
             except TABLE_ERRORS as error:

@@ -20,6 +20,7 @@ from trivet.bank.stored_rows import next_key, row_of
 from trivet.bank.summing import NO_SUMS, Summing, TableSums
 from trivet.bank.table_errors import TABLE_ERRORS, is_damage
 from trivet.errors import ConfigError
+from trivet.io.disk import read_ahead
 from trivet.wire.records import Row, bucket_of, record_mac, row_is_valid
 
 log = logging.getLogger(__name__)
@@ -27,13 +28,16 @@ log = logging.getLogger(__name__)
 _STEP_ROWS = 256
 _LISTING_BYTES = 8 << 20
 _SUM_STEPS = 16
+_SOON_COUNTED_BYTES = 64 << 20  # counting reads the whole file
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records(key BLOB PRIMARY KEY, slot INTEGER, value BLOB, mac BLOB) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shown(one INTEGER PRIMARY KEY CHECK (one = 1), slot INTEGER, mac BLOB);
+CREATE TABLE IF NOT EXISTS counted(one INTEGER PRIMARY KEY CHECK (one = 1), rows INTEGER);
 """
 _PUT = """INSERT INTO records VALUES (?, ?, ?, ?) ON CONFLICT(key) DO UPDATE
 SET slot = excluded.slot, value = excluded.value, mac = excluded.mac WHERE excluded.slot > records.slot"""
 _DELETE = "DELETE FROM records WHERE key = ? AND slot < ?"
+_COUNT = "SELECT count(*) FROM records"
 _COLUMNS = "SELECT key, slot, value, mac FROM records"
 _PAGE = "key >= x'622f' AND key < x'6230'"  # b/...
 _BUT_BODIES = f"SELECT key, slot, iif({_PAGE}, x'', value), iif({_PAGE}, x'', mac) FROM records"
@@ -73,7 +77,8 @@ class RecordTable:
         connection.executescript(_SCHEMA)
         status = self._path.stat()
         self._identity = (status.st_dev, status.st_ino)
-        self.count = connection.execute("SELECT count(*) FROM records").fetchone()[0]
+        told = "SELECT rows FROM counted" if status.st_size > _SOON_COUNTED_BYTES else _COUNT
+        self.count = (connection.execute(told).fetchone() or connection.execute(_COUNT).fetchone())[0]
 
     @property
     def _sql(self) -> sqlite3.Connection:
@@ -107,6 +112,7 @@ class RecordTable:
 
     def _show(self, slot: int) -> None:
         self._sql.execute("INSERT OR REPLACE INTO shown VALUES (1, ?, ?)", (slot, self._applied_mac(slot)))
+        self._sql.execute("INSERT OR REPLACE INTO counted VALUES (1, ?)", (self.count,))
 
     def skip_to(self, slot: int) -> None:
         """Say that the rows show `slot`, whatever they are."""
@@ -131,6 +137,8 @@ class RecordTable:
 
         Without `bodies` rows of pages have no value and no MAC: to read those takes longest.
         """
+        if not after:
+            yield from read_ahead(self._path)
         cursor = self._sql.execute(
             f"{_COLUMNS if bodies else _BUT_BODIES} WHERE key > ? ORDER BY key", (after,)
         )
@@ -183,8 +191,9 @@ class RecordTable:
         """Put `value` into the row of `key`, leaving slot and MAC as they are."""
         self._sql.execute("UPDATE records SET value = ? WHERE key = ?", (value, key))
 
-    def begin_sums(self) -> None:
+    def begin_sums(self) -> Steps[None]:
         """Begin to sum the rows up as they are read from the disk."""
+        yield from read_ahead(self._path)
         self._sql.execute("PRAGMA shrink_memory")  # what stands in SQLite's cache says nothing of the disk
         self._summing = Summing(self._key)
 

@@ -1,4 +1,4 @@
-"""`trivet serve bank|keeper|gateway|upstream|board`: one process of a drive, by hand or started for one.
+"""`trivet serve bank|keeper|mount|gateway|upstream|board`: one process of a drive, by hand or for a drive.
 
 Rule: this is the composition root: the keeper is handed its door here, and knows no mount.
 """
@@ -95,6 +95,25 @@ def keeper(
 
 
 @app.command
+def mount(
+    where: Annotated[Path, Parameter(help="The folder to mount the drive on.")],
+    /,
+    *,
+    read_only: Annotated[bool, Parameter(negative="", help="Mount the folder read-only.")] = False,
+    state: State = DEFAULT_STATE,
+) -> int:
+    """Run one more mount of the drive, on this host or on another than the keeper's, until SIGTERM."""
+    folder = volume_folder(state)
+    config = folder.read_config()
+    check_fuse()
+    point = absolute_mount_point(where)
+    _log_to(folder.mount_path / "mount.log")
+    if find_mount(point) is None:
+        point.mkdir(parents=True, exist_ok=True)
+    return uvloop.run(_mount(folder, point, read_only, f"trivet:{config.volume}"))
+
+
+@app.command
 def gateway(
     *,
     port: Annotated[int, Parameter(help="The port to serve HTTP on; several workers may share it.")] = 8080,
@@ -164,9 +183,27 @@ async def _folder_door(
         remove_guard(where)
 
 
+async def _mount(folder: VolumeFolder, where: Path, read_only: bool, source: str) -> int:
+    """Serve the folder `where` without a keeper in this process, until SIGINT or SIGTERM."""
+    from trivet.client.mounted_volume import MountedVolume
+
+    volume = await MountedVolume.when_served(folder)
+    try:
+        ended = asyncio.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            asyncio.get_running_loop().add_signal_handler(number, ended.set)
+        async with _folder_door(folder, where, read_only, source, volume) as cache:
+            await ended.wait()
+            if cache is not None and not await volume.is_served():
+                await cache.cut_off()  # unmounting would wait for the keeper, too
+    finally:
+        await volume.close()
+    return 0
+
+
 async def _end_when(unmounted: asyncio.Event, where: Path) -> None:
     await unmounted.wait()
-    logging.getLogger(__name__).warning("somebody unmounted %s; the keeper ends", where)
+    logging.getLogger(__name__).warning("somebody unmounted %s; this process ends", where)
     os.kill(os.getpid(), signal.SIGTERM)
 
 

@@ -41,7 +41,7 @@ def up(
     *,
     servers: Annotated[int | None, Parameter(help="Servers a bank (2 for a new drive).")] = None,
     ports: Ports = None,
-    mount: Annotated[Path, Parameter(help="The folder to mount the drive on.")] = DEFAULT_MOUNT,
+    mount: Annotated[Path | None, Parameter(help="Mount on this folder (by the keeper: drive).")] = None,
     no_mount: Annotated[bool, Parameter(negative="", help="Run without a folder.")] = False,
     state: State = DEFAULT_STATE,
     durability: Annotated[Durability | None, Parameter(help="When a change counts as done (guide).")] = None,
@@ -73,8 +73,8 @@ def up(
     try:
         workers = scaling_plan(scaling)
         folder = volume_folder(state)
-        here, has_keeper = _own_host(folder, this_host, mount, standby)
-        where = _checked_mount(mount) if has_keeper and not no_mount else None
+        here, has_keeper = _own_host(folder, this_host, standby)
+        where = None if no_mount else _checked_mount(mount or (DEFAULT_MOUNT if has_keeper else None))
         publishes, stores = checked_servers(amqp, redis).amqp is not None, checked_blobs(blobs)
         config = open_volume(folder, bases_of(ports), servers, durability)
         config = place_blobs(folder, config, stores)
@@ -98,9 +98,7 @@ def up(
         raise
 
 
-def _own_host(
-    folder: VolumeFolder, named: str | None, mount: Path, standby: StandbyOptions
-) -> tuple[str | None, bool]:
+def _own_host(folder: VolumeFolder, named: str | None, standby: StandbyOptions) -> tuple[str | None, bool]:
     """Return which of the volume's hosts this is (None: all is on one), and whether the keeper runs here.
 
     Raises ConfigError if this is none of them, or asked to do what only the keeper's host can.
@@ -110,15 +108,16 @@ def _own_host(
     config = folder.read_config()
     here = own_host(config, named)
     has_keeper = here is None or here == config.keeper
-    if not has_keeper and (mount != DEFAULT_MOUNT or standby != _ALONE):
+    if not has_keeper and standby != _ALONE:
         raise ConfigError(
-            f"the folder and a second keeper are for the keeper's host, {config.keeper}: leave --mount and "
-            f"--standby away on {here}"
+            f"a second keeper is for the keeper's host, {config.keeper}: leave --standby away on {here}"
         )
     return here, has_keeper
 
 
-def _checked_mount(mount: Path) -> Path:
+def _checked_mount(mount: Path | None) -> Path | None:
+    if mount is None:
+        return None
     check_fuse()
     return absolute_mount_point(mount)
 
@@ -172,6 +171,7 @@ def ready_lines(plan: DrivePlan) -> list[str]:
         return [
             f"{_named(plan.own_ports())} of the drive {'are' if len(plan.own_ports()) > 1 else 'is'} up on "
             f"{plan.host}; the keeper runs on {config.keeper}.",
+            *([f"The drive is in {plan.mount_point} while the keeper answers."] if plan.mount_point else []),
             *door_lines(plan.door, plan.folder),
             f"`{command} status{state}` shows what is seen from here, `{command} down{state}` stops it.",
         ]

@@ -117,6 +117,11 @@ class VolumeFolder:
         return self.keeper_path / "keeper.sock"
 
     @property
+    def mount_path(self) -> Path:
+        """The folder of a mount on a host without the keeper."""
+        return self.path / "mount"
+
+    @property
     def gateway_path(self) -> Path:
         """The folder of the HTTP door."""
         return self.path / "gateway"

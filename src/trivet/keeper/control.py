@@ -20,6 +20,7 @@ from trivet.keeper.whole_check import WholeCheck
 from trivet.volume.quotas import Limits
 from trivet.wire.control_messages import (
     FINDINGS_MAX,
+    LOADING,
     BankStatus,
     Checks,
     KeeperStatus,
@@ -63,7 +64,7 @@ class Control:
 
     def _loaded(self) -> Loaded:
         if self._keeper.loaded is None:
-            raise NoMajority("; ".join(self._keeper.notes.values()) or "the volume is being loaded")
+            raise NoMajority("; ".join(self._keeper.notes.values()) or LOADING)
         return self._keeper.loaded
 
     async def status(self, arguments: Arguments, report: Report) -> Result:

@@ -6,7 +6,7 @@ Rule: the parts in which no bank's rows add up are settled from all banks; what 
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from trivet.errors import NoMajority, ReplicaError
@@ -33,12 +33,18 @@ class Standing:
 
 
 class Loader:
-    """Loads one volume over the log that was just taken over; slot `at` of it is durable."""
+    """Loads one volume over the log that was just taken over; slot `at` of it is durable.
 
-    def __init__(self, held: LeaderLog, at: int, volume_key: bytes) -> None:
+    `on_progress` is told how many records are read, again and again.
+    """
+
+    def __init__(
+        self, held: LeaderLog, at: int, volume_key: bytes, on_progress: Callable[[int], None]
+    ) -> None:
         self._held = held
         self._at = at
         self._key = volume_key
+        self._on_progress = on_progress
         self._history = RecordHistory(held.floor, held.entries)
 
     async def load_from(self, server: ServerLink, loading: Loading) -> RecordIndex:
@@ -56,6 +62,7 @@ class Loader:
                     loading.add(row.key, None)
                 else:
                     self._take(row, server, index, loading)
+            self._on_progress(len(index))
         self._follow_log(index, self._at)
         self._prove(index)
         return index
@@ -84,6 +91,7 @@ class Loader:
             for row in rows:
                 if bucket_of(row.key) not in best.bad_buckets:
                     self._take(row, best.server, index, loading)
+            self._on_progress(len(index))
         self._follow_log(index, best.at)
         self._prove(index)
         return index

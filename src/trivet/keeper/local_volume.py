@@ -23,7 +23,7 @@ from trivet.keeper.version_operations import VersionOperations
 from trivet.keeper.write_path import WritePath
 from trivet.volume.attributes import MIB_BYTES, PAGE_BYTES, Inode, bounded_time_ns
 from trivet.volume.exchange import check_here, drop_mark
-from trivet.volume.interface import AttributeChanges, Attributes, Caller, VolumeSpace
+from trivet.volume.interface import UNTIL_TOLD, AttributeChanges, Attributes, Caller, VolumeSpace
 from trivet.volume.namespace import Namespace
 
 
@@ -54,6 +54,7 @@ class LocalVolume(VersionOperations):
         super().__init__(space, submitter, writes, reads, commit, records, access, clock_ns)
         self._room = room
         self.numbers = space.layout.numbers
+        self.keeps = UNTIL_TOLD
         self.answer_of = submitter.asked.answer_of
         self.outside = OutsideBodies(space, submitter, flusher, writes, reads, clock_ns)
 
@@ -206,8 +207,9 @@ class LocalVolume(VersionOperations):
         if self.space.has_changes:
             self._submitter.ride()
 
-    def held_bytes(self, ino: int) -> int:
+    def held_bytes(self, attributes: Attributes) -> int:
         """Return about how much of a body is stored or dirty: at most its size in whole pages."""
+        ino = attributes.ino
         inode = self.space.inodes.get(ino)
         if inode is None:  # it went while its making was being committed
             return 0

@@ -27,7 +27,8 @@ from trivet.wire.records import Row, row_is_valid
 PART_BYTES = 4 << 20
 ROWS_AT_ONCE = 2000
 TIMEOUT_S = 10.0
-DIGEST_EACH_S = 100e-6
+#: Before a listing or a sum begins a server may read its whole table from a slow disk.
+TABLE_TIMEOUT_S, DIGEST_EACH_S = 120.0, 200e-6
 
 
 class Refused(ProtocolError):
@@ -95,7 +96,7 @@ async def ask_digest(server: ServerLink, at: int, records: int) -> Digests:
 
     A server that hangs meanwhile loses its links, which ends the wait.
     """
-    timeout_s = TIMEOUT_S + records * DIGEST_EACH_S
+    timeout_s = TABLE_TIMEOUT_S + records * DIGEST_EACH_S
     reply, _ = await server.ask_journal(Digest(at), timeout_s=timeout_s)
     if isinstance(reply, Refusal):
         raise Refused(reply)
@@ -113,7 +114,7 @@ async def list_rows(server: ServerLink, bucket: int = -1) -> AsyncIterator[list[
 async def list_portions(server: ServerLink, wanted: ListRecords) -> AsyncIterator[Rows]:
     """Yield what `server` answers to `wanted` and to what goes on behind it, portion by portion."""
     while True:
-        reply, _ = await server.ask_blobs(wanted, timeout_s=TIMEOUT_S)
+        reply, _ = await server.ask_blobs(wanted, timeout_s=TABLE_TIMEOUT_S)
         if isinstance(reply, Refusal):
             raise Refused(reply)
         assert isinstance(reply, Rows)

@@ -27,6 +27,7 @@ from trivet.quorum.takeover import next_epoch
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.loading import Loading
 from trivet.volume.namespace import Namespace
+from trivet.wire.control_messages import LOADING
 from trivet.wire.entries import NO_EPOCH
 
 log = logging.getLogger(__name__)
@@ -103,19 +104,27 @@ async def load_volume(
     Raises NoMajority when what the banks hold can't be proved complete, after several tries.
     """
     reign = shell.leader.reign
+
+    def tell(records: int) -> None:
+        notes["loading"] = f"{LOADING}: {records:,} records so far"
+
     for attempt in range(LOAD_TRIES):
         able = [f.bank for f in reign.followers.values() if f.counted and f.head == reign.log.head]
         servers = [shell.acceptor(base) for base in able]
-        loader = Loader(reign.log, reign.marks.durable, volume_key)
+        loader = Loader(reign.log, reign.marks.durable, volume_key, tell)
         try:
             loading, index = await _load(loader, servers, names)
+            for _ in loading.steps():
+                await asyncio.sleep(0)
         except (ReplicaError, NoMajority) as error:
             notes["load"] = f"NoMajority: {error}"
             log.warning("loading failed (try %s): %s", attempt + 1, error)
             await asyncio.sleep(LOAD_AGAIN_S)
             continue
+        finally:
+            notes.pop("loading", None)
         notes.pop("load", None)
-        for problem in loading.finish():
+        for problem in loading.problems:
             log.error("the records do not fit together: %s", problem)
         return loading.space, index
     raise NoMajority(notes["load"])

@@ -8,12 +8,15 @@ Rule: what the kernel never knew is fine; when it does not take it in time that 
 import asyncio
 import errno
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from concurrent.futures import ThreadPoolExecutor
 
 import pyfuse3
 
 log = logging.getLogger(__name__)
+
+#: Is handed the kernel's numbers whose attributes and pages, and the (parent, name)s, it is to forget.
+ForgetSoon = Callable[[Collection[int], Collection[tuple[int, bytes]]], None]
 
 WAITING_MAX = 256
 TIMEOUT_S = 5.0
@@ -25,6 +28,13 @@ class Forgetting:
     def __init__(self) -> None:
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="forgetting")
         self._places = asyncio.Semaphore(WAITING_MAX)
+        self._soon: set[asyncio.Task[None]] = set()
+
+    def forget_soon(self, inodes: Collection[int], names: Collection[tuple[int, bytes]]) -> None:
+        """Begin to `forget`: whose request is about them holds the directory until it is answered."""
+        task = asyncio.create_task(self.forget(inodes, names))
+        self._soon.add(task)
+        task.add_done_callback(self._soon.discard)
 
     async def forget(self, inodes: Collection[int], names: Collection[tuple[int, bytes]]) -> None:
         """Return when the kernel has forgotten, or after TIMEOUT_S."""
@@ -37,6 +47,8 @@ class Forgetting:
 
     def close(self) -> None:
         """Tell the kernel nothing more."""
+        for task in self._soon:
+            task.cancel()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
 

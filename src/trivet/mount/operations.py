@@ -30,11 +30,13 @@ from pyfuse3 import (
 
 from trivet.errors import ContentAway, FileSystemError, Unsupported
 from trivet.io.away_files import Bring
+from trivet.mount.forgetting import ForgetSoon
 from trivet.mount.known_inodes import KnownInodes
 from trivet.mount.translate import (
     by_number,
     caller_of,
     changes_of,
+    changing,
     dot_of,
     entry_of,
     file_info,
@@ -60,8 +62,9 @@ class VolumeOperations(XattrOperations):
     enable_writeback_cache = False
     enable_acl = False
 
-    def __init__(self, volume: MountableVolume, bring: Bring | None = None) -> None:
+    def __init__(self, volume: MountableVolume, forget_soon: ForgetSoon, bring: Bring | None = None) -> None:
         super().__init__(volume)
+        self.forget_soon = forget_soon
         self._bring = bring
         self.started = asyncio.Event()
         self._known = KnownInodes(volume)
@@ -76,14 +79,15 @@ class VolumeOperations(XattrOperations):
         return self._named(attributes)
 
     def _named(self, attributes: Attributes) -> EntryAttributes:
-        return entry_of(attributes, self._numbers.tell(attributes.ino), self._held_bytes(attributes))
+        return self._answer(attributes, self._numbers.tell(attributes.ino))
 
     def _told(self, attributes: Attributes) -> EntryAttributes:
         """Return the answer to who asked for a number."""
-        return entry_of(attributes, self._numbers.of(attributes.ino), self._held_bytes(attributes))
+        return self._answer(attributes, self._numbers.of(attributes.ino))
 
-    def _held_bytes(self, attributes: Attributes) -> int:
-        return self._volume.held_bytes(attributes.ino) if S_ISREG(attributes.mode) else 0
+    def _answer(self, attributes: Attributes, number: int) -> EntryAttributes:
+        held = self._volume.held_bytes(attributes) if S_ISREG(attributes.mode) else 0
+        return entry_of(attributes, number, self._volume.keeps, held)
 
     @translated
     async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> EntryAttributes:
@@ -91,7 +95,7 @@ class VolumeOperations(XattrOperations):
         try:
             return self._entry(await self._volume.lookup(parent_inode, name))
         except FileSystemError as error:
-            return nothing_there(error)
+            return nothing_there(error, self._volume.keeps)
 
     async def forget(self, inode_list: Sequence[tuple[InodeT, int]]) -> None:
         """Let go of what the kernel does not know any more."""
@@ -102,7 +106,7 @@ class VolumeOperations(XattrOperations):
         """Return the attributes of one inode."""
         return self._told(await self._volume.getattr(self._inode(inode)))
 
-    @by_number
+    @changing((0,), numbered=True)
     async def setattr(
         self,
         inode: InodeT,
@@ -126,28 +130,28 @@ class VolumeOperations(XattrOperations):
         self._volume.note_access(self._inode(inode))
         return FileNameT(target)
 
-    @translated
+    @changing((0, 1))
     async def mknod(
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, rdev: int, ctx: RequestContext
     ) -> EntryAttributes:
         """Make a file, fifo, socket or device."""
         return self._entry(await self._volume.mknod(parent_inode, name, mode, rdev, caller_of(ctx)))
 
-    @translated
+    @changing((0, 1))
     async def mkdir(
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, ctx: RequestContext
     ) -> EntryAttributes:
         """Make a directory."""
         return self._entry(await self._volume.mkdir(parent_inode, name, mode, caller_of(ctx)))
 
-    @translated
+    @changing((0, 1))
     async def symlink(
         self, parent_inode: InodeT, name: FileNameT, target: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
         """Make a symbolic link."""
         return self._entry(await self._volume.symlink(parent_inode, name, target, caller_of(ctx)))
 
-    @by_number
+    @changing((0,), (1, 2), numbered=True)
     async def link(
         self, inode: InodeT, new_parent_inode: InodeT, new_name: FileNameT, ctx: RequestContext
     ) -> EntryAttributes:
@@ -156,17 +160,17 @@ class VolumeOperations(XattrOperations):
         await self._volume.link(ino, new_parent_inode, new_name)
         return self._entry(await self._volume.getattr(ino))  # as it is now: number and size of one content
 
-    @translated
+    @changing((0, 1))
     async def unlink(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Take a name away."""
         await self._volume.unlink(parent_inode, name)
 
-    @translated
+    @changing((0, 1))
     async def rmdir(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext) -> None:
         """Remove an empty directory."""
         await self._volume.rmdir(parent_inode, name)
 
-    @translated
+    @changing((0, 1), (2, 3))
     async def rename(
         self,
         parent_inode_old: InodeT,
@@ -188,7 +192,7 @@ class VolumeOperations(XattrOperations):
             exchange=bool(flags & pyfuse3.RENAME_EXCHANGE),
         )
 
-    @translated
+    @changing((0, 1))
     async def create(
         self, parent_inode: InodeT, name: FileNameT, mode: ModeT, flags: FlagT, ctx: RequestContext
     ) -> tuple[FileInfo, EntryAttributes]:
@@ -220,7 +224,8 @@ class VolumeOperations(XattrOperations):
             await self._fetch(inode)
         # What the kernel reads from its own pages we never hear of: let it ask when that is to be told.
         is_read = (flags & os.O_ACCMODE) != os.O_WRONLY
-        return file_info(handle, keeps_pages=not (is_read and self._volume.is_access_due(ino)))
+        keeps_pages = self._volume.keeps.pages and not (is_read and self._volume.is_access_due(ino))
+        return file_info(handle, keeps_pages=keeps_pages)
 
     async def _fetch(self, number: InodeT) -> NoReturn:
         """Have the body fetched that is away; the kernel then looks again, and finds it under its name."""

@@ -47,6 +47,7 @@ class MountSession:
         self._numbers = numbers
         self.unmounted = asyncio.Event()
         self._forgetting = Forgetting()
+        self.forget_soon = self._forgetting.forget_soon
 
     async def forget(self, inodes: Collection[int], names: Collection[tuple[int, bytes]]) -> None:
         """See KernelCache."""
@@ -84,7 +85,8 @@ async def mounted(
         options |= {"allow_other", "suid", "dev"}  # what root mounts is a file system like any other
     if read_only:
         options.add("ro")
-    operations = VolumeOperations(volume, bring)
+    session = MountSession(mount_point, volume.numbers)
+    operations = VolumeOperations(volume, session.forget_soon, bring)
     await clear_dead_mount(mount_point)
     try:
         pyfuse3.init(operations, str(mount_point), options)
@@ -92,7 +94,6 @@ async def mounted(
         raise TrivetError(
             f"can't mount on {mount_point}: {error} (is /dev/fuse there and may you use it?)"
         ) from error
-    session = MountSession(mount_point, volume.numbers)
     failure: TrivetError | None = None
     try:
         async with asyncio.TaskGroup() as tasks:

@@ -7,18 +7,28 @@ Rule: numbers of files are never used again, so the generation is always 0.
 from collections.abc import Callable, Coroutine
 from errno import ENOENT, ESTALE
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from stat import S_ISDIR
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 import pyfuse3
 
-from trivet.errors import FileSystemError, TrivetError
+from trivet.errors import FileSystemError, NoMajority, OutcomeUnknown, ReplicaError, TrivetError
 from trivet.mount.event_loop import in_flight
-from trivet.volume.interface import AttributeChanges, Attributes, Caller, VolumeSpace
+from trivet.mount.forgetting import ForgetSoon
+from trivet.volume.interface import (
+    UNTIL_TOLD,
+    AttributeChanges,
+    Attributes,
+    Caller,
+    KernelKeeps,
+    VolumeSpace,
+)
 
-#: The kernel keeps names and attributes this long; all changes of the volume come through this mount.
-CACHE_S = 3600.0
 BLOCK_BYTES = 4096
 _SECTOR_BYTES = 512
+
+#: Changes that failed so may be done all the same, now or later.
+_UNDECIDED = (NoMajority, ReplicaError, OutcomeUnknown)
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -62,7 +72,41 @@ def by_number(
     return translated(answer)
 
 
-def entry_of(attributes: Attributes, number: int, held_bytes: int = 0) -> pyfuse3.EntryAttributes:
+class Forgetful(Protocol):
+    """Operations that can have the kernel forget something soon."""
+
+    forget_soon: ForgetSoon
+
+
+def changing(
+    *places: tuple[int] | tuple[int, int], numbered: bool = False
+) -> Callable[[Callable[..., Coroutine[Any, Any, Answer]]], Callable[..., Coroutine[Any, Any, Answer]]]:
+    """Make a change whose failure decides nothing leave the kernel no older state: it must ask again.
+
+    `places` say where among the operation's arguments the numbers, or parents and names, of it stand; it is
+    `numbered` if it changes a file the kernel knows.
+    """
+
+    def made(
+        operation: Callable[..., Coroutine[Any, Any, Answer]],
+    ) -> Callable[..., Coroutine[Any, Any, Answer]]:
+        @wraps(operation)
+        async def answer(self: Forgetful, *arguments: Any) -> Answer:
+            try:
+                return await operation(self, *arguments)
+            except _UNDECIDED:
+                names = [(arguments[place[0]], arguments[place[1]]) for place in places if len(place) == 2]
+                self.forget_soon([arguments[place[0]] for place in places], names)
+                raise
+
+        return by_number(answer) if numbered else translated(answer)
+
+    return made
+
+
+def entry_of(
+    attributes: Attributes, number: int, keeps: KernelKeeps, held_bytes: int = 0
+) -> pyfuse3.EntryAttributes:
     """Return `attributes` of the file `number`, of which `held_bytes` are stored, in the kernel's form."""
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = pyfuse3.InodeT(number)
@@ -77,33 +121,33 @@ def entry_of(attributes: Attributes, number: int, held_bytes: int = 0) -> pyfuse
     entry.st_atime_ns = attributes.atime_ns
     entry.st_mtime_ns = attributes.mtime_ns
     entry.st_ctime_ns = attributes.ctime_ns
-    entry.entry_timeout = CACHE_S
-    entry.attr_timeout = CACHE_S
+    entry.entry_timeout = keeps.folder_s if S_ISDIR(attributes.mode) else keeps.file_s
+    entry.attr_timeout = keeps.attributes_s
     return entry
 
 
-def nothing_there(error: FileSystemError) -> pyfuse3.EntryAttributes:
+def nothing_there(error: FileSystemError, keeps: KernelKeeps) -> pyfuse3.EntryAttributes:
     """Return the answer that a name does not exist, or raise `error` if it says something else.
 
-    The kernel remembers it; who makes the name elsewhere has it forgotten (`KernelCache`).
+    The kernel may remember it; who makes the name elsewhere has it forgotten (`KernelCache`).
     """
     if error.errno != ENOENT:
         raise error
     entry = pyfuse3.EntryAttributes()
     entry.st_ino = pyfuse3.InodeT(0)
-    entry.entry_timeout = CACHE_S
+    entry.entry_timeout = keeps.nothing_s
     return entry
 
 
 def dot_of(ino: int) -> pyfuse3.EntryAttributes:
     """Return attributes for "." and "..": the kernel takes only number and type from a listing's dots."""
-    return entry_of(Attributes(ino, 0o040755, 2, 0, 0, 0, 0, 0, 0, 0), ino)
+    return entry_of(Attributes(ino, 0o040755, 2, 0, 0, 0, 0, 0, 0, 0), ino, UNTIL_TOLD)
 
 
 def file_info(handle: int, *, keeps_pages: bool = True) -> pyfuse3.FileInfo:
     """Return the answer to who opens a file; the kernel lets go of its pages unless it `keeps_pages`.
 
-    A number is of one content, which changes through this mount or is made forgotten: pages stay true.
+    They stay true where who changes the content of a number has its pages forgotten (`KernelKeeps`).
     """
     return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(handle), keep_cache=keeps_pages)
 

@@ -3,8 +3,8 @@
 Rule: a child that dies is started again after a pause that grows with each quick death; one that was stopped
 on purpose, or any with `supervise` off, is left alone until `start`.
 Rule: a port on which a server of this volume answers that we did not start counts as running (by hand).
-Rule: the workers of the HTTP door and the upstreams end before the keeper, the keeper before the banks, so
-that what they hold is written.
+Rule: the workers of the HTTP door, a mount without a keeper and the upstreams end before the keeper, the
+keeper before the banks, so that what they hold is written.
 """
 
 import asyncio
@@ -52,6 +52,7 @@ class ChildKeeper:
         host: str | None = None,
         standby_arguments: Sequence[str] | None = None,
         standby_mount: Path | None = None,
+        mount_arguments: Sequence[str] | None = None,
         workers: DoorWorkers | None = None,
         publishes: bool = False,
     ) -> None:
@@ -81,6 +82,8 @@ class ChildKeeper:
             if config.host_of(port) == host
         ]
         self.keepers = KeeperPair(folder, keeper_arguments, standby_arguments)
+        log_path = folder.mount_path / "mount.log"
+        self.mount = mount_arguments and SupervisedChild(mount_arguments, log_path, None, role="mount")
         self.workers = workers
         words = ["serve", "upstream", "--state", state]
         self.upstream = SupervisedChild(words, folder.upstream_path / "upstream.log", None, role="upstream")
@@ -99,6 +102,7 @@ class ChildKeeper:
         return [
             *self.servers,
             *self.keepers.children,
+            *([self.mount] if self.mount else []),
             *(self.workers.children if self.workers else []),
             self.upstream,
         ]
@@ -111,7 +115,7 @@ class ChildKeeper:
             servers = [tasks.create_task(self._keep(server)) for server in self.servers]
             keepers = {child: tasks.create_task(self._keep_keeper(child)) for child in self.keepers.children}
             watch = tasks.create_task(self._watch_keepers())
-            doors = [tasks.create_task(self._keep(self.upstream))]
+            doors = [tasks.create_task(self._keep(one)) for one in (self.upstream, self.mount) if one]
             if self.workers is not None:
                 doors.append(tasks.create_task(self.workers.run(self._keep)))
             try:

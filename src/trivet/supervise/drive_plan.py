@@ -45,6 +45,13 @@ class DrivePlan:
             ["--no-mount"] if self.mount_point is None else ["--mount", str(self.mount_point)]
         )
 
+    def mount_arguments(self) -> list[str] | None:
+        """Return that of the mount on a host without the keeper, None if there is none."""
+        if self.has_keeper or self.mount_point is None:
+            return None
+        options = ["--read-only"] if self.read_only else []
+        return ["serve", "mount", str(self.mount_point), "--state", str(self.folder.path), *options]
+
     def standby_arguments(self) -> list[str] | None:
         """Return that of the second keeper, None if there is to be none."""
         return None if self.standby is None else self._arguments(self.standby.mount_arguments())

@@ -21,7 +21,7 @@ FIRST_PAUSE_S = 0.2
 PARTING_S = 8.0
 
 State = Literal["up", "down", "stopped"]
-Role = Literal["bank", "keeper", "standby", "gateway", "upstream"]
+Role = Literal["bank", "keeper", "standby", "gateway", "upstream", "mount"]
 
 
 class SupervisedChild:

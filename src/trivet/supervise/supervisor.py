@@ -1,7 +1,7 @@
 """`trivet up`'s own process: starts the drive, answers the control socket, ends everything in order.
 
 Rule: ready means every bank's servers answer the keeper and the folder is mounted; what is not ready in time
-is an error that names what is missing and where its log is.
+(of loading: while it goes on) is an error that names what is missing and where its log is.
 Rule: a drive whose processes all run but which may not serve (no majority) stays up, so that it can be seen
 to and recovered; only one whose processes end again and again is ended.
 """
@@ -35,7 +35,7 @@ from trivet.supervise.probing import ask_server
 from trivet.supervise.replacing import Replacing
 from trivet.supervise.volume_setup import check_ports, prepare_mount_point
 from trivet.supervise.watching import EVERY_S, DriveWatch
-from trivet.wire.control_messages import Status
+from trivet.wire.control_messages import LOADING, Status
 
 READY_DEADLINE_S = 60.0
 READY_POLL_S = 0.1
@@ -85,6 +85,7 @@ async def run_drive(plan: DrivePlan, on_ready: OnReady, note: Callable[[str], No
             host=plan.host,
             standby_arguments=plan.standby_arguments(),
             standby_mount=plan.standby.mount_point if plan.standby else None,
+            mount_arguments=plan.mount_arguments(),
             workers=workers,
             publishes=plan.publishes,
         )
@@ -136,7 +137,8 @@ async def _begin(plan: DrivePlan, children: ChildKeeper, on_ready: OnReady) -> N
 
 async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
     """Return "" once the drive serves, or why it may not; TrivetError when it does not come up."""
-    began_s = stuck_since_s = time.monotonic()
+    moved_s = stuck_since_s = time.monotonic()
+    last: _Lack | None = None
     while True:
         for child in children.all:
             if child.role != "upstream" and (child.restarts >= DEATHS_GIVE_UP or child.left_alone):
@@ -148,16 +150,18 @@ async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
         if lack is None:
             return ""
         now_s = time.monotonic()
+        if lack != last:
+            last, moved_s = lack, now_s
         if not lack.stuck:
             stuck_since_s = now_s
         patience_s = STUCK_S if plan.host is None else FAR_STUCK_S
         if now_s - stuck_since_s > (DECIDED_S if "`trivet recover" in lack.what else patience_s):
             return lack.what
-        if now_s - began_s > READY_DEADLINE_S:
+        if now_s - moved_s > READY_DEADLINE_S:
             first = (children.keepers.children or children.servers)[0]
             raise TrivetError(
-                f"the drive did not come up within {READY_DEADLINE_S:g} s: {lack.what}; the end of the "
-                f"log of {first.name}:\n{await asyncio.to_thread(_log_tail, first.log_path)}"
+                f"the drive does not come up: {lack.what}, and nothing changed for {READY_DEADLINE_S:g} s; "
+                f"the end of the log of {first.name}:\n{await asyncio.to_thread(_log_tail, first.log_path)}"
             )
         await asyncio.sleep(READY_POLL_S)
 
@@ -187,6 +191,9 @@ async def _lack(plan: DrivePlan) -> _Lack | None:
     unserved = [note for note in status.notes if note.startswith(NoMajority.__name__)]
     if unserved:
         return _Lack("; ".join(unserved), stuck=True)
+    loading = [note for note in status.notes if note.startswith(LOADING)]
+    if loading:
+        return _Lack(loading[0])
     if plan.mount_point is not None:
         entry = await asyncio.to_thread(find_mount, plan.mount_point)
         if entry is None or not entry.is_ours:

@@ -126,6 +126,24 @@ class DescribedEntry(msgspec.Struct, frozen=True, gc=False):
     version: int
 
 
+@dataclass(frozen=True, slots=True)
+class KernelKeeps:
+    """How long a kernel may keep what it was told, in seconds: names by what they lead to, and attributes.
+
+    `pages` says whether it may keep those of a file from one opening to the next.
+    """
+
+    folder_s: float
+    file_s: float
+    nothing_s: float
+    attributes_s: float
+    pages: bool
+
+
+#: For a volume that tells the kernel what to forget, or that never changes.
+UNTIL_TOLD = KernelKeeps(3600.0, 3600.0, 3600.0, 3600.0, pages=True)
+
+
 class KernelCache(Protocol):
     """What a kernel keeps of the volume behind a mount; others who change something make it forget."""
 
@@ -179,6 +197,7 @@ class MountableVolume(Volume, Protocol):
     """A volume in this process, for a kernel that keeps pages and sizes by number."""
 
     numbers: FileNumbers
+    keeps: KernelKeeps
 
     def hold(self, ino: int) -> None:
         """Let an inode live on, also without a name, until `let_go`."""
@@ -186,8 +205,8 @@ class MountableVolume(Volume, Protocol):
     def let_go(self, ino: int) -> None:
         """Take one `hold` back."""
 
-    def held_bytes(self, ino: int) -> int:
-        """Return about how much of a body is not a hole: at most its size in whole pages."""
+    def held_bytes(self, attributes: Attributes) -> int:
+        """Return about how much of a file's body is not a hole: at most its size in whole pages."""
 
     def is_access_due(self, ino: int) -> bool:
         """Tell whether reading it now would change its time of access."""

@@ -5,6 +5,7 @@ Rule: inodes that were open but unlinked when the last keeper ended are purged.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from trivet.errors import CorruptReplica, FileSystemError
@@ -18,18 +19,20 @@ from trivet.wire.records import ASKED, ino_of, name_of, part_of
 
 #: Directories that nothing names.
 _TOPS = (ROOT_INO, PRIVATE_INO)
+#: Names or inodes in a step.
+STEP = 1000
 
 
 @dataclass(slots=True)
 class Loading:
-    """A namespace being built: feed `add` every record, then ask `finish` for what does not fit."""
+    """A namespace being built: feed `add` all records, take its `steps`; `problems` are what does not fit."""
 
     names: BlobNames
     space: Namespace = field(init=False)
     _numbers: dict[int, int] = field(default_factory=dict)
     _masks: Counter[int] = field(default_factory=Counter)
     _orphans: set[int] = field(default_factory=set)
-    _problems: list[str] = field(default_factory=list)
+    problems: list[str] = field(default_factory=list)
     _quotas: dict[int, bytes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -69,47 +72,50 @@ class Loading:
         else:
             raise CorruptReplica(f"a record of an unknown kind: {key[:16]!r}")
 
-    def finish(self) -> list[str]:
-        """Complete the namespace, purge what nobody can open, and return a sentence per thing amiss."""
+    def steps(self) -> Iterator[None]:
+        """Complete the namespace and purge what nobody can open, in steps of some milliseconds."""
         space = self.space
         links: Counter[int] = Counter()
         for ino, names in list(space.directories.items()):
             holder = space.inodes.get(ino)
             if holder is None or not holder.is_directory:
-                self._problems.append(f"names in {ino}, which is no directory: {sorted(names)[:3]}")
+                self.problems.append(f"names in {ino}, which is no directory: {sorted(names)[:3]}")
                 del space.directories[ino]
                 continue
-            self._join(ino, names, links)
+            yield from self._join(ino, names, links)
             space.inodes.cool()
         for top in _TOPS:
             if top in space.inodes:
                 space.parents[top] = top
-        for ino in list(space.inodes):
+        for at, ino in enumerate(list(space.inodes)):
             inode = space.inode(ino)
             self._judge(inode, links[ino])
             space.inodes.cool()
+            if at % STEP == 0:
+                yield
         for ino, value in self._quotas.items():
             try:
                 space.quotas.set(ino, value if ino in space.directories else None)
             except FileSystemError:
-                self._problems.append(f"the quota of directory {ino} can't be read: {value!r}")
+                self.problems.append(f"the quota of directory {ino} can't be read: {value!r}")
         for ino in sorted(self._orphans):
             orphan = space.inodes.get(ino)
             if orphan is not None and not links[ino]:
                 space.directories.pop(ino, None)
                 space.purge(orphan, was_open=True)
         self._numbers.clear()
-        return self._problems
 
     def _number(self, ino: int) -> int:
         return self._numbers.setdefault(ino, ino)
 
-    def _join(self, ino: int, names: dict[bytes, int], links: Counter[int]) -> None:
+    def _join(self, ino: int, names: dict[bytes, int], links: Counter[int]) -> Iterator[None]:
         space = self.space
-        for name, number in list(names.items()):
+        for at, (name, number) in enumerate(list(names.items())):
+            if at % STEP == 0:
+                yield
             inode = space.inodes.get(number)
             if inode is None:
-                self._problems.append(f"{name!r} in directory {ino} names inode {number}, which is not there")
+                self.problems.append(f"{name!r} in directory {ino} names inode {number}, which is not there")
                 del names[name]
                 continue
             links[number] += 1
@@ -127,12 +133,12 @@ class Loading:
             if ino in _TOPS:
                 links += 2
         if not links and ino not in self._orphans:
-            self._problems.append(f"inode {ino} has no name")
+            self.problems.append(f"inode {ino} has no name")
         elif links != inode.nlink and ino not in self._orphans:
-            self._problems.append(f"inode {ino} tells {inode.nlink} links and has {links}")
+            self.problems.append(f"inode {ino} tells {inode.nlink} links and has {links}")
         mask = self._masks.get(ino, 0)
         later = space.layout.later_page_count(ino)
         if mask != inode.page_mask or later != inode.later_pages:
-            self._problems.append(f"inode {ino} tells other page records than there are")
+            self.problems.append(f"inode {ino} tells other page records than there are")
             inode.page_mask = mask
             inode.later_pages = later

@@ -41,6 +41,8 @@ import msgspec
 from trivet.wire.refill_messages import Refill
 
 FINDINGS_MAX = 10_000
+#: How the note begins that says how far the loading of a volume is.
+LOADING = "the volume is being loaded"
 #: How long a leaving worker gives its clients to finish what they have begun.
 LEAVING_S = 600.0
 #: The note of a keeper that does not serve its door yet.
@@ -247,7 +249,7 @@ class Child(msgspec.Struct, frozen=True):
     A worker that is `leaving` finishes what it has begun and ends.
     """
 
-    role: Literal["bank", "keeper", "standby", "gateway", "upstream"]
+    role: Literal["bank", "keeper", "standby", "gateway", "upstream", "mount"]
     port: int | None
     pid: int | None
     state: Literal["up", "down", "stopped"]

@@ -13,7 +13,7 @@ from trivet.client.remote_volume import RemoteVolume
 from trivet.errors import FileSystemError
 from trivet.volume.attributes import PAGE_BYTES, Inode
 from trivet.volume.file_numbers import FileNumbers
-from trivet.volume.interface import AWAY, Attributes, DirectoryEntry, VolumeSpace
+from trivet.volume.interface import AWAY, UNTIL_TOLD, Attributes, DirectoryEntry, VolumeSpace
 from trivet.volume.listing import Listings
 from trivet.volume.stored_body import StoredBody
 
@@ -27,6 +27,7 @@ class SnapshotVolume:
 
     def __init__(self, tree: SnapshotTree, volume: RemoteVolume) -> None:
         self.numbers = FileNumbers()
+        self.keeps = UNTIL_TOLD
         self._tree = tree
         self._volume = volume
         self._listings = Listings()
@@ -130,10 +131,10 @@ class SnapshotVolume:
     def let_go(self, ino: int) -> None:
         """Nothing goes away."""
 
-    def held_bytes(self, ino: int) -> int:
+    def held_bytes(self, attributes: Attributes) -> int:
         """Return about how much of a body is not a hole."""
-        inode = self._inode(ino)
-        return min(self._tree.held_bytes(ino), -(-inode.size // PAGE_BYTES) * PAGE_BYTES)
+        held = self._tree.held_bytes(attributes.ino)
+        return min(held, -(-attributes.size // PAGE_BYTES) * PAGE_BYTES)
 
     def is_access_due(self, ino: int) -> bool:
         """Reading changes nothing."""
