@@ -256,16 +256,17 @@ def test_stopped_cut_off_and_slow_under_load(drive: Drive) -> None:
     ]  # fmt: skip
     try:
         with load_on(drive, "links") as load:
-            for number in range(PARTITIONS):
+            for number in range(SEED - 1, SEED - 1 + PARTITIONS):  # a soak's next slice goes on behind this
                 load.wait_more(3)
                 began = time.monotonic()
-                kinds[number % len(kinds)]()
+                kind = kinds[number % len(kinds)]
+                kind()
                 drive.wait_healthy(IDENTICAL_AGAIN_S)
-                print(f"{kinds[number % len(kinds)].__name__}: {time.monotonic() - began:.1f} s", flush=True)
+                print(f"{kind.__name__}: {time.monotonic() - began:.1f} s", flush=True)
     finally:
         faults.show_sockets()
     print(faults.counts)
-    assert faults.counts["packets kept back"] > 0
-    assert faults.counts["pieces passed slowly"] > 0
-    if kinds.index(faults.second_keeper) < PARTITIONS:
+    if len(kinds) <= PARTITIONS:
+        assert faults.counts["packets kept back"] > 0
+        assert faults.counts["pieces passed slowly"] > 0
         assert faults.counts["two keepers"] > 0

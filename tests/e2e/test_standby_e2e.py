@@ -29,6 +29,7 @@ TAKEOVERS = int(os.environ.get("TRIVET_TAKEOVERS", "1"))
 IS_MEASURED = TAKEOVERS > 1
 KILLED_S, ENDED_S = 12.0, 2.0
 WORKERS, CHANGES_BEFORE, CHANGES_AFTER = 12, 50, 50
+LISTED_AT_ONCE = 1000
 REFUSED = r"Input/output|not connected|abort"
 CALLER = Caller(0, 0)
 pytestmark = [pytest.mark.mount, pytest.mark.timeout(240 + 30 * TAKEOVERS)]
@@ -126,9 +127,11 @@ class ManyChanges:
         made = {
             f"{self._run}-{one}-{n}".encode() for one, count in enumerate(self.done) for n in range(count)
         }
-        listed = await volume.listing(ROOT_INO, 0, 10_000)
+        listed = list(await volume.listing(ROOT_INO, 0, LISTED_AT_ONCE))
+        while more := await volume.listing(ROOT_INO, listed[-1].cookie, LISTED_AT_ONCE):
+            listed += more
         mine = {entry.name: entry.attributes for entry in listed if self._run.encode() in entry.name}
-        assert mine.keys() == made
+        assert mine.keys() == made, f"{len(listed)} names listed, {len(made)} made"
         for name, attributes in mine.items():
             assert (attributes.size, attributes.nlink) == (len(name), 1)
             assert await volume.getxattr(attributes.ino, b"user.name") == name

@@ -2,7 +2,8 @@
 
 Rule: a refresh compares all records and all blob names of every bank; the scrub reads the bytes, slowly.
 Rule: the larger the volume the rarer the refresh: at most 5 % of a processor a bank go into comparing.
-Rule: what was open is open no longer only after a refresh that looked at it found it right.
+Rule: what was open is open no longer only after a refresh (bytes: a round of the scrub) that looked at it
+found it right, or gone.
 """
 
 import asyncio
@@ -14,10 +15,11 @@ from typing import Literal
 from trivet.errors import NoMajority, ProtocolError, ReplicaError, TrivetError
 from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import ServerLink
+from trivet.keeper.blob_check import DAMAGED
 from trivet.keeper.findings import NamedBlobs, PathFinder
 from trivet.keeper.journal import Journal
 from trivet.keeper.owned_task import own_task
-from trivet.keeper.repair_queue import RepairQueue
+from trivet.keeper.repair_queue import OpenFindings, RepairQueue
 from trivet.quorum.scrub_plan import COMPARE_SHARE, SCRUB_BYTES_PER_S
 from trivet.wire.bank_messages import DeleteBlobs
 from trivet.wire.control_messages import Finding, ScrubState
@@ -55,6 +57,7 @@ class Refresher:
         self._round_began_at = self._verified_at = steady_s()
         self._scrubbing = False
         self._positions: dict[int, _Position] = {}
+        self._open_before: OpenFindings = {}
         self._doomed: list[tuple[float, list[int]]] = []
         #: port -> generation of the servers that came back and were not compared since.
         self._returned: dict[int, int] = {}
@@ -131,8 +134,7 @@ class Refresher:
         still = {(f.server, f.path, tuple(f.ranges), f.item) for f in findings if f.verdict != "fixed"}
         for identity in before - still:
             finding = queue.open.get(identity)  # it may have been mended and forgotten meanwhile
-            needs_scrub = finding is not None and finding.item == "blob" and finding.why == "checksum differs"
-            if finding is not None and identity[0] in looked_at and not needs_scrub:
+            if finding is not None and identity[0] in looked_at and not _needs_scrub(finding):
                 del queue.open[identity]
         if failed is not None:
             raise failed
@@ -160,6 +162,7 @@ class Refresher:
         self._scrubbing = True
         if not self._positions:
             self._round_began_at = steady_s()
+            self._open_before = dict(self._queue.open)
         try:
             async with asyncio.timeout(at_most_s):
                 whole = await asyncio.gather(*map(self._scrub_server, self._queue.fleet.servers))
@@ -167,10 +170,21 @@ class Refresher:
                 self._positions.clear()
                 self._scrub_finished_at = steady_s()
                 self._verified_at = self._round_began_at
+                self._forget_what_is_gone()
         except TimeoutError:
             pass  # goes on from its positions after the next refresh
         finally:
             self._scrubbing = False
+
+    def _forget_what_is_gone(self) -> None:
+        """Close what was open before this round and was not found in it: the blob was freed meanwhile.
+
+        What was found again stands there anew; it may also go by another path since, or by none.
+        """
+        still = self._queue.open
+        for identity, finding in self._open_before.items():
+            if _needs_scrub(finding) and still.get(identity) is finding:
+                del still[identity]
 
     async def _scrub_server(self, server: ServerLink) -> bool:
         """Read on behind the position kept for `server`; tell whether its last blob was reached.
@@ -231,3 +245,8 @@ class Refresher:
                     await server.ask_blobs(DeleteBlobs(names), timeout_s=DELETE_TIMEOUT_S)
                 except ReplicaError as error:
                     log.info("server %s keeps %s freed blobs for now: %s", server.port, len(names), error)
+
+
+def _needs_scrub(finding: Finding) -> bool:
+    """Tell whether only who reads all bytes can say that a finding is over."""
+    return finding.item == "blob" and finding.why == DAMAGED

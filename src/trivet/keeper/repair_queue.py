@@ -35,6 +35,9 @@ NAMES_COMPARED = 2000
 BLOBS_COMPARED = 8
 BLOBS_AT_ONCE = 32
 
+#: By server, path, byte ranges and kind of item.
+OpenFindings = dict[tuple[int, str, tuple[tuple[int, int], ...], str], Finding]
+
 
 class RepairQueue:
     """Compares what it is told of on all banks and mends what is wrong."""
@@ -53,7 +56,7 @@ class RepairQueue:
         self.rows = rows
         self.blobs = blobs
         self.history = history
-        self.open: dict[tuple[int, str, tuple[tuple[int, int], ...], str], Finding] = {}
+        self.open: OpenFindings = {}
         self._shell = shell
         self._inodes: dict[int, None] = {}
         self._bad_rows: dict[tuple[int, bytes], None] = {}

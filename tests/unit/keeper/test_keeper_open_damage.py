@@ -1,5 +1,6 @@
 """What can't be mended is skipped, listed and aged, and holds up nothing else; what is refilled is told."""
 
+import asyncio
 from pathlib import Path
 
 import msgspec
@@ -8,6 +9,7 @@ from corruption_pool import blob_on, write_blob
 from small_drive import ServedBank, SmallDrive, small_drive
 from trivet.cli.findings_text import open_line
 from trivet.keeper.refilling import Pacing, Refilling
+from trivet.volume.interface import ROOT_INO
 from trivet.wire.control_messages import RepairHistory
 
 BODY = bytes(range(256)) * 400
@@ -50,6 +52,19 @@ async def test_stuck_damage_is_listed_with_its_age_and_blocks_nothing(tmp_path: 
         assert "open for 2 min" in open_line(history.open[0], (since[0] or 0.0) + 120)
         assert await drive.read(b"whole") == BODY
         assert (await drive.ask("status"))["healthy"] is False
+
+
+async def test_damage_of_a_file_that_is_gone_is_open_no_longer(tmp_path: Path) -> None:
+    async with small_drive(tmp_path) as drive:
+        await drive.write(b"stuck", BODY)
+        await drive.until(lambda: all(len(server.place.blobs.index) == 1 for server in drive.servers))
+        spoil(drive.servers, drive.servers[0].place.blobs.index.after(0, 9)[0][0][0])
+        async with asyncio.timeout(60):
+            while len((await told(drive)).open) < len(drive.servers):
+                await drive.loaded.refresher.scrub(10)
+            await drive.loaded.volume.unlink(ROOT_INO, b"stuck")
+            while (await told(drive)).open:
+                await drive.loaded.refresher.scrub(10)
 
 
 async def test_what_is_refilled_is_counted(tmp_path: Path) -> None:
