@@ -5,7 +5,7 @@ Rule: the last verified copy is never overwritten or deleted; an orphan goes onl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -16,13 +16,15 @@ from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.findings import NamedBlobs, PathFinder, trace_of
 from trivet.keeper.refilling import Pacing
+from trivet.quorum.rebalancing import Move, move_of
 from trivet.volume.blob_names import epoch_of
-from trivet.wire.bank_messages import BlobNames, DeleteBlobs, ListBlobs, Scrubbed, ScrubBlobs
+from trivet.wire.bank_messages import BlobNames, DeleteBlobs, ListBlobs, Scrubbed, ScrubBlobs, SyncBlobs
 from trivet.wire.control_messages import Finding, Verdict
 
 NAMES_AT_ONCE = 5000
 NAMES_A_TURN = 1000
 SCRUB_BYTES = 4 << 20
+MOVED_AT_ONCE = 32
 TIMEOUT_S = 10.0
 #: More are hardly faster, and people wait for them (docs/guide/reliability.md).
 MENDED_AT_ONCE = 2
@@ -72,34 +74,46 @@ class BlobCheck:
                 if home:
                     flaws[name] = home[0], MISSING
         if collect_orphans:
-            await self._bring_home(held, named, servers[0].bank)
+            await self._bring_home(held, named, servers)
         return flaws
 
     async def _bring_home(
-        self, held: dict[int, tuple[ServerLink, ...]], named: NamedBlobs, bank: int
+        self, held: dict[int, tuple[ServerLink, ...]], named: NamedBlobs, servers: Sequence[ServerLink]
     ) -> None:
-        """Move blobs that were put on another server of their bank while theirs was away.
-
-        The stray copy goes only after the one at home was read back right.
-        """
+        """Move blobs that were put on another server of their bank while theirs was away."""
+        by_port = {server.port: server for server in servers}
+        moves: list[Move] = []
         async for name in _in_turns(held):
-            holders = held[name]
-            home = self._blobs.home_of(name, bank)
-            strays = [server for server in holders if server is not home]
-            if not strays or not home.is_up or not named.is_still_named(name):
+            move = move_of(name, [server.port for server in held[name]], list(by_port))
+            if move is not None and by_port[move.home].is_up:
+                moves.append(move)
+        for at in range(0, len(moves), MOVED_AT_ONCE):
+            await self._move(moves[at : at + MOVED_AT_ONCE], named, by_port)
+
+    async def _move(
+        self, moves: Sequence[Move], named: NamedBlobs, by_port: Mapping[int, ServerLink]
+    ) -> None:
+        """Carry `moves` out: a stray goes only after its copy at home was synced and then read back right."""
+        copied = []
+        for move in moves:
+            home, ref = by_port[move.home], named.refs[move.name]
+            if not named.is_still_named(move.name):
                 continue
-            ref = named.refs[name]
-            if home not in holders:
+            if not move.is_there:
                 await self.pacing.turn(ref.size)
                 try:
                     data, _ = await self._blobs.read_elsewhere(ref, home)
                 except (ReplicaError, NoMajority):
                     continue
-                if not await self._blobs.replace(ref, data, home):
+                if not await self._blobs.put_copy(ref, data, home):
                     continue
-            if await self._blobs.is_good(ref, home):
-                for server in strays:
-                    await server.ask_blobs(DeleteBlobs([name]), timeout_s=TIMEOUT_S)
+            copied.append(move)
+        for port in {move.home for move in copied}:
+            await by_port[port].ask_blobs(SyncBlobs(), timeout_s=TIMEOUT_S)
+        for move in copied:
+            if await self._blobs.is_good(named.refs[move.name], by_port[move.home]):
+                for port in move.strays:
+                    await by_port[port].ask_blobs(DeleteBlobs([move.name]), timeout_s=TIMEOUT_S)
 
     async def _listing(self, server: ServerLink) -> AsyncIterator[tuple[int, int, bytes]]:
         after, more = 0, True

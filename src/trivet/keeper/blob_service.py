@@ -142,7 +142,8 @@ class BlobService:
     async def _read_in_bank(self, bank: int, ref: BlobRef, start: int, end: int) -> bytes | memoryview | None:
         """Return the verified pieces from `start` to `end`, or None after reporting a copy that is bad."""
         servers = self.servers_for(ref.name, bank)
-        for server in servers:
+        # The first once more: the blob may have come home after it was asked, and before the others were.
+        for server in [*servers, servers[0]] if len(servers) > 1 else servers:
             body = await self._ask_for(server, ref, start, end)
             if body is not None:
                 self._ask_where(server, ref.name)
@@ -209,13 +210,17 @@ class BlobService:
 
     async def replace(self, ref: BlobRef, data: bytes, server: ServerLink) -> bool:
         """Write a verified copy over a bad one on `server`; tell whether it was read back right."""
+        return await self.put_copy(ref, data, server) and await self.is_good(ref, server)
+
+    async def put_copy(self, ref: BlobRef, data: bytes, server: ServerLink) -> bool:
+        """Write a verified copy to `server`; tell whether it took it."""
         hashes = sub_hashes(data)
         assert root_of(len(data), hashes) == ref.root, "a repair must start from the right bytes"
         try:
             reply, _ = await server.ask_blobs(PutBlob(ref.name, hashes, True), data, timeout_s=PUT_TIMEOUT_S)
         except LinkLost:
             return False
-        return not isinstance(reply, Refusal) and await self.is_good(ref, server)
+        return not isinstance(reply, Refusal)
 
     async def is_good(self, ref: BlobRef, server: ServerLink) -> bool:
         """Tell whether the whole copy on `server` is what `ref` names."""

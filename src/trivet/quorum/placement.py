@@ -34,9 +34,3 @@ def goes(name: int, ports: Sequence[int], healthy: Container[int]) -> int | None
         if port in healthy:
             return port
     return None
-
-
-def homecoming(name: int, ports: Sequence[int], holder: int) -> int | None:
-    """Return where a blob found on the server `holder` must be moved, None when it is at home."""
-    home = belongs(name, ports)
-    return None if home == holder else home

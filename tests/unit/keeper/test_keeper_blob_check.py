@@ -5,18 +5,21 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from pathlib import Path
 from stat import S_IFREG
+from typing import Any
 
 import pytest
 
 from small_drive import ServedBank, SmallDrive, small_drive
+from trivet.io.link import LinkLost, Reply
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.blob_check import NAMES_A_TURN
 from trivet.keeper.findings import NamedBlobs, PathFinder
 from trivet.volume.extents import Piece, pack_extents
 from trivet.volume.interface import ROOT_INO
-from trivet.wire.bank_messages import PutBlob
+from trivet.wire.bank_messages import PutBlob, SyncBlobs
 from trivet.wire.blobs import BlobRef, sub_hashes
 from trivet.wire.control_messages import Finding
+from trivet.wire.journal_messages import BankMessage
 
 BODY = bytes(range(256)) * 2000
 
@@ -104,6 +107,33 @@ async def test_stray_copy_comes_home_and_orphans_of_closed_epochs_go(drive: Smal
     assert other.place.blobs.index.get(name) is None
     assert other.place.blobs.index.get(closed) is None
     assert other.place.blobs.index.get(current) is not None
+
+
+async def test_a_stray_copy_stays_until_the_one_at_home_is_synced(drive: SmallDrive) -> None:
+    [name] = named(drive).refs
+    at_home = drive.loaded.blobs.home_of(name, 0).port
+    home = next(s for s in drive.banks[0] if s.port == at_home)
+    other = next(s for s in drive.banks[0] if s is not home)
+    await home.place.blobs.delete([name])
+    await other.request(PutBlob(name, sub_hashes(BODY), False), BODY)
+    ask, asked = ServerLink.ask_blobs, []
+
+    async def fail_to_sync(link: ServerLink, message: BankMessage, *rest: Any, **options: Any) -> Reply:
+        if link.port == at_home and isinstance(message, SyncBlobs):
+            asked.append(message)
+            raise LinkLost("the disk takes nothing")
+        return await ask(link, message, *rest, **options)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ServerLink, "ask_blobs", fail_to_sync)
+        with pytest.raises(LinkLost):
+            await check(drive, 0, apply=True)
+    assert asked
+    assert home.place.blobs.index.get(name) is not None
+    assert other.place.blobs.index.get(name) is not None, "the copy that may be the only one synced"
+    await check(drive, 0, apply=True)
+    assert other.place.blobs.index.get(name) is None
+    assert await home.place.blobs.is_whole(name)
 
 
 async def test_comparing_many_blobs_lets_others_work_in_between(drive: SmallDrive) -> None:

@@ -5,7 +5,8 @@ from collections import Counter
 from trivet.quorum.lease import Lease, wait_out_s
 from trivet.quorum.marks import Marks
 from trivet.quorum.membership import BankSeat, Config, decode_config, encode_config, likely_acceptor
-from trivet.quorum.placement import belongs, goes, homecoming, ranking
+from trivet.quorum.placement import belongs, goes, ranking
+from trivet.quorum.rebalancing import Move, move_of
 from trivet.quorum.scrub_plan import Pace, ScrubPosition, ShardTurn
 from trivet.quorum.trimming import trim_floor
 from trivet.wire.entries import NO_EPOCH, Epoch
@@ -28,8 +29,9 @@ def test_blob_goes_to_the_next_healthy_server_and_comes_home() -> None:
     first, second, third = ranking(42, PORTS)
     assert goes(42, PORTS, {second, third}) == second
     assert goes(42, PORTS, set()) is None
-    assert homecoming(42, PORTS, second) == first
-    assert homecoming(42, PORTS, first) is None
+    assert move_of(42, [second, third], PORTS) == Move(42, first, False, (second, third))
+    assert move_of(42, [first, third], PORTS) == Move(42, first, True, (third,))
+    assert move_of(42, [first], PORTS) is None
 
 
 def test_trim_floor_is_the_second_highest_applied() -> None:
