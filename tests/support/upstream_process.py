@@ -32,11 +32,11 @@ def serve(path: Path, servers: Servers) -> None:
 
 
 def start_upstream(folder: VolumeFolder, servers: Servers | None = None) -> BaseProcess:
-    """Start the process; `kill`, or `terminate` it, and `join`."""
+    """Start the process; `kill`, or `terminate` it, and `join`. It ends with the tests at the latest."""
     folder.upstream_path.mkdir(parents=True, exist_ok=True)
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["trivet.upstream.service", "aio_pika", "google.auth"])
-    process = forks.Process(target=serve, args=(folder.path, servers or Servers()))
+    process = forks.Process(target=serve, args=(folder.path, servers or Servers()), daemon=True)
     process.start()
     return process
 
