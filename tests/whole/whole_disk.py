@@ -186,7 +186,7 @@ def _pwritev(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
     disk.before_write(fd, len(data), offset)
     if disk.call():
-        _real.pwrite(fd, data[: disk.rng.randrange(len(data) + 1)], offset)
+        _real.pwrite(fd, data[: _cut(len(data), offset, disk.rng.randrange(len(data) + 1))], offset)
         _die()
     wrong, disk.goes_wrong = disk.goes_wrong, ""
     if wrong == "lost":
@@ -195,6 +195,14 @@ def _pwritev(fd: int, buffers: Any, offset: int, flags: int = 0) -> int:
         offset += disk.rng.choice((-8, -1, 1, 4)) * 4096
     done: int = _real.pwrite(fd, data, max(offset, 0))
     return done
+
+
+def _cut(size: int, offset: int, at: int) -> int:
+    """Return how much of a write of `size` bytes a kill leaves behind that comes at byte `at` of it.
+
+    A kernel looks for signals between two pages: within one it copies all.
+    """
+    return size if at == size else max(0, at - (offset + at) % BLOCK_BYTES)
 
 
 def _sync(fd: int) -> None:

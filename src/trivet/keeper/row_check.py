@@ -19,7 +19,7 @@ from trivet.keeper.log_transfer import Refused, ask, ask_digest
 from trivet.keeper.row_listing import side_by_side
 from trivet.quorum.digests import differing_buckets, sum_of
 from trivet.quorum.reign import Reign
-from trivet.wire.bank_messages import DAMAGED_TOLD, DeleteRows, GetRecords, PutRows, Rows
+from trivet.wire.bank_messages import DAMAGED_TOLD, DeleteRows, Digests, GetRecords, PutRows, Rows
 from trivet.wire.control_messages import Finding, Verdict
 from trivet.wire.journal_messages import Refusal
 from trivet.wire.records import Row, add_terms, bucket_of, digest_term, record_mac, row_is_valid
@@ -27,6 +27,7 @@ from trivet.wire.records import Row, add_terms, bucket_of, digest_term, record_m
 KEYS_AT_ONCE = 256
 CATCH_UP_LOOKS, CATCH_UP_LOOK_S = 50, 0.01
 TIMEOUT_S = 10.0
+SUM_TRIES = 3
 
 
 class RowCheck:
@@ -58,7 +59,7 @@ class RowCheck:
 
         `at` is a durable slot; the server applies at least through it and is judged where it then stands.
         """
-        reply = await ask_digest(server, at, len(self._journal.index))
+        reply = await self._sums_of(server, at)
         self.checked += reply.rows
         log = self._log
         if not log.floor <= reply.at <= log.head:
@@ -74,6 +75,14 @@ class RowCheck:
             return keys
         all_told = len(reply.damaged) < DAMAGED_TOLD
         return keys | await self._keys_in(frozenset(differing), server, all_told=all_told)
+
+    async def _sums_of(self, server: ServerLink, at: int) -> Digests:
+        """Return the sums of `server`; one that had to make its table anew meanwhile is asked again."""
+        for _ in range(SUM_TRIES):
+            reply = await ask_digest(server, at, len(self._journal.index))
+            if reply.at >= 0:
+                break
+        return reply
 
     async def _keys_in(self, buckets: Collection[int], server: ServerLink, *, all_told: bool) -> set[bytes]:
         """Return the keys of `buckets` that `server` does not have at their slot, and those all banks lack.

@@ -47,7 +47,7 @@ def open_and_read(path: Path) -> int:
 
 def read(table: RecordTable) -> int:
     """Ask for everything; return how many rows are whole."""
-    table.begin_sums()
+    finish(table.begin_sums())
     while finish(table.sum_on()) is None:
         pass
     rows, more = finish(table.rows_after(b"", 1000, -1))

@@ -1,5 +1,6 @@
 """Records compared and mended on real banks: what is right, what is found, what is written."""
 
+import os
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -14,6 +15,8 @@ from trivet.volume.interface import ROOT_INO
 from trivet.wire.bank_messages import GetRecords, Rows
 from trivet.wire.control_messages import Finding
 from trivet.wire.records import entry_key, inode_key, page_key
+
+SQLITE_PAGE = 4096
 
 
 @pytest.fixture
@@ -223,3 +226,17 @@ async def test_repair_does_not_overtake_a_delete(drive: SmallDrive) -> None:
     link = drive.keeper.fleet.server_at(server.port)
     await rows.mend(link, [key], PathFinder(volume.space), apply=True)
     assert await row_on(server, key) is None
+
+
+async def test_a_table_made_anew_while_it_is_summed_is_compared_all_the_same(drive: SmallDrive) -> None:
+    """A server that finds its file unreadable has no sums to tell at first: that is not to be right."""
+    server, link = drive.servers[1], drive.keeper.fleet.server_at(drive.servers[1].port)
+    await server.place.records.sync()
+    with server.place.records._table._path.open("rb+") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(2 * SQLITE_PAGE)
+        file.write(b"\xff" * (size - 2 * SQLITE_PAGE))
+    keys = await drive.loaded.queue.rows.differing_keys(link, drive.loaded.journal.durable_slot)
+    assert keys
+    await drive.loaded.queue.rows.mend(link, keys, PathFinder(drive.loaded.volume.space), apply=True)
+    assert await check(drive, server) == []
