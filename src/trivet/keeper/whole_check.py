@@ -5,9 +5,11 @@ Rule: `verify` changes nothing; `repair` changes what `verify` would report, and
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 
+from trivet.errors import ReplicaError
 from trivet.io.clock import steady_s, wall_s
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.findings import NamedBlobs, PathFinder
@@ -20,6 +22,8 @@ from trivet.wire.control_messages import FINDINGS_MAX, CheckReport, Finding, Pro
 
 UNHURRIED_BYTES_S = 1 << 30
 INODES_A_TURN = 1000
+#: How often a bank is asked whose links break meanwhile, and how long it is waited for.
+TRIES, BACK_WITHIN_S, BACK_LOOK_S = 3, 15.0, 0.1
 Tell = Callable[[Progress], None]
 
 
@@ -62,9 +66,9 @@ class WholeCheck:
         findings: list[Finding] = []
         for number, bank in enumerate(queue.fleet.banks):
             self._tell(Progress(f"bank {bank[0].base}: records", number, len(queue.fleet.banks)))
-            findings += await self._rows(bank[0].base, inodes)
+            findings += await self._again(bank, partial(self._rows, bank[0].base, inodes))
             self._tell(Progress(f"bank {bank[0].base}: data", number, len(queue.fleet.banks)))
-            findings += await self._blobs(number, inodes, deep=deep)
+            findings += await self._again(bank, partial(self._blobs, number, inodes, deep=deep))
         self._tell(Progress("done", len(queue.fleet.banks), len(queue.fleet.banks)))
         if self._apply:
             await queue.note(findings, began_s)
@@ -73,6 +77,23 @@ class WholeCheck:
             steady_s() - started, findings[:FINDINGS_MAX], max(0, len(findings) - FINDINGS_MAX),
             not self._notes, self._notes,
         )  # fmt: skip
+
+    async def _again(
+        self, bank: Sequence[ServerLink], compare: Callable[[], Awaitable[list[Finding]]]
+    ) -> list[Finding]:
+        """Return what `compare` finds; a server of `bank` that goes meanwhile is waited for, asked anew."""
+        noted = len(self._notes)
+        for _ in range(TRIES):
+            del self._notes[noted:]
+            try:
+                return await compare()
+            except ReplicaError as error:
+                self._notes[noted:] = [f"bank {bank[0].base} could not be compared: {error}"]
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(BACK_WITHIN_S):
+                    while not all(server.is_up for server in bank):  # noqa: ASYNC110 - a link has no event
+                        await asyncio.sleep(BACK_LOOK_S)
+        return []
 
     async def _rows(self, base: int, inodes: list[int] | None) -> list[Finding]:
         queue = self._queue

@@ -8,6 +8,8 @@ import pytest
 
 from small_drive import SmallDrive, small_drive
 from trivet.errors import InputError, NoMajority, NotFound
+from trivet.io.link import LinkLost
+from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.keeper import Keeper
 from trivet.wire.control_messages import NOT_MOUNTED
 
@@ -107,3 +109,26 @@ async def test_before_it_serves_a_keeper_says_why(tmp_path: Path) -> None:
     assert {server["state"] for bank in told["banks"] for server in bank["servers"]} == {"down"}
     with pytest.raises(NoMajority, match="not mounted yet"):
         await drive.ask("verify")
+
+
+async def test_verify_asks_a_bank_again_whose_link_breaks_meanwhile(
+    drive: SmallDrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bank that hangs for some seconds on a busy disk: that is no answer, and no reason to give up."""
+    rows = drive.loaded.queue.rows
+    ask, broken = rows.differing_keys, [drive.servers[1].port]
+
+    async def break_once(server: ServerLink, at: int) -> set[bytes]:
+        if server.port in broken:
+            broken.remove(server.port)
+            raise LinkLost("the link was closed")
+        return await ask(server, at)
+
+    monkeypatch.setattr(rows, "differing_keys", break_once)
+    told = await drive.ask("verify", deep=True)
+    assert (told["complete"], told["notes"], told["findings"]) == (True, [], [])
+    assert not broken
+    broken += [drive.servers[1].port] * 9
+    told = await drive.ask("verify", deep=True)
+    assert told["complete"] is False
+    assert "could not be compared: the link was closed" in told["notes"][0]
