@@ -116,7 +116,7 @@ def test_wiped_under_load(drive: Drive) -> None:
     took_s: list[float] = []
     with load_on(drive, "wipes") as load:
         for number in range(WIPES):
-            base = rng.choice(drive.bases)
+            base = drive.bases[number % len(drive.bases)]  # who ends again and again is started ever later
             ports = drive.ports_of(base)
             wiped = ports if number % 2 else [rng.choice(ports)]
             drive.wait_healthy(IDENTICAL_AGAIN_S)
