@@ -3,6 +3,7 @@
 Rule: an OSError leaves here as it is; whoever owns the file knows what a failed write means for it.
 """
 
+import contextlib
 import ctypes
 import ctypes.util
 import errno
@@ -58,9 +59,10 @@ def read_ahead(path: Path) -> Generator[None, None, None]:
     """Have the kernel read a file, a few MiB a step, in the order the disk has it.
 
     For who then reads all of it in another order: a page here and a page there takes ten times as long. A
-    file that would take more than half of the memory that is free is left alone.
+    file that would take more than half of the memory that is free is left alone, and one that is gone or
+    can't be read is left to who then reads it: this is a hint.
     """
-    with path.open("rb") as file:
+    with contextlib.suppress(OSError), path.open("rb") as file:
         fd = file.fileno()
         size = os.fstat(fd).st_size
         if size > psutil.virtual_memory().available // 2:

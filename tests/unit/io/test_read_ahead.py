@@ -51,3 +51,8 @@ def test_a_file_larger_than_half_of_the_free_memory_is_left_alone(
 
     monkeypatch.setattr(psutil, "virtual_memory", Memory)
     assert list(disk.read_ahead(cold)) == []
+
+
+def test_a_file_that_is_gone_is_left_to_who_reads_it(tmp_path: Path) -> None:
+    """A server reads on from a table that somebody deleted: it has it open."""
+    assert list(disk.read_ahead(tmp_path / "gone")) == []
