@@ -80,26 +80,25 @@ class Drive:
         """Return the memory of the keeper."""
         return float(self.keeper.memory_info().rss / 2**20)
 
-    def cost(self, work: Callable[[], None]) -> str:
-        """Do `work`, PROBES operations; return its rate and processor time each."""
-        spent, began = self.spent_s(), time.monotonic()
-        work()
-        took = time.monotonic() - began
-        return f"{PROBES / took:9,.0f}{(self.spent_s() - spent) / PROBES * 1e6:8,.0f}"
-
 
 class NoDrive:
-    """In place of a drive where there is none: nothing but the rate."""
+    """In place of a drive where there is none: it takes nothing."""
 
-    def cost(self, work: Callable[[], None]) -> str:
-        """Do `work`, PROBES operations; return its rate."""
-        began = time.monotonic()
-        work()
-        return f"{PROBES / (time.monotonic() - began):9,.0f}{0:8}"
+    def spent_s(self) -> float:
+        """Return 0."""
+        return 0.0
 
     def keeper_mib(self) -> float:
         """Return 0."""
         return 0.0
+
+
+def cost(drive: Drive | NoDrive, work: Callable[[], None]) -> str:
+    """Do `work`, PROBES operations; return its rate and the drive's processor time each."""
+    spent, began = drive.spent_s(), time.monotonic()
+    work()
+    took = time.monotonic() - began
+    return f"{PROBES / took:9,.0f}{(drive.spent_s() - spent) / PROBES * 1e6:8,.0f}"
 
 
 def probe(drive: Drive | NoDrive, mount: Path, files: int) -> None:
@@ -122,10 +121,10 @@ def probe(drive: Drive | NoDrive, mount: Path, files: int) -> None:
             if Path(path_of(mount, number)).read_bytes() != BODY:
                 raise OSError(f"file {number} reads as something else")
 
-    cells = [drive.cost(create)]
+    cells = [cost(drive, create)]
     for work in (stat, read):
         drop_caches()
-        cells.append(drive.cost(work))
+        cells.append(cost(drive, work))
     shutil.rmtree(new)
     print(f"{files:9,}" + "".join(cells) + f"{drive.keeper_mib():9,.0f}", flush=True)
 

@@ -82,9 +82,10 @@ class BlobCheck:
     ) -> None:
         """Move blobs that were put on another server of their bank while theirs was away."""
         by_port = {server.port: server for server in servers}
+        ports = list(by_port)
         moves: list[Move] = []
         async for name in _in_turns(held):
-            move = move_of(name, [server.port for server in held[name]], list(by_port))
+            move = move_of(name, [server.port for server in held[name]], ports)
             if move is not None and by_port[move.home].is_up:
                 moves.append(move)
         for at in range(0, len(moves), MOVED_AT_ONCE):

@@ -7,6 +7,7 @@ Rule: inodes that were open but unlinked when the last keeper ended are purged.
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import count
 
 from trivet.errors import CorruptReplica, FileSystemError
 from trivet.volume import tombstones
@@ -76,22 +77,23 @@ class Loading:
         """Complete the namespace and purge what nobody can open, in steps of some milliseconds."""
         space = self.space
         links: Counter[int] = Counter()
+        turns = count(1)
         for ino, names in list(space.directories.items()):
             holder = space.inodes.get(ino)
             if holder is None or not holder.is_directory:
                 self.problems.append(f"names in {ino}, which is no directory: {sorted(names)[:3]}")
                 del space.directories[ino]
                 continue
-            yield from self._join(ino, names, links)
+            yield from self._join(ino, names, links, turns)
             space.inodes.cool()
         for top in _TOPS:
             if top in space.inodes:
                 space.parents[top] = top
-        for at, ino in enumerate(list(space.inodes)):
+        for ino in list(space.inodes):
             inode = space.inode(ino)
             self._judge(inode, links[ino])
             space.inodes.cool()
-            if at % STEP == 0:
+            if next(turns) % STEP == 0:
                 yield
         for ino, value in self._quotas.items():
             try:
@@ -108,10 +110,12 @@ class Loading:
     def _number(self, ino: int) -> int:
         return self._numbers.setdefault(ino, ino)
 
-    def _join(self, ino: int, names: dict[bytes, int], links: Counter[int]) -> Iterator[None]:
+    def _join(
+        self, ino: int, names: dict[bytes, int], links: Counter[int], turns: Iterator[int]
+    ) -> Iterator[None]:
         space = self.space
-        for at, (name, number) in enumerate(list(names.items())):
-            if at % STEP == 0:
+        for name, number in list(names.items()):
+            if next(turns) % STEP == 0:
                 yield
             inode = space.inodes.get(number)
             if inode is None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from run_steps import finish
 from trivet.bank import record_table
 from trivet.bank.overlay import Change
 from trivet.bank.record_table import RecordTable
@@ -13,8 +14,7 @@ KEY = bytes(32)
 
 
 def apply(table: RecordTable, slot: int, key: bytes) -> None:
-    for _ in table.apply(slot, {key: Change(slot, b"value")}):
-        pass
+    finish(table.apply(slot, {key: Change(slot, b"value")}))
 
 
 def test_a_commit_that_fails_leaves_the_slot_shown_as_it_was(tmp_path: Path) -> None:
@@ -46,10 +46,8 @@ def test_a_large_file_is_not_counted_when_it_is_opened(
     table = RecordTable(tmp_path / "records.sqlite", KEY)
     table.open()
     apply(table, 1, b"i/1")
-    for _ in table.begin_sums():
-        pass
-    for _ in table.sum_on():
-        pass
+    finish(table.begin_sums())
+    finish(table.sum_on())
     apply(table, 2, b"i/1")  # the sums are told with what is applied next
     table._sql.execute("DELETE FROM records")
     table.close()

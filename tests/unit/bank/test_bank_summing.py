@@ -42,8 +42,7 @@ def apply(table: RecordTable, slot: int, changes: dict[int, bytes | None]) -> No
 
 
 def all_at_once(table: RecordTable) -> TableSums:
-    for _ in table.begin_sums():
-        pass
+    finish(table.begin_sums())
     while (sums := finish(table.sum_on())) is None:
         pass
     return sums
@@ -71,8 +70,7 @@ def test_sums_made_in_steps_are_those_of_the_rows_at_the_end(table: RecordTable,
     apply(table, 1, dict.fromkeys(range(0, ROWS, 2), b"first"))
     damaged = key(rng.randrange(0, ROWS, 2))
     table.spoil(damaged, b"spoilt before")
-    for _ in table.begin_sums():
-        pass
+    finish(table.begin_sums())
     slot, steps = 1, 0
     while (sums := finish(table.sum_on())) is None:
         slot, steps = slot + 1, steps + 1
@@ -90,8 +88,7 @@ def test_sums_made_in_steps_are_those_of_the_rows_at_the_end(table: RecordTable,
 
 def test_a_table_made_anew_meanwhile_has_no_sums(table: RecordTable) -> None:
     apply(table, 1, dict.fromkeys(range(ROWS), b"first"))
-    for _ in table.begin_sums():
-        pass
+    finish(table.begin_sums())
     assert finish(table.sum_on()) is None
     table.rebuild("for this test")
     sums = finish(table.sum_on())
@@ -102,8 +99,7 @@ def test_a_table_made_anew_meanwhile_has_no_sums(table: RecordTable) -> None:
 
 def test_a_change_that_fails_leaves_the_sums_as_they_were(table: RecordTable) -> None:
     apply(table, 1, dict.fromkeys(range(ROWS), b"first"))
-    for _ in table.begin_sums():
-        pass
+    finish(table.begin_sums())
     assert finish(table.sum_on()) is None
     table._sql.execute("PRAGMA max_page_count = 1")  # the disk is full
     with pytest.raises(Exception, match="full"):
