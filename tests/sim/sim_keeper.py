@@ -174,6 +174,11 @@ class SimKeeper:
 
         self.links.ask(command.bank, command.message, command.body, answer)
 
+    def must_compare(self) -> None:
+        """What was compared before counts no longer."""
+        for follower in self.leader.reign.followers.values() if self.leader else ():
+            follower.is_whole = False
+
     # entries
 
     def absorb(self, entry: Entry) -> None:

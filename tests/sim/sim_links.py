@@ -27,6 +27,7 @@ class Seat:
     blob_link: Connection | None = None
     blob_store: str = ""
     assign: bool = False
+    told: bool = False
     greeted: bool = False
 
 
@@ -54,6 +55,8 @@ class Links:
         leader, world = self.keeper.leader, self.keeper.world
         ports = [server.port for server in seat.servers]
         if leader is None or leader.reign.log.config is None:
+            if seat.told:
+                return
             acceptors = [server.acceptor for server in seat.servers if server.acceptor and self._sees(server)]
             port = likely_acceptor([acceptor.identity() for acceptor in acceptors])
             seat.choice = seat.choice if port is None else ports.index(port)
@@ -119,6 +122,7 @@ class Links:
         seat = self.seats[bank]
         ports = [server.port for server in seat.servers]
         seat.assign = port == ports[seat.choice]
+        seat.told = port != 0
         seat.choice = ports.index(port) if port else 1 - seat.choice
         if seat.link is not None:
             seat.link.close()

@@ -152,7 +152,10 @@ class Losses:
             disk.rows[key] = Row(key, slot, value, row.mac)
 
     def _damage_spread(self, _bank: int) -> None:
-        """Rows are damaged on every bank, but one newest copy of each stays right."""
+        """Rows are damaged on every bank, but one newest copy of each stays right.
+
+        And its server is not given up before anybody has compared: then that copy would be lost as well.
+        """
         seats = self.simulation.seats()
         if self.impaired or not seats:
             return
@@ -165,6 +168,8 @@ class Losses:
                 self._damage_row(disk, key)
         for bank in self.simulation.banks:
             self._over(bank)
+        for keeper in self.simulation.keepers:
+            keeper.must_compare()
         if rng.random() < 0.7:
             self.simulation.kill_keeper(every=True)
 

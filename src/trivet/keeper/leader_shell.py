@@ -35,7 +35,7 @@ from trivet.quorum.leader_commands import (
     SyncBlobs,
     Transfer,
 )
-from trivet.quorum.membership import likely_acceptor
+from trivet.quorum.membership import NOBODY, likely_acceptor
 from trivet.wire import journal_messages
 from trivet.wire.bank_messages import SyncBlobs as SyncServer
 from trivet.wire.journal_messages import BankMessage
@@ -63,6 +63,8 @@ class LeaderShell:
         self._connected: dict[int, ServerLink] = {}
         self._seats: dict[int, int] = {}
         self._away_since: dict[int, float] = {}
+        self._out_of_office: dict[int, ServerLink] = {}
+        self._asked_to_compare: set[int] = set()
         self._due: deque[LeaderCommand] = deque()
         self._is_running = False
 
@@ -106,9 +108,25 @@ class LeaderShell:
         elif is_acceptor:
             self._connected[server.base] = server
             self._away_since.pop(server.base, None)
+            self._asked_to_compare.discard(server.base)
             self.run(self.leader.on_connected(server.base, steady_s()))
         elif config is not None and not keeps_blobs and config.seats[server.base].port != server.port:
-            self._spawn(self._assign(server, acceptor=False))
+            self._out_of_office[server.port] = server
+            self._lay_down()
+
+    def _lay_down(self) -> None:
+        """Tell servers without a seat to keep blobs only, once nobody may ask for their vote any more."""
+        reign = self.leader.reign
+        config = reign.log.config
+        if config is None or reign.log.config_slot > reign.marks.durable:
+            return
+        for port, server in list(self._out_of_office.items()):
+            seat = config.seats[server.base]
+            if seat.port != port and seat.before != NOBODY:
+                continue
+            del self._out_of_office[port]
+            if seat.port != port and server.is_up:
+                self._spawn(self._assign(server, acceptor=False))
 
     def server_down(self, server: ServerLink) -> None:
         """Note a lost connection; blobs the server had not synced may be lost with it."""
@@ -147,6 +165,8 @@ class LeaderShell:
                 events.acked(slot)
             case Durable(slot):
                 events.durable(slot)
+                if self._out_of_office:
+                    self._lay_down()
             case Sealed(entry):
                 events.sealed(entry)
             case SyncBlobs():
@@ -190,8 +210,19 @@ class LeaderShell:
             now = steady_s()
             self.run(self.leader.on_tick(now))
             for base, since in list(self._away_since.items()):
-                if now - since > STAND_IN_AFTER_S and self.leader.may_move(base, now):
-                    self._move_role(base)
+                if now - since > STAND_IN_AFTER_S:
+                    self._stand_in(base, now)
+
+    def _stand_in(self, base: int, now: float) -> None:
+        """Move the role of an acceptor that stays away; where the others were not compared, have them be."""
+        if self.leader.may_move(base, now):
+            self._asked_to_compare.discard(base)
+            self._move_role(base)
+        elif base not in self._asked_to_compare and self.leader.is_serving:
+            self._asked_to_compare.add(base)
+            port = self.acceptor(base).port
+            for other in self._connected:
+                self._events.doubted(other, f"another server is to stand in for {port}")
 
     def _move_role(self, base: int) -> None:
         """Give the role of an acceptor that stays away to another server of its bank, if one is up."""
@@ -251,6 +282,8 @@ class LeaderShell:
             return
         self._seats[base] = port
         server = self._fleet.server_at(port)
+        if current is not None and current is not server:
+            self._out_of_office[current.port] = current
         if server is current:
             self._spawn(self._assign(server, acceptor=True))
         elif server.is_up:

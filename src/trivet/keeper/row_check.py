@@ -8,6 +8,7 @@ Rule: a bank counts as compared when its sums are right but for rows that neithe
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -30,8 +31,15 @@ TIMEOUT_S = 10.0
 SUM_TRIES = 3
 
 
+class OnCompared(Protocol):
+    """Hears of banks that were compared."""
+
+    def __call__(self, bank: int, /, *, whole: bool) -> None:
+        """The rows of `bank` add up; not `whole`: but for some that a bank which is away may have."""
+
+
 class RowCheck:
-    """Compares and mends records; `on_compared(base)` hears of a bank whose rows all add up.
+    """Compares and mends records; `on_compared(base, whole=...)` hears of a bank whose rows all add up.
 
     `known_keys(buckets)` are the keys that the volume in memory has in some buckets.
     Banks take what `reign` repairs only as long as no other one was promised.
@@ -42,13 +50,14 @@ class RowCheck:
         journal: Journal,
         reign: Reign,
         volume_key: bytes,
-        on_compared: Callable[[int], None],
+        on_compared: OnCompared,
         known_keys: Callable[[Collection[int]], Awaitable[set[bytes]]],
     ) -> None:
         self._journal = journal
         self._log = reign.log
         self._epoch = reign.epoch
         self._on_compared = on_compared
+        self._bases = list(reign.followers)
         self._known_keys = known_keys
         self._key = volume_key
         self._lost: dict[int, dict[bytes, tuple[int, int]]] = {}
@@ -70,7 +79,7 @@ class RowCheck:
         lost = self._still_lost(server.base)
         excused = sums_but_for(expected, lost) if lost else expected
         if not differing_buckets(excused, reply.sums) and keys <= lost.keys():
-            self._on_compared(server.base)
+            self._on_compared(server.base, whole=self._is_nowhere(lost))
         if not differing:
             return keys
         all_told = len(reply.damaged) < DAMAGED_TOLD
@@ -107,6 +116,10 @@ class RowCheck:
         """Return key -> (slot it should stand at, slot it stands at) of the bank's rows that nobody has."""
         lost = self._lost.get(base, {})
         return {key: slots for key, slots in lost.items() if self._journal.slot_of(key) == slots[0]}
+
+    def _is_nowhere(self, lost: Collection[bytes]) -> bool:
+        """Tell whether every bank is known to lack the `lost` rows, also one that is away."""
+        return all(key in self._still_lost(base) for base in self._bases for key in lost)
 
     async def mend(
         self, server: ServerLink, keys: Collection[bytes], paths: PathFinder, *, apply: bool

@@ -1,7 +1,7 @@
 """The first half of a takeover: from promises to the log that the new leader installs.
 
 Rule: the log is taken whole from the voter with the highest (accepted_epoch, length), read and verified.
-Rule: a promise of an incarnation that the CONFIG in that log does not name is no vote.
+Rule: a promise of an incarnation that the CONFIG in that log does not name is no vote (but see seat_moves).
 Rule: one bank is enough only when all banks answered and a person accepted that (`trivet recover`).
 Rule: a volume is formed only when all banks are empty and no keeper has ever served it.
 """
@@ -11,9 +11,9 @@ from typing import Literal
 
 from trivet.errors import CorruptReplica, NoMajority
 from trivet.quorum.follower import RETRY_S, Follower
-from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, NotAcceptor, Stuck
+from trivet.quorum.leader_commands import CheckBlobs, LeaderCommand, Stuck
 from trivet.quorum.leader_log import LeaderLog
-from trivet.quorum.membership import Config
+from trivet.quorum.seat_moves import ElectionSeats
 from trivet.quorum.takeover import refuse_other_history, refuse_rollback, takeover
 from trivet.wire.entries import Epoch, open_entry, split_entries
 from trivet.wire.journal_messages import Identity, Prepare, ReadLog
@@ -44,6 +44,7 @@ class Election:
         self._volume_key = volume_key
         self._epoch = epoch
         self._followers = followers
+        self._seats = ElectionSeats(followers)
         self._fresh = fresh
         self._accept_rollback = accept_rollback
         self._accept_cut = accept_cut
@@ -70,7 +71,7 @@ class Election:
         try:
             self._winner = self._choose(replies, everybody, suspects=all_answered or now >= self._deadline)
         except NoMajority as reason:
-            return self._stuck(str(reason))
+            return self._seats.ask_former(now) + self._stuck(str(reason))
         if not all_answered and not self.alone:
             self._settled_at = min(self._settled_at, now + SETTLE_S)
             if now < self._settled_at:
@@ -196,7 +197,8 @@ class Election:
         config = self.log.config
         if config is None and self.log.head > 0:
             return self.disqualify(self._winner, now)
-        if config is not None and (commands := self._unseat(config, now)) is not None:
+        given_up = self._accept_rollback
+        if config and (commands := self._seats.unseat(config, now, given_up=given_up)) is not None:
             self.phase = "prepare"
             return commands + self.consider(now)
         if not self._is_still_highest():
@@ -232,28 +234,6 @@ class Election:
         highest = replies[best]
         read = self._identity_of_winner()
         return (highest.accepted_epoch, highest.head) == (read.accepted_epoch, read.head)
-
-    def _unseat(self, config: Config, now: float) -> list[LeaderCommand] | None:
-        """Take the vote from every server that `config` does not name; None if there was none to take.
-
-        They are asked again: one may have been given its seat by an earlier leader meanwhile.
-        """
-        found: list[LeaderCommand] | None = None
-        for bank, follower in self._followers.items():
-            identity = follower.identity
-            if identity is None or follower.excluded or identity.standing not in ("voter", "suspect"):
-                continue
-            if not config.names(bank, identity.incarnation):
-                found = found or []
-                port = config.seats[bank].port if bank in config.seats else identity.port
-                if self._accept_rollback and port == identity.port:
-                    follower.excluded = True  # it has answered; what it holds was given up
-                    continue
-                follower.reset("parked")
-                follower.retry_at = now + RETRY_S
-                if port != identity.port:
-                    found.append(NotAcceptor(bank, port))
-        return found
 
     def _check_blobs(self) -> list[LeaderCommand]:
         """Entries above the last mark may name blobs that too few banks kept.

@@ -12,6 +12,7 @@ from trivet.quorum.leader_commands import Send
 from trivet.quorum.leader_log import LeaderLog
 from trivet.wire.entries import Epoch
 from trivet.wire.journal_messages import (
+    Admit,
     AdoptBegin,
     AdoptEnd,
     AdoptPart,
@@ -36,10 +37,11 @@ class Follower:
     """
 
     __slots__ = (
-        "_inflight", "_inflight_bytes", "admit_after", "applied", "bank", "behind", "compared", "counted",
-        "degraded", "doubted", "excluded", "head", "identity", "last_appended_at", "link", "moving_to",
-        "part_bytes", "retry_at", "sent", "staged", "state", "stored_meanwhile", "sync_sent", "synced",
-        "syncing_blobs", "want_sync", "was_incarnation", "was_synced",
+        "_inflight", "_inflight_bytes", "_unmade", "admit_after", "admitted", "applied", "bank", "behind",
+        "compared", "counted", "degraded", "doubted", "excluded", "head", "identity", "is_whole",
+        "last_appended_at", "link", "moving_to", "part_bytes", "retry_at", "sent", "staged", "state",
+        "stored_meanwhile", "sync_sent", "synced", "syncing_blobs", "want_sync", "was_incarnation",
+        "was_synced",
     )  # fmt: skip
 
     def __init__(self, bank: int) -> None:
@@ -52,6 +54,8 @@ class Follower:
         self.degraded = False
         self.behind = False
         self.moving_to = 0
+        self.admitted: set[str] = set()
+        self._unmade: set[str] = set()
         self.compared = False
         self.applied = 0
         self.last_appended_at = float("-inf")
@@ -65,13 +69,38 @@ class Follower:
         self.link += 1
         self.state: State = state
         self.identity: Identity | None = None
-        self.counted = False
+        self.counted = self.is_whole = False
         self.head = self.synced = self.sent = self.staged = 0
         self.want_sync = self.sync_sent = 0
         self.syncing_blobs = False
         self.stored_meanwhile.clear()
         self.admit_after = 0
         self.forget_inflight()
+
+    def heard(self, identity: Identity) -> None:
+        """Take in what a server says of itself that promised this epoch."""
+        self.identity = identity
+        if identity.standing == "joining":
+            self._unmade.add(identity.incarnation)
+
+    def never_voted(self, incarnation: str) -> bool:
+        """Tell whether `incarnation` surely was no voter ever, and can't become one unless we admit it."""
+        return incarnation in self._unmade and incarnation not in self.admitted
+
+    def admit(self, epoch: Epoch, now: float) -> Send:
+        """Admit the server as the incarnation it told: from now on it may be a voter."""
+        assert self.identity is not None
+        self.admitted.add(self.identity.incarnation)
+        return self.send(Admit(self.identity.incarnation, epoch), now)
+
+    def note_compared(self, *, whole: bool) -> None:
+        """Take in that its records add up; `whole` unless it lacks some that a bank that is away may have."""
+        self.compared, self.is_whole = True, whole
+
+    @property
+    def is_being_filled(self) -> bool:
+        """It answers, and holds nothing that counts."""
+        return self.identity is not None and self.identity.standing in ("empty", "joining")
 
     def forget_inflight(self) -> None:
         """Forget what was sent and not answered."""

@@ -248,9 +248,9 @@ class Leader:
         """
         return upkeep.trim(self.reign, now) if self.reign.phase == "serve" else []
 
-    def on_compared(self, bank: int) -> None:
+    def on_compared(self, bank: int, *, whole: bool = True) -> None:
         """Take in that the records of `bank` added up to the sums at a slot of this reign."""
-        self.reign.followers[bank].compared = True
+        self.reign.followers[bank].note_compared(whole=whole)
 
     # blobs and transfers
 
@@ -282,7 +282,7 @@ class Leader:
         reign = self.reign
         if reign.phase == "deposed":
             return []
-        commands = self._elect(self.election.consider(now), now)
+        commands = self._elect(self.election.consider(now), now) + self._rejoin.turn_back(now)
         for follower in reign.followers.values():
             if follower.state == "parked" and now >= follower.retry_at:
                 commands += self._rejoin.prepare(follower, now)

@@ -17,12 +17,24 @@ CONFIG_KEY = b"c/config"
 KEEPER, STANDBY = "keeper", "standby"
 
 
+#: The port and incarnation of who held a seat before, where nobody did.
+NOBODY = (0, "")
+
+
 class BankSeat(msgspec.Struct, array_like=True, frozen=True):
-    """One bank's acceptor: its `port` and `incarnation`; blobs named up to `complete_through` are there."""
+    """One bank's acceptor: its `port` and `incarnation`; blobs named up to `complete_through` are there.
+
+    While a seat moves, `before` is the port and incarnation of who votes until the new server is admitted.
+    """
 
     port: int
     incarnation: str
     complete_through: int = 0
+    before: tuple[int, str] = NOBODY
+
+    def settled(self) -> "BankSeat":
+        """Return this seat as nobody's but its holder's."""
+        return msgspec.structs.replace(self, before=NOBODY)
 
 
 class Config(msgspec.Struct, array_like=True, frozen=True):

@@ -27,8 +27,9 @@ from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.lease import Lease
 from trivet.quorum.marks import Marks
 from trivet.quorum.membership import CONFIG_KEY, BankSeat, Config, encode_config
+from trivet.quorum.seat_moves import elected_seat, seat_for
 from trivet.wire.entries import Entry, EntryBody, Epoch, RecordOp, seal_entry
-from trivet.wire.journal_messages import Admit, Append, Identity, Prepare
+from trivet.wire.journal_messages import Append, Identity, Prepare
 
 PARCEL_S = 0.02
 PARCEL_ENTRIES = 128
@@ -246,9 +247,7 @@ class Reign:
                 others = [other for other in others if other.counted]
             if others and all(other.counted and other.synced >= slot for other in others):
                 follower.admit_after = 0
-                assert follower.identity is not None
-                admit = Admit(follower.identity.incarnation, self.epoch)
-                commands.append(follower.send(admit, now))
+                commands.append(follower.admit(self.epoch, now))
         return commands
 
     def change_config(self, config: Config, now: float) -> list[LeaderCommand]:
@@ -259,7 +258,7 @@ class Reign:
     def reseat(self, bank: int, identity: Identity, now: float) -> list[LeaderCommand]:
         """Give the seat of `bank` to the server that calls itself `identity`, in a new CONFIG."""
         assert self.log.config is not None
-        seat = BankSeat(identity.port, identity.incarnation)
+        seat = seat_for(self.followers[bank], self.log.config.seats.get(bank), identity)
         return self.change_config(self.log.config.with_seat(bank, seat), now)
 
     def install(
@@ -281,7 +280,7 @@ class Reign:
         for bank, follower in self.followers.items():
             identity = follower.identity
             if identity and not follower.excluded and identity.standing in ("voter", "suspect"):
-                seats.setdefault(bank, BankSeat(identity.port, identity.incarnation))
+                seats[bank] = elected_seat(follower, seats.get(bank), identity)
             elif given_up and bank in seats:
                 seats[bank] = BankSeat(seats[bank].port, "")
         config = log.config or Config({})

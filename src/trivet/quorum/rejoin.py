@@ -3,12 +3,15 @@
 Rule: a voter with this epoch's log needs the missing tail only; any other log is replaced whole.
 Rule: an empty server, or one that CONFIG does not name, is reset and filled before it gets the log.
 Rule: a suspect one is cured by the whole log, then admitted.
+Rule: a seat whose new server never voted goes back to who held it before, as soon as that one is asked.
 """
 
 from trivet.quorum.follower import RETRY_S, Follower
 from trivet.quorum.leader_commands import Compare, Degraded, LeaderCommand, NotAcceptor, Transfer
+from trivet.quorum.membership import NOBODY, BankSeat
 from trivet.quorum.reign import Reign
-from trivet.wire.journal_messages import Admit, Appended, Identity, Prepare, Reset
+from trivet.quorum.seat_moves import holds_still, turn_back
+from trivet.wire.journal_messages import Appended, Identity, Prepare, Reset
 
 
 class Rejoin:
@@ -37,7 +40,7 @@ class Rejoin:
         """Take in the answer to Prepare; before the log is known it only waits."""
         if identity.standing == "blobs" or identity.volume != self._reign.volume:
             return self.leave(follower, now)
-        follower.identity = identity
+        follower.heard(identity)
         follower.state = "prepared"
         if self.forming:
             return self.form(follower, now)
@@ -50,9 +53,16 @@ class Rejoin:
         config = reign.log.config
         assert config is not None
         seat = config.seats.get(follower.bank)
+        if holds_still(seat, follower, identity):
+            seat = BankSeat(identity.port, identity.incarnation)
+            given_back = reign.change_config(config.with_seat(follower.bank, seat), now)
+            return given_back + self.enrol(follower, now)
         if seat is not None and identity.port not in (seat.port, follower.moving_to):
             return self.leave(follower, now)
-        if identity.standing in ("empty", "joining") or not config.names(follower.bank, identity.incarnation):
+        is_named = config.names(follower.bank, identity.incarnation)
+        if is_named and identity.incarnation in follower.admitted and identity.standing == "joining":
+            return [follower.adopt(reign.log, reign.epoch, now)]
+        if identity.standing in ("empty", "joining") or not is_named:
             return self._refill(follower, now)
         commands = self._doubts(follower, identity)
         tail_only = identity.standing == "voter" and identity.accepted_epoch == reign.epoch
@@ -97,7 +107,7 @@ class Rejoin:
 
     def on_reset(self, follower: Follower, identity: Identity, now: float) -> list[LeaderCommand]:
         """Take in the incarnation of a server that is empty now; have it filled."""
-        follower.identity = identity
+        follower.heard(identity)
         if self.forming:
             return [follower.adopt(self._reign.log, self._reign.epoch, now)]
         follower.state = "transferring"
@@ -120,8 +130,8 @@ class Rejoin:
         self._go_live(follower, reply.head, reply.synced)
         if identity.standing == "voter":
             return reign.count(follower, now)
-        if identity.standing == "suspect" or self.forming:
-            return [follower.send(Admit(identity.incarnation, reign.epoch), now)]
+        if identity.standing == "suspect" or self.forming or identity.incarnation in follower.admitted:
+            return [follower.admit(reign.epoch, now)]
         config = reign.log.config
         assert config is not None
         seat = config.seats.get(follower.bank)
@@ -147,6 +157,25 @@ class Rejoin:
         if self.forming:
             follower.counted = True
             return []
-        commands = self._reign.count(follower, now)
+        commands = self._settle(follower.bank, now) + self._reign.count(follower, now)
         refilled = was is not None and was.standing == "joining"
         return [*commands, Compare(follower.bank, "it was refilled")] if refilled else commands
+
+    def _settle(self, bank: int, now: float) -> list[LeaderCommand]:
+        """Let a seat that has moved be its new holder's alone."""
+        config = self._reign.log.config
+        seat = config.seats.get(bank) if config else None
+        if config is None or seat is None or seat.before == NOBODY:
+            return []
+        return self._reign.change_config(config.with_seat(bank, seat.settled()), now)
+
+    def turn_back(self, now: float) -> list[LeaderCommand]:
+        """Give up moves of seats where another bank must be filled besides: each would wait for the other."""
+        reign = self._reign
+        if reign.phase != "serve" or reign.log.config is None:
+            return []
+        commands = turn_back(reign.followers, reign.log.config)
+        for command in commands:
+            reign.forget(reign.followers[command.bank], "parked")
+            reign.followers[command.bank].retry_at = now + RETRY_S
+        return [*commands]

@@ -15,9 +15,12 @@ def may_move(reign: Reign, bank: int, now: float) -> bool:
 
     Only when all other banks count, keep up and answered lately (a keeper that was stopped knows nothing of
     them): they must accept the CONFIG that names the new server, and nobody takes the move back until then.
+    And only when their records were compared since they came back, and lack nothing: else what the server
+    that is given up has may be the last good copy.
     """
     others = [follower for follower in reign.followers.values() if follower.bank != bank]
-    may_count_on = all(one.counted and not one.degraded for one in others) and reign.lease.holds(now)
+    keep_up = all(one.counted and not one.degraded for one in others)
+    may_count_on = keep_up and all(one.is_whole for one in others) and reign.lease.holds(now)
     return reign.phase == "serve" and may_count_on
 
 

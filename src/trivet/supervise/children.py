@@ -1,7 +1,8 @@
 """The processes of a drive: started, started again when they die, stopped on purpose, ended in order.
 
-Rule: a child that dies is started again after a pause that grows with each quick death; one that was stopped
-on purpose, or any with `supervise` off, is left alone until `start`.
+Rule: a child that dies is started again after a pause that grows with each quick death (a server that has
+served for a moment did not die quickly); one that was stopped on purpose, or any with `supervise` off, is
+left alone until `start`.
 Rule: a port on which a server of this volume answers that we did not start counts as running (by hand).
 Rule: the workers of the HTTP door, a mount without a keeper and the upstreams end before the keeper, the
 keeper before the banks, so that what they hold is written.
@@ -30,9 +31,8 @@ from trivet.supervise.probing import ask_server, keeper_is_hung
 from trivet.supervise.supervised_child import PARTING_S, SupervisedChild
 from trivet.wire import control_messages
 
-LONGEST_PAUSE_S = 10.0
-QUICK_DEATH_S = 10.0
 BY_HAND_EVERY_S = 1.0
+LOOK_S = 0.5
 KEEPER_WATCH_S = 2.0
 
 log = logging.getLogger(__name__)
@@ -178,6 +178,7 @@ class ChildKeeper:
                 pause_s = child.pause_s
                 continue
             began_s = time.monotonic()
+            child.answered_s = float("inf")
             try:
                 await self._run_once(child)
             except TrivetError as error:
@@ -189,14 +190,25 @@ class ChildKeeper:
                 log.warning("%s has ended and is not started again (--no-supervise)", child.name)
                 continue
             log.warning("%s has ended; starting it again (why: %s)", child.name, child.log_path)
-            pause_s = child.pause_s if time.monotonic() - began_s > QUICK_DEATH_S else pause_s * 2
-            await child.wait_changed(min(pause_s, LONGEST_PAUSE_S))
+            now_s = time.monotonic()
+            pause_s = child.pause_after(pause_s, now_s - began_s, now_s - max(child.answered_s, began_s))
+            await child.wait_changed(pause_s)
             child.restarts += 1
 
     async def _look_for_one_by_hand(self, child: SupervisedChild) -> None:
         """Note whether somebody else has started the server on this port."""
         if child.role == "bank" and child.port is not None:
             child.by_hand = await ask_server(child.port, self._reach)
+
+    async def _note_service(self, child: SupervisedChild) -> None:
+        """Note when a server that was just started answers for the first time."""
+        if child.role != "bank" or child.port is None:
+            return
+        while True:
+            await asyncio.sleep(LOOK_S)
+            if await ask_server(child.port, self._reach) is not None:
+                child.answered_s = time.monotonic()
+                return
 
     async def _run_once(self, child: SupervisedChild) -> None:
         """Start a child, and wait until it has ended or is not wanted any more."""
@@ -209,9 +221,12 @@ class ChildKeeper:
                 log.info("%s runs as process %s", child.name, running.pid)
                 child.running = running
                 child.idle.clear()
+                noting = asyncio.create_task(self._note_service(child))
                 try:
                     await _ended_or_unwanted(child, running)
                 finally:
+                    noting.cancel()
+                    await asyncio.wait([noting])
                     await running.stop(PARTING_S)
                     child.running = None
                     child.arguments = child.again or child.arguments

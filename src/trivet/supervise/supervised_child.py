@@ -17,6 +17,9 @@ from trivet.wire.bank_messages import ServerStat
 
 #: How long after a death, if it had lived for a while, a process is started again.
 FIRST_PAUSE_S = 0.2
+LONGEST_PAUSE_S = 10.0
+QUICK_DEATH_S = 10.0
+SERVED_S = 2.0
 #: How long a process has to end after SIGTERM.
 PARTING_S = 8.0
 
@@ -57,6 +60,8 @@ class SupervisedChild:
         self.left_alone = False
         self.by_hand: ServerStat | None = None
         self.restarts = 0
+        #: When the present process first answered, as `time.monotonic` says; never: infinity.
+        self.answered_s = float("inf")
         self.running: runner.Child | None = None
         self.changed = asyncio.Event()
         self.idle = asyncio.Event()
@@ -85,6 +90,15 @@ class SupervisedChild:
     def wanted(self) -> bool:
         """Whether it is to run."""
         return not (self.stopped or self.left_alone)
+
+    def pause_after(self, before_s: float, lived_s: float, served_s: float = 0.0) -> float:
+        """Return how long to wait before the next start, after a pause of `before_s` and a life of `lived_s`.
+
+        Ever longer for what dies quickly, so that it does not take a processor for itself; who was seen to
+        answer, and served for `served_s`, did not die of its start.
+        """
+        was_well = lived_s > QUICK_DEATH_S or served_s > SERVED_S
+        return self.pause_s if was_well else min(before_s * 2, LONGEST_PAUSE_S)
 
     def set_stopped(self, stopped: bool) -> None:
         """Say whether it is stopped on purpose; either way a death of before is forgotten."""

@@ -163,6 +163,8 @@ async def test_lost_row_is_told_and_holds_no_log_back(drive: SmallDrive) -> None
     floor = await trim(drive)
     assert floor > drive.loaded.journal.slot_of(key)
     assert await drive.read(b"later") == b"later"
+    # Every bank was asked and lacks it, so no seat waits for a copy of it.
+    assert all(one.is_whole for one in drive.keeper.shell.leader.reign.followers.values())  # type: ignore[union-attr]
     # Another difference beside it still counts.
     await spoil(drive.servers[0], SPOIL, entry_key(ROOT_INO, b"file2"))
     verdicts = {found.path: found.verdict for found in await check(drive, drive.servers[0])}

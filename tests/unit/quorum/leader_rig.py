@@ -1,6 +1,7 @@
 """A rig for unit tests: a leader and acceptors joined by links carried by hand, and disks that never fail."""
 
 from collections import deque
+from itertools import count
 from typing import Any
 
 from trivet.quorum.acceptor_commands import (
@@ -20,21 +21,21 @@ from trivet.wire.entries import Entry, Epoch, open_entry, split_entries
 
 KEY = bytes(32)
 BANKS = (7000, 8000, 9000)
+#: No two incarnations are the same.
+MINTED = count()
 
 
 class RigBank:
     """An acceptor and the journal entries it wrote."""
 
     def __init__(self, port: int) -> None:
-        meta = fresh("v", port, f"{port}-0", "boot", acceptor=True)
+        meta = fresh("v", port, f"{port}-{next(MINTED)}", "boot", acceptor=True)
         self.acceptor, _ = start(meta, HashChain(), 0, "boot")
         self.journal: list[Entry] = []
         self._staged: list[Entry] = []
-        self._minted = 0
 
     def mint(self) -> str:
-        self._minted += 1
-        return f"{self.acceptor.meta.port}-{self._minted}"
+        return f"{self.acceptor.meta.port}-{next(MINTED)}"
 
     def restart(self, boot_id: str, *, keep: int | None = None, damaged: bool = False) -> None:
         """Start again from meta and journal, of which only slots up to `keep` are left."""
