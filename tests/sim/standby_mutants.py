@@ -10,9 +10,8 @@ import pytest
 from sim_mutants import Patch
 from standby_run import StandbyRun
 from trivet.quorum import standby, succession
-from trivet.quorum.follower import Follower
 from trivet.quorum.lease import Lease
-from trivet.quorum.membership import BankSeat, Config
+from trivet.quorum.membership import Config
 from trivet.quorum.standby import Standby
 from trivet.quorum.succession import Succession
 
@@ -83,15 +82,8 @@ def forgets_what_it_applied(patch: pytest.MonkeyPatch) -> None:
     patch.setattr("standby_keeper.answer_of", lambda call, record: None)
 
 
-def takes_an_admitted_server_for_a_new_one(patch: pytest.MonkeyPatch) -> None:
-    """Who held a seat before votes on, though the new server may have counted meanwhile."""
-    patch.setattr(Follower, "never_voted", lambda self, incarnation: incarnation != "")
-    patch.setattr(BankSeat, "settled", lambda self: self)
-
-
 MUTANTS: tuple[Patch, ...] = (
     reads_as_a_zombie, waits_for_no_lease, takes_one_silent_bank_for_all, believes_silence_it_slept_through,
     steps_down_and_goes_on, counts_the_lease_from_the_answer,
     leaves_a_taken_throne_named, runs_beyond_the_drift_bound, forgets_what_it_applied,
-    takes_an_admitted_server_for_a_new_one,
 )  # fmt: skip

@@ -1,9 +1,12 @@
 """A seat that moves to another server of its bank while one of the other banks is lost whole."""
 
+import pytest
 from leader_rig import BANKS, Rig, RigBank, formed
 
+from trivet.quorum import seat_moves
+from trivet.quorum.follower import Follower
 from trivet.quorum.leader_commands import Acked, Deposed, NotAcceptor
-from trivet.quorum.membership import NOBODY, Config
+from trivet.quorum.membership import NOBODY, BankSeat, Config
 from trivet.wire import journal_messages as m
 from trivet.wire.entries import RecordOp
 
@@ -122,6 +125,17 @@ def test_the_old_server_has_no_vote_while_nobody_heard_the_new_one() -> None:
     rig = move.successor()
     rig.pass_time(20)
     assert not rig.leader.is_serving
+
+
+def test_believing_the_old_server_unheard_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The mutant of the rule: who held the seat votes whatever the new server may have become."""
+
+    def held(seat: BankSeat | None, _follower: Follower, identity: m.Identity) -> bool:
+        return seat is not None and seat.before == (identity.port, identity.incarnation)
+
+    monkeypatch.setattr(seat_moves, "holds_still", held)
+    with pytest.raises(AssertionError):
+        test_the_old_server_has_no_vote_while_nobody_heard_the_new_one()
 
 
 def test_the_old_server_has_no_vote_once_the_new_one_was_admitted() -> None:
