@@ -77,7 +77,8 @@ def _serves_within(folder: VolumeFolder, deadline_s: float) -> str:
 
 
 def _lines(report: RecoverReport, title: str) -> list[str]:
-    lines = [title, *(f"  {sentence}" for sentence in report.lost or ["nothing that is known of"])]
+    nothing = [] if report.operations else ["nothing that is known of"]
+    lines = [title, *(f"  {sentence}" for sentence in report.lost or nothing)]
     if report.lost_left_out:
         lines.append(f"  ... and {report.lost_left_out} more")
     lines += _operations(report)

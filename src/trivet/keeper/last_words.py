@@ -61,18 +61,20 @@ class LastWords:
         told = read_words([folder])
         # What an earlier reign told above the barrier was given up by people.
         self._through = min(told[-1].through, reign.barrier - 1) if told else 0
+        self._closing = asyncio.Event()
         self._running = own_task(self._run())
 
     async def close(self) -> None:
         """End, all told that is durable."""
-        self._running.cancel()
+        self._closing.set()  # not cancelled: a round that was broken off would be missing
         await asyncio.gather(self._running, return_exceptions=True)
         await self._tell()
 
     async def _run(self) -> None:
-        while True:
+        while not self._closing.is_set():
             await self._tell()
-            await asyncio.sleep(EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._closing.wait(), EVERY_S)
 
     async def _tell(self) -> None:
         entries = self._due()

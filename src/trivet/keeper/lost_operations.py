@@ -2,6 +2,7 @@
 
 Rule: nothing is decided or changed here: journals are read as any keeper that stands by reads them.
 Rule: an entry that was never acknowledged and lost an election long ago is no loss, and is not told.
+What some bank holds is told if it leads to the mark, goes on from what stays, or two banks hold it.
 """
 
 import asyncio
@@ -13,6 +14,7 @@ from typing import NamedTuple
 import msgspec
 
 from trivet.errors import ProtocolError, ReplicaError
+from trivet.keeper.bank_links import MAJORITY
 from trivet.keeper.last_words import Paths, deeds_of, operation, read_words
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.log_transfer import read_log
@@ -114,6 +116,7 @@ def _kept(leader: Leader) -> _Kept:
 async def _held_entries(shell: LeaderShell, volume_key: bytes, kept: _Kept) -> dict[_Place, _Held]:
     """Return the entries that do not stay and that some bank's journal still has, by slot and epoch."""
     held: dict[_Place, _Held] = {}
+    lost: set[_Place] = set()
     mark, mark_hash = shell.leader.election.known
     for bank, follower in shell.leader.reign.followers.items():
         said = follower.identity
@@ -128,12 +131,16 @@ async def _held_entries(shell: LeaderShell, volume_key: bytes, kept: _Kept) -> d
             continue
         has_mark = any(entry.slot == mark and entry.hash == mark_hash for entry in entries)
         for entry in entries:
+            place = entry.slot, entry.epoch
+            if kept.has(*place):
+                continue
+            banks = held.setdefault(place, _Held(entry, [])).banks
+            banks.append(bank)
             was_durable = has_mark and entry.slot <= mark
             follows = entry.slot > kept.head and entry.epoch >= kept.epoch
-            if (was_durable or follows) and not kept.has(entry.slot, entry.epoch):
-                place = entry.slot, entry.epoch
-                held.setdefault(place, _Held(entry, [])).banks.append(bank)
-    return held
+            if was_durable or follows or len(banks) >= MAJORITY:
+                lost.add(place)
+    return {place: one for place, one in held.items() if place in lost}
 
 
 def _gaps(known: Iterable[tuple[int, int]], after: int, through: int) -> list[tuple[int, int]]:
