@@ -34,7 +34,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "snapshot": ("trivet.cli.snapshot:app", "The drive as it was: kept, shown, brought back."),
     "export": ("trivet.cli.export:export", "The drive, or a folder of it, as a tar or to a store."),
     "import": ("trivet.cli.importing:import_", "A tar or a store into the drive, whole or not at all."),
-    "recover": ("trivet.cli.recover:recover", "Accept a loss, so that the drive serves again."),
+    "recover": ("trivet.cli.recover:recover", "Say what a loss takes; accept it, so that the drive serves."),
     "serve": ("trivet.cli.serve:app", "Run one process of the drive by hand."),
     "volume": ("trivet.cli.volume_init:app", "Make the description and the key of a drive."),
     "check": ("trivet.cli.check:check", "Say which files in any folder are damaged or mislabelled."),

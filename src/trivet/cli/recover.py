@@ -1,4 +1,7 @@
-"""`trivet recover`: accepts a loss that nobody but the owner may accept; says first what would go."""
+"""`trivet recover`: accepts a loss that nobody but the owner may accept; says first what would go.
+
+Rule: without a word of what is accepted it only tells.
+"""
 
 import sys
 import time
@@ -9,7 +12,8 @@ from cyclopts import Parameter
 from trivet.cli.asking import DEFAULT_STATE, AsJson, State, ask_keeper, print_json, volume_folder
 from trivet.errors import InputError, NoMajority
 from trivet.io.volume_folder import VolumeFolder
-from trivet.wire.control_messages import NOT_MOUNTED, RecoverReport, RecoverWhat, Status
+from trivet.wire.control_messages import NOT_MOUNTED, Status
+from trivet.wire.recover_messages import Operation, RecoverReport, RecoverWhat, moment_text
 
 SERVES_DEADLINE_S = 30.0
 
@@ -27,10 +31,14 @@ def recover(
     state: State = DEFAULT_STATE,
     json: AsJson = False,
 ) -> int:
-    """Bring back a drive that refuses to serve because something acknowledged is gone."""
-    if accept_rollback == accept_cut:
-        raise InputError("name what you accept: `trivet recover --accept-rollback` or `--accept-cut`")
-    what: RecoverWhat = "accept_rollback" if accept_rollback else "accept_cut"
+    """Bring back a drive that refuses to serve because something acknowledged is gone.
+
+    Without --accept-... it says why the drive refuses, and which operations would go; nothing is changed.
+    """
+    if accept_rollback and accept_cut:
+        raise InputError("accept one thing: `trivet recover --accept-rollback` or `--accept-cut`")
+    what: RecoverWhat = "accept_cut" if accept_cut else "accept_rollback"
+    dry_run = dry_run or not (accept_rollback or accept_cut)
     folder = volume_folder(state)
     planned = ask_keeper(folder, "recover", RecoverReport, {"what": what, "apply": False})
     if not planned.needed:
@@ -39,6 +47,8 @@ def recover(
     if dry_run and json:
         print_json(planned)
     elif not json:
+        if not (accept_rollback or accept_cut):
+            print("\n".join(ask_keeper(folder, "status", Status).notes))
         print("\n".join(_lines(planned, "What would go:")))
     if dry_run:
         return 1
@@ -67,12 +77,28 @@ def _serves_within(folder: VolumeFolder, deadline_s: float) -> str:
 
 
 def _lines(report: RecoverReport, title: str) -> list[str]:
-    lines = [title, *(f"  {sentence}" for sentence in report.lost or ["nothing that is known of"])]
+    nothing = [] if report.operations else ["nothing that is known of"]
+    lines = [title, *(f"  {sentence}" for sentence in report.lost or nothing)]
     if report.lost_left_out:
         lines.append(f"  ... and {report.lost_left_out} more")
+    lines += _operations(report)
     if None not in (report.slot_before, report.slot_after) and report.slot_before != report.slot_after:
         lines.append(f"  History ends at slot {report.slot_after} instead of {report.slot_before}.")
     return lines
+
+
+def _operations(report: RecoverReport) -> list[str]:
+    lines = [f"  {_operation(one)}" for one in report.operations]
+    if report.operations_left_out:
+        lines.insert(len(lines) // 2, f"  ... {report.operations_left_out} more operations ...")
+    return lines
+
+
+def _operation(one: Operation) -> str:
+    when = "-" if one.at_ns is None else moment_text(one.at_ns)
+    path = f"{one.path} -> {one.to}" if one.to else one.path
+    held = f", still in bank {' and '.join(map(str, one.held_by))}" if one.held_by else ""
+    return f"{when:25}  {one.what:8} {path} (slot {one.slot}{held})"
 
 
 def _agreed() -> bool:

@@ -6,6 +6,7 @@ Rule: any bytes may stand where a key should: what has no key's form is told as 
 
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from math import inf
 
 from blake3 import blake3
 
@@ -31,19 +32,26 @@ _ITEMS = {
 
 
 class PathFinder:
-    """Finds the path of an inode; made anew for each check, because names come and go."""
+    """Finds the path of an inode; made anew for each check, because names come and go.
 
-    def __init__(self, space: Namespace) -> None:
+    With `most_names` it looks through no more names than that: what lies in larger directories has none.
+    """
+
+    def __init__(self, space: Namespace, most_names: float = inf) -> None:
         self._space = space
         self._names: dict[int, dict[int, bytes]] = {}
+        self._names_left = most_names
 
     def _name_of(self, ino: int) -> tuple[int, bytes] | None:
         """Return (parent, name); the names of a directory are turned round once it is asked for one."""
         for parent in self._space.holders.of(ino):
             names = self._names.get(parent)
             if names is None:
-                names = {number: name for name, number in self._space.directories[parent].items()}
-                self._names[parent] = names
+                directory = self._space.directories[parent]
+                if len(directory) > self._names_left:
+                    continue
+                self._names_left -= len(directory)
+                names = self._names[parent] = {number: name for name, number in directory.items()}
             if ino in names:
                 return parent, names[ino]
         return None

@@ -19,6 +19,7 @@ from trivet.keeper.blob_service import BlobService
 from trivet.keeper.companion import Companion
 from trivet.keeper.high_water import HighWater, MarkKeeping
 from trivet.keeper.journal import Journal
+from trivet.keeper.last_words import LastWords
 from trivet.keeper.leader_events import Secured
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.loaded import Loaded
@@ -26,7 +27,7 @@ from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
 from trivet.keeper.record_keys import keys_in
 from trivet.keeper.record_service import RecordService
-from trivet.keeper.recovery import plan_recovery
+from trivet.keeper.recovery import plan_recovery, with_operations
 from trivet.keeper.refresh import Refresher
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
@@ -42,9 +43,9 @@ from trivet.volume.entry_names import find_path
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
 from trivet.volume.private import make_private
 from trivet.wire.blobs import BlobRef
-from trivet.wire.control_messages import RecoverReport
 from trivet.wire.entries import Entry
 from trivet.wire.path_text import path_text
+from trivet.wire.recover_messages import RecoverReport
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +117,9 @@ class Keeper:
         refresher = Refresher(queue, journal, self._refresh_s)
         companion = Companion(shell, self._seat, volume, self.notes)
         mark = MarkKeeping(self._seat.mark_paths[0], self._mark)
+        words = LastWords(self._seat.folder.keeper_path, reign, space)
         self.loaded = Loaded(
-            journal, blobs, records, volume, queue, refresher, history, companion, mark, snapshots
+            journal, blobs, records, volume, queue, refresher, history, companion, mark, snapshots, words
         )
         log.info("serving epoch %s from slot %s on", reign.epoch.number, reign.barrier)
 
@@ -136,6 +138,7 @@ class Keeper:
             await loaded.companion.close()
             await loaded.journal.close()
             await loaded.mark.close()
+            await loaded.words.close()
         if self._stalled is not None:
             await self._stalled.close()
         if self._blobs is not None:
@@ -253,6 +256,8 @@ class Keeper:
         if self.shell is None or self.loaded is not None:
             return RecoverReport(needed=False, done=False)
         report = plan_recovery(self.shell.leader, rollback=what == "accept_rollback")
+        if what == "accept_rollback":
+            report = await with_operations(report, self.shell, self.key, self._seat)
         if apply:
             rollback, cut = what == "accept_rollback", what == "accept_cut"
             self.shell.run(self.shell.leader.accept(rollback=rollback, cut=cut, now=steady_s()))

@@ -6,6 +6,7 @@ from trivet.keeper.blob_service import BlobService
 from trivet.keeper.companion import Companion
 from trivet.keeper.high_water import MarkKeeping
 from trivet.keeper.journal import Journal
+from trivet.keeper.last_words import LastWords
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.record_service import RecordService
 from trivet.keeper.refresh import Refresher
@@ -28,3 +29,4 @@ class Loaded:
     companion: Companion
     mark: MarkKeeping
     snapshots: Snapshots
+    words: LastWords

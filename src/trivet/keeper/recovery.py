@@ -1,12 +1,18 @@
 """What accepting a loss would mean for a takeover that is stuck, in sentences for the one who decides.
 
-Rule: what is said rests on what every bank that answered says of itself; nothing is looked up or changed.
+Rule: what is said rests on what every bank that answered says of itself and what keepers wrote down; nothing
+is changed.
 """
 
+import msgspec
+
 from trivet.errors import NoMajority
+from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.lost_operations import find_lost
+from trivet.keeper.seat import Seat
 from trivet.quorum.leader import Leader
-from trivet.wire.control_messages import RecoverReport
 from trivet.wire.journal_messages import Identity
+from trivet.wire.recover_messages import RecoverReport
 
 
 def plan_recovery(leader: Leader, *, rollback: bool) -> RecoverReport:
@@ -30,6 +36,18 @@ def plan_recovery(leader: Leader, *, rollback: bool) -> RecoverReport:
     if rollback:
         lost += _one_copy_left(source, said, len(leader.reign.followers))
     return RecoverReport(True, False, max(mark, after), after, lost)
+
+
+async def with_operations(
+    report: RecoverReport, shell: LeaderShell, volume_key: bytes, seat: Seat
+) -> RecoverReport:
+    """Return `report` with the operations that go, as far as anybody knows them."""
+    folders = [path.parent for path in seat.mark_paths]
+    lost = await find_lost(shell, volume_key, folders, report.slot_before or 0)
+    return msgspec.structs.replace(
+        report, lost=[*report.lost, *lost.unknown], operations=lost.operations,
+        operations_left_out=lost.left_out,
+    )  # fmt: skip
 
 
 def _one_copy_left(source: int, said: dict[int, Identity], banks: int) -> list[str]:

@@ -11,7 +11,7 @@ Keeper verbs (DIR/keeper/keeper.sock), arguments -> result:
     repair   {apply}                  -> CheckReport      progress: Progress
     repairs  {since_s, limit}         -> RepairHistory    since_s: seconds back from now, null = all
     scrub    {action, limit_bytes_s}  -> ScrubState       action: now | pause | resume | limit
-    recover  {what, apply}            -> RecoverReport    what: accept_rollback | accept_cut
+    recover  {what, apply}            -> RecoverReport    see recover_messages.py
     refill   {limit_bytes_s}          -> RefillLimit      see refill_messages.py; null: only tell it
     quota    {action, path, limits}   -> QuotaTable       action: set | remove | list; limits: see QuotaUse
     follow   {pid, slot}              -> {}               said by the keeper that stands by, to the other
@@ -51,7 +51,6 @@ NOT_MOUNTED = "the folder is not mounted yet"
 ServerState = Literal["up", "hung", "down", "stopped", "joining", "full"]
 Verdict = Literal["found", "would fix", "fixed", "cannot fix"]
 ScrubAction = Literal["now", "pause", "resume", "limit"]
-RecoverWhat = Literal["accept_rollback", "accept_cut"]
 
 
 class ServerStatus(msgspec.Struct, frozen=True):
@@ -226,21 +225,6 @@ class RepairHistory(msgspec.Struct, frozen=True):
     repairs_left_out: int = 0
     open: list[Finding] = []
     open_left_out: int = 0
-
-
-class RecoverReport(msgspec.Struct, frozen=True):
-    """What accepting a loss means (`apply` false) or has meant (`done` true).
-
-    `lost` names what goes, one sentence each; `slot_before` is the last slot known to have been
-    acknowledged, `slot_after` the one history ends with afterwards.
-    """
-
-    needed: bool
-    done: bool
-    slot_before: int | None = None
-    slot_after: int | None = None
-    lost: list[str] = []
-    lost_left_out: int = 0
 
 
 class Child(msgspec.Struct, frozen=True):
