@@ -90,6 +90,16 @@ class LeaderShell:
         up = [server for follower in able if (server := self.acceptor(follower.bank)).is_up]
         return sorted(up, key=lambda server: server.is_silent(PROMPT_S))
 
+    @property
+    def may_be_followed(self) -> bool:
+        """Whether a keeper elsewhere may take the volume over any time: its journal is in a database."""
+        return self._fleet.may_be_followed
+
+    @property
+    def majority(self) -> int:
+        """How many banks a change must reach."""
+        return self._fleet.majority
+
     def taking(self) -> int:
         """Return how many banks take entries now, quickly or not: up, answering, holding this reign's log."""
         live = [f.bank for f in self.leader.reign.followers.values() if f.state == "live"]
