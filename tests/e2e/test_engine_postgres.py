@@ -6,44 +6,16 @@ after another `trivet up` has taken the volume.
 
 import errno
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from drive_under_test import Drive
 from real_postgres import RealPostgres, running_postgres
+from volume_on_engines import MIB, SteadyWriter, VolumeOnEngines, assert_all_there, write_some
 
-MIB = 1 << 20
-
-
-class VolumeOnEngines(Drive):
-    """A drive whose journal is in `server` (a schema of the test's own) and whose blobs are below `store`."""
-
-    def __init__(self, place: Path, server: RealPostgres, schema: str, store: Path) -> None:
-        super().__init__(place, servers=1)
-        self.bases = self.bases[:1]
-        self.postgres, self.schema, self.store = server, schema, store
-        self.options = [
-            "--journal",
-            f"{server.url}?schema={schema}",
-            "--blobs",
-            f"file://{store}?cache_bytes=0",
-        ]
-
-    def begin(self, *options: str, expect: int | None = 0) -> str:
-        """Bring it up with the options that make or join the volume; return what was said."""
-        done = self.up(*self.options, *options, expect=expect)
-        return done.stdout + done.stderr
-
-    def lose_state(self) -> None:
-        """Kill every process at once and remove the state folder, as when the machine is gone."""
-        for process in self.processes():
-            process.kill()
-        self.free_folder()
-        shutil.rmtree(self.state)
+heavy = pytest.mark.skipif(not os.environ.get("TRIVET_ENGINES"), reason="`make test-engines` runs this")
 
 
 @pytest.fixture(scope="module")
@@ -54,40 +26,14 @@ def postgres() -> Iterator[RealPostgres]:
 
 
 @pytest.fixture
-def volume(
-    postgres: RealPostgres, tmp_path: Path, request: pytest.FixtureRequest
-) -> Iterator[VolumeOnEngines]:
+def volume(postgres: RealPostgres, tmp_path: Path) -> Iterator[VolumeOnEngines]:
     """A volume that is not up yet, in a schema of its own."""
-    schema = f"v{abs(hash(request.node.name)) % 10**9}"
-    made = VolumeOnEngines(tmp_path, postgres, schema, tmp_path / "store")
+    made = VolumeOnEngines(tmp_path, postgres, f"v{os.urandom(4).hex()}", tmp_path / "store")
     try:
         yield made
-    except BaseException:
-        print(made.logs())
-        raise
     finally:
         print(made.logs())
         made.close()
-
-
-def write_some(folder: Path, name: str) -> dict[str, bytes]:
-    """Write small and large files, synced; return what is in them by their path."""
-    written = {
-        f"{name}/small": os.urandom(3000),
-        f"{name}/large": os.urandom(3 * MIB + 17),
-        f"{name}/none": b"",
-    }
-    (folder / name).mkdir()
-    for path, content in written.items():
-        with (folder / path).open("wb") as file:
-            file.write(content)
-            os.fsync(file.fileno())
-    return written
-
-
-def assert_all_there(folder: Path, written: dict[str, bytes]) -> None:
-    """Assert that every file holds what was written."""
-    assert {path: (folder / path).read_bytes() for path in written} == written
 
 
 def test_what_was_acknowledged_outlives_every_process_and_the_state_folder(volume: VolumeOnEngines) -> None:
@@ -145,3 +91,48 @@ def test_who_takes_the_volume_over_has_it_and_the_other_ends_its_reign(
         print(other.logs())
         other.close()
     assert_all_there(volume.folder, written)
+
+
+@heavy
+def test_a_database_that_hangs_or_is_killed_in_the_middle_of_load_costs_nothing_acknowledged(
+    volume: VolumeOnEngines,
+) -> None:
+    volume.begin()
+    with SteadyWriter(volume.folder) as load:
+        load.wait_for_more()
+        with volume.postgres.hanging():
+            volume.wait_status(lambda told: any("can't be used" in note for note in told["notes"]))
+            while not load.refused:
+                time.sleep(0.05)
+        load.wait_for_more()
+        volume.postgres.kill()
+        volume.postgres.start()
+        load.wait_for_more()
+    print(f"{len(load.acknowledged)} acknowledged, {load.refused} refused, slowest {load.slowest_s:.1f} s")
+    assert load.slowest_s < 15
+    volume.wait_healthy()
+    assert_all_there(volume.folder, load.acknowledged)
+    volume.lose_state()
+    volume.begin()
+    assert_all_there(volume.folder, load.acknowledged)
+
+
+@heavy
+def test_the_journal_stays_short_however_much_is_written(volume: VolumeOnEngines) -> None:
+    volume.begin()
+    rows, most = f"SELECT coalesce(sum(length(entry)), 0)::bigint FROM {volume.schema}.journal", 0
+    written = {}
+    for number in range(1000):
+        written[f"page-{number}"] = os.urandom(60_000)
+        (volume.folder / f"page-{number}").write_bytes(written[f"page-{number}"])
+        if number % 50 == 0:
+            most = max(most, volume.postgres.number(rows))
+    print(
+        f"{sum(map(len, written.values())) / MIB:.0f} MiB written, the journal had {most / MIB:.0f} at most"
+    )
+    assert most < 40 * MIB
+    assert volume.postgres.number(f"SELECT count(*) FROM {volume.schema}.records") > 0
+    volume.lose_state()
+    volume.begin()
+    assert_all_there(volume.folder, written)
+    volume.wait_healthy()

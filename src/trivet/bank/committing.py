@@ -15,7 +15,6 @@ from trivet.bank.blob_store import BlobStore
 from trivet.bank.fence import Fence, FenceLost
 from trivet.bank.journal_in_database import JournalInDatabase
 from trivet.bank.journal_requests import JournalRequests, Result
-from trivet.bank.segment import Segment
 from trivet.bank.syncer import Run, Syncer
 from trivet.errors import TrivetError
 from trivet.io.link import Body, HandlerResult
@@ -39,40 +38,42 @@ _OF_THE_LOG = (Admit, AdoptBegin, AdoptEnd, AdoptPart, Append, Assign, Prepare, 
 
 
 class _Commit(Run):
-    """One run of the syncer: blobs to the disk, then a commit."""
+    """One commit of all that waits."""
 
     __slots__ = ("after", "fence", "raws")
 
     def __init__(
         self,
         waiting: list[asyncio.Future[None]],
-        segments: list[Segment],
         fence: Fence,
         entries: tuple[int, list[bytes]] | None,
     ) -> None:
-        super().__init__(waiting, segments, [], None)
+        super().__init__(waiting, [], [], None)
         self.fence = fence
         self.after, self.raws = entries if entries is not None else (-1, [])
 
     def sync(self) -> None:
-        super().sync()
         if self.after >= 0:
             self.fence.commit(self.after, self.raws)
 
 
 class Committer(Syncer):
-    """Syncs blobs and commits the journal; a lost fence fails those who wait with FenceLost."""
+    """Commits the journal, and syncs blobs apart from that; a lost fence fails who waits with FenceLost."""
 
     def __init__(
         self, blobs: BlobStore, journal: JournalInDatabase, *rest: Any, fence: Fence, **named: Any
     ) -> None:
         super().__init__(blobs, journal, *rest, **named)
         self._in_database = journal
+        self._for_blobs = Syncer(blobs, journal, *rest, **named)
         self._fence = fence
 
+    def sync_blobs(self) -> asyncio.Future[None]:
+        """Return the future of a sync of every blob written so far; no commit is waited for."""
+        return self._for_blobs.sync_blobs()
+
     def _make_run(self, waiting: list[asyncio.Future[None]], *, with_journal: bool) -> Run:
-        entries = self._in_database.uncommitted() if with_journal else None
-        return _Commit(waiting, self._blobs.take_dirty(), self._fence, entries)
+        return _Commit(waiting, self._fence, self._in_database.uncommitted())
 
     def _in_thread(self, run: Run) -> None:
         failure: Exception | None = None
