@@ -10,19 +10,14 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import fsspec
 import pytest
 
-from real_postgres import RealPostgres, running_postgres
+from cut_relay import CutRelay
+from real_postgres import RealPostgres
 from volume_on_engines import MIB, SteadyWriter, VolumeOnEngines, assert_all_there, write_some
 
 heavy = pytest.mark.skipif(not os.environ.get("TRIVET_ENGINES"), reason="`make test-engines` runs this")
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    """A real PostgreSQL with the database `drives`."""
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.fixture
@@ -44,10 +39,13 @@ def test_what_was_acknowledged_outlives_every_process_and_the_state_folder(volum
     volume.wait_healthy()
     assert_all_there(volume.folder, written)
     written |= write_some(volume.folder, "second")
+    files = fsspec.filesystem("trivet", state=str(volume.state))
+    written["by a client"] = os.urandom(2 * MIB + 5)
+    files.pipe_file("/by a client", written["by a client"])
     volume.lose_state()
     volume.begin()
     assert_all_there(volume.folder, written)
-    assert sorted(os.listdir(volume.folder)) == ["first", "second"]
+    assert sorted(os.listdir(volume.folder)) == ["by a client", "first", "second"]
     volume.trivet("down")
     volume.up()
     assert_all_there(volume.folder, written)
@@ -136,3 +134,29 @@ def test_the_journal_stays_short_however_much_is_written(volume: VolumeOnEngines
     volume.begin()
     assert_all_there(volume.folder, written)
     volume.wait_healthy()
+
+
+@heavy
+def test_who_is_cut_off_from_the_database_stops_reading_before_another_writes(
+    volume: VolumeOnEngines, tmp_path: Path
+) -> None:
+    with CutRelay().running(volume.postgres.port) as relay:
+        through = volume.options[1].replace(f":{volume.postgres.port}/", f":{relay.port}/")
+        other = VolumeOnEngines(tmp_path / "other", volume.postgres, volume.schema, volume.store)
+        try:
+            volume.up("--journal", through, *volume.options[2:])
+            (volume.folder / "state").write_bytes(b"before")
+            with relay.cut():
+                other.begin()
+                assert (other.folder / "state").read_bytes() == b"before"
+                (other.folder / "state").write_bytes(b"after")
+                with pytest.raises(OSError, match="Input/output error"):
+                    (volume.folder / "state").read_bytes()
+                assert refused(volume, "late") == errno.EIO
+            volume.wait_status(lambda told: any("took this volume over" in note for note in told["notes"]))
+            assert (other.folder / "state").read_bytes() == b"after"
+            assert sorted(os.listdir(other.folder)) == ["state"]
+        finally:
+            print(other.logs())
+            other.close()
+            volume.close()

@@ -7,15 +7,8 @@ from pathlib import Path
 import pytest
 
 from drive_under_test import Drive
-from real_postgres import RealPostgres, running_postgres
+from real_postgres import RealPostgres
 from volume_on_engines import VolumeOnEngines
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[RealPostgres]:
-    """A real PostgreSQL with the database `drives`."""
-    with running_postgres() as server:
-        yield server
 
 
 @pytest.fixture

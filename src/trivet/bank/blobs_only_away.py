@@ -19,6 +19,7 @@ from trivet.errors import StoreAway
 from trivet.io.object_store import ObjectStore, StorePlan
 
 STORED_WITHIN_S = 20.0
+_SOON_S = 0.002
 
 
 class FencedStore(ObjectStore):
@@ -103,7 +104,7 @@ class BlobsOnlyAway(TendedBlobs):
             self._sent.notify_all()
         self._wanted.clear()
         if self._waiting and not self.trouble():
-            await asyncio.sleep(0)
+            await asyncio.sleep(_SOON_S)
             return
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(ROUND_S):

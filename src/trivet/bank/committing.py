@@ -6,6 +6,7 @@ ends its reign; the only copy is never begun anew.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -134,6 +135,11 @@ class CommittingRequests(JournalRequests):
 
         syncing.add_done_callback(finish)
         return answer
+
+    async def stop(self) -> None:
+        """Wait for what is under way and store that the stop was clean, if that is ours to say."""
+        with contextlib.suppress(FenceLost):
+            await super().stop()
 
     async def _take_turn(self, work: Callable[[], Awaitable[HandlerResult]]) -> HandlerResult:
         try:

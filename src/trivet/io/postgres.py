@@ -82,11 +82,12 @@ class Database:
         """
         import psycopg
 
+        read_only = psycopg.errors.ReadOnlySqlTransaction  # a replica that is not promoted yet
         with self._turn:
             try:
                 connection = self._connected()
                 result = work(connection)
-            except (psycopg.OperationalError, psycopg.InterfaceError) as error:
+            except (psycopg.OperationalError, psycopg.InterfaceError, read_only) as error:
                 self._give_up()
                 self.trouble = f"the database {self.plan.place} can't be used: {_first_line(error)}"
                 raise StoreAway(self.trouble) from error
