@@ -8,6 +8,8 @@ import pytest
 
 from drive_under_test import Drive
 from real_postgres import RealPostgres
+from trivet.io.volume_folder import VolumeFolder
+from trivet.supervise.volume_setup import make_volume
 from volume_on_engines import VolumeOnEngines
 
 
@@ -73,8 +75,7 @@ def test_tables_of_another_volume_or_another_version_are_left_alone(
 def test_what_goes_with_banks_on_disks_does_not_go_with_a_database(
     volume: VolumeOnEngines, new_drive: Drive
 ) -> None:
-    new_drive.up("--no-mount")
-    new_drive.trivet("down")
+    make_volume(VolumeFolder(new_drive.state), new_drive.bases, 1, "default")
     assert "banks on disks" in refusal(new_drive, *volume.options)
     assert "--standby" in refusal(volume, *volume.options, "--standby")
     assert "one server" in refusal(volume, "--servers", "2")

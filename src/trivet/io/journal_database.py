@@ -30,7 +30,7 @@ _TABLES = (
     "format integer NOT NULL, volume text NOT NULL, key bytea NOT NULL, blobs text NOT NULL)",
     "CREATE TABLE IF NOT EXISTS {0}.fence (one boolean PRIMARY KEY DEFAULT true CHECK (one), "
     "holder text NOT NULL, host text NOT NULL, since timestamptz NOT NULL, reign bigint NOT NULL, "
-    "token text NOT NULL, head bigint NOT NULL, meta bytea NOT NULL) WITH (fillfactor = 20)",
+    "token text NOT NULL, head bigint NOT NULL, meta bytea NOT NULL)",
     "CREATE TABLE IF NOT EXISTS {0}.journal (slot bigint PRIMARY KEY, entry bytea NOT NULL)",
     "CREATE TABLE IF NOT EXISTS {0}.records (key bytea PRIMARY KEY, slot bigint NOT NULL, "
     "value bytea NOT NULL, mac bytea NOT NULL)",
