@@ -51,7 +51,8 @@ conformance: install
 test-engines: install
 	bash scripts/setup.sh --for-tests
 	bash scripts/setup.sh --for-engines
-	TRIVET_ENGINES=1 $(PY) -m pytest -p no:randomly --timeout 300 tests/e2e/test_engine_s3.py $(ARGS)
+	TRIVET_ENGINES=1 $(PY) -m pytest -p no:randomly --timeout 300 -s tests/e2e/test_engine_s3.py \
+		tests/e2e/test_engine_postgres.py $(ARGS)
 
 faults: install
 	bash scripts/setup.sh --for-tests

@@ -8,6 +8,7 @@ import pytest
 
 from door_under_test import Door, open_door
 from drive_under_test import Drive, running_drive
+from real_postgres import RealPostgres, running_postgres
 
 
 @pytest.fixture
@@ -42,6 +43,13 @@ def folder(lone_drive: Drive, request: pytest.FixtureRequest) -> Iterator[Path]:
     made.mkdir()
     yield made
     shutil.rmtree(made)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[RealPostgres]:
+    """A real PostgreSQL with the database `drives`."""
+    with running_postgres() as server:
+        yield server
 
 
 @pytest.fixture

@@ -179,6 +179,12 @@ class Drive:
                 parts.append(f"--- {path}\n{text}")
         return "\n".join(parts)
 
+    def free_folder(self) -> None:
+        """Unmount the folder if something is mounted there, whatever became of its process."""
+        if find_mount(self.folder) is not None:
+            subprocess.run(["umount", "-l", self.folder] if os.geteuid() == 0 else
+                           ["fusermount3", "-uz", self.folder], check=False)  # fmt: skip
+
     def close(self) -> None:
         """End the drive; assert that it left nothing behind."""
         if not (self.state / "volume.json").exists():
@@ -188,9 +194,7 @@ class Drive:
         for process in left:
             process.kill()
         mount = find_mount(self.folder)
-        if mount is not None:
-            subprocess.run(["umount", "-l", self.folder] if os.geteuid() == 0 else
-                           ["fusermount3", "-uz", self.folder], check=False)  # fmt: skip
+        self.free_folder()
         assert done.returncode == 0 or "is not running" in done.stderr, done.stderr
         assert left == [], f"left running: {left}"
         assert mount is None, "left mounted"

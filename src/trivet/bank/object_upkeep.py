@@ -47,9 +47,17 @@ class TendedBlobs(ObjectBlobs):
                     await asyncio.sleep(ROUND_S)
                 except (ConfigError, OSError) as error:
                     log.error("can't keep house: %s", error)
-                await asyncio.sleep(ROUND_S)
+                await self._pause()
         finally:
             await self._ranges.close()
+
+    async def _pause(self) -> None:
+        """Wait between two rounds."""
+        await asyncio.sleep(ROUND_S)
+
+    def _may_go(self, number: int) -> bool:
+        """Tell whether the object of the empty segment `number` may be deleted now."""
+        return True
 
     async def _round(self, sync: Callable[[], Awaitable[None]]) -> None:
         self._seal_what_waits()
@@ -139,7 +147,11 @@ class TendedBlobs(ObjectBlobs):
             await self._delete_object(self._names[number])
             note_path(segment_path(self._folder, number)).unlink(missing_ok=True)
             del self._names[number]
-        empty = [number for number in self._away if (s := self._segments.get(number)) and not s.live]
+        empty = [
+            number
+            for number in self._away
+            if (s := self._segments.get(number)) and not s.live and self._may_go(number)
+        ]
         if empty:
             await sync()
         for number in empty:

@@ -7,6 +7,7 @@ a process that can't start.
 import contextlib
 import fcntl
 import logging
+from collections.abc import Callable
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import TextIO
@@ -14,11 +15,12 @@ from typing import TextIO
 from trivet.bank.blob_store import BlobStore
 from trivet.bank.foreign_store import ForeignStore
 from trivet.bank.journal_file import Journal
-from trivet.bank.journal_requests import mint_incarnation
+from trivet.bank.journal_requests import JournalRequests, mint_incarnation
 from trivet.bank.object_blobs import store_used
 from trivet.bank.object_upkeep import TendedBlobs
 from trivet.bank.record_store import RecordStore
 from trivet.bank.state_file import ServerState, load_state, store_state
+from trivet.bank.syncer import Syncer
 from trivet.errors import ConfigError
 from trivet.io.disk import boot_id
 from trivet.io.object_store import ObjectStore, plan_of
@@ -60,6 +62,9 @@ def store_of(folder: Path, url: str | None, base: int) -> ObjectStore | None:
 
 class Place:
     """The stores of the server on `port` of `volume`, opened; blobs go to `store` if there is one."""
+
+    make_syncer: Callable[..., Syncer] = Syncer
+    make_journal_requests: Callable[..., JournalRequests] = JournalRequests
 
     def __init__(
         self,

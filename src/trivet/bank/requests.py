@@ -11,7 +11,6 @@ from types import CoroutineType
 from typing import Any
 
 from trivet.bank.data_requests import DataRequests, Result
-from trivet.bank.journal_requests import JournalRequests
 from trivet.bank.place import Place
 from trivet.bank.syncer import Syncer
 from trivet.io.link import Body, HandlerResult
@@ -38,8 +37,8 @@ class Requests:
     ) -> None:
         self._place = place
         self._on_ended = on_ended
-        syncer = Syncer(place.blobs, place.journal, pool, on_failure)
-        self._journal = JournalRequests(
+        syncer = place.make_syncer(place.blobs, place.journal, pool, on_failure)
+        self._journal = place.make_journal_requests(
             place.acceptor,
             place.journal,
             place.records,

@@ -26,7 +26,8 @@ import uvloop
 
 from trivet.bank.bank_records import RecordsOfBank
 from trivet.bank.data_requests import Result
-from trivet.bank.place import Place, lock_folder, store_of
+from trivet.bank.opening import open_place
+from trivet.bank.place import Place, lock_folder
 from trivet.bank.requests import Requests
 from trivet.bank.server_log import log_to
 from trivet.bank.store_thread import StoreThread
@@ -236,8 +237,7 @@ def run_bank(
         _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
         with ThreadPoolExecutor(_THREADS, "disk") as pool:
-            store = store_of(own, blobs or config.blobs.get(str(base)), base)
-            place = Place(own, config.volume, port, volume_key, pool, first=port == base, store=store)
+            place = open_place(folder, config, port, volume_key, pool, blobs)
             log.info("server %s of volume %s: %s", port, config.volume, place.acceptor.meta.standing)
             neighbours = [other for other in config.ports()[bank] if other != port]
             server = functools.partial(BankServer, place, volume_key, own, pool)

@@ -18,7 +18,7 @@ from trivet.errors import CorruptReplica
 from trivet.io.disk import sync_folder
 
 
-class _Run:
+class Run:
     """What one run syncs, and who waits for it."""
 
     __slots__ = ("folder", "journal_fds", "safe_bytes", "segments", "waiting")
@@ -90,13 +90,17 @@ class Syncer:
         journal_too, self._journal_too = self._journal_too, False
         self._is_running = True
         try:
-            journal_fds, folder = self._journal.take_dirty() if journal_too else ([], None)
+            run = self._make_run(waiting, with_journal=journal_too)
         except (OSError, CorruptReplica) as error:
             self._on_failure(error)
             return
-        self._pool.submit(self._in_thread, _Run(waiting, self._blobs.take_dirty(), journal_fds, folder))
+        self._pool.submit(self._in_thread, run)
 
-    def _in_thread(self, run: _Run) -> None:
+    def _make_run(self, waiting: list[asyncio.Future[None]], *, with_journal: bool) -> Run:
+        journal_fds, folder = self._journal.take_dirty() if with_journal else ([], None)
+        return Run(waiting, self._blobs.take_dirty(), journal_fds, folder)
+
+    def _in_thread(self, run: Run) -> None:
         failure = None
         try:
             run.sync()
@@ -104,7 +108,7 @@ class Syncer:
             failure = error
         self._loop.call_soon_threadsafe(self._ended, run, failure)
 
-    def _ended(self, run: _Run, failure: OSError | None) -> None:
+    def _ended(self, run: Run, failure: Exception | None) -> None:
         run.let_go()
         self._is_running = False
         if failure is not None:

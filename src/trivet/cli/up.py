@@ -17,13 +17,21 @@ from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume
 from trivet.cli.blobs_option import Blobs, checked_blobs
 from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, checked_limits, door_lines, free_door
 from trivet.cli.hosts_option import ThisHost
+from trivet.cli.journal_option import Journal, database_options
 from trivet.cli.ports_option import Ports, bases_of
 from trivet.cli.scaling_options import Scaling, ScalingOptions, scaling_plan
 from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.cli.standby_options import StandbyKeeper, StandbyOptions, standby_plan
 from trivet.errors import ConfigError, InputError, NoMajority, TrivetError
-from trivet.io.volume_folder import VolumeFolder
+from trivet.io.journal_database import claim
+from trivet.io.postgres import database_plan
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.children import ChildKeeper
+from trivet.supervise.database_setup import (
+    keeps_journal_in_database,
+    open_database_volume,
+    refuse_second_keeper,
+)
 from trivet.supervise.detaching import Reporter, launch
 from trivet.supervise.door_plan import DEFAULT_PORT, LOOPBACK, DoorPlan
 from trivet.supervise.drive_plan import DrivePlan
@@ -58,6 +66,7 @@ def up(
     amqp: Amqp = None,
     redis: Redis = None,
     blobs: Blobs = None,
+    journal: Journal = None,
     no_supervise: Annotated[bool, Parameter(negative="", help="Don't start again what has died.")] = False,
     read_only: Annotated[
         bool, Parameter(negative="", help="Mount the folder read-only; the HTTP door still writes.")
@@ -75,9 +84,8 @@ def up(
         folder = volume_folder(state)
         here, has_keeper = _own_host(folder, this_host, standby)
         where = None if no_mount else _checked_mount(mount or (DEFAULT_MOUNT if has_keeper else None))
-        publishes, stores = checked_servers(amqp, redis).amqp is not None, checked_blobs(blobs)
-        config = open_volume(folder, bases_of(ports), servers, durability)
-        config = place_blobs(folder, config, stores)
+        publishes = checked_servers(amqp, redis).amqp is not None
+        config = _opened(folder, bases_of(ports), servers, durability, journal, blobs, standby)
         plan = DrivePlan(
             folder, config, where, durability or config.durability, refresh, supervise=not no_supervise,
             publishes=publishes, read_only=read_only, standby=standby_plan(standby, where), host=here,
@@ -96,6 +104,25 @@ def up(
     except TrivetError as error:
         reporter.failed(error)
         raise
+
+
+def _opened(
+    folder: VolumeFolder,
+    bases: Sequence[int] | None,
+    servers: int | None,
+    durability: Durability | None,
+    journal: str | None,
+    blobs: Sequence[str] | None,
+    standby: StandbyOptions,
+) -> VolumeConfig:
+    """Return the volume in `folder`, made (or found in its database) if there is none; ConfigError."""
+    if keeps_journal_in_database(folder, journal):
+        asked = database_options(journal, blobs)
+        config = open_database_volume(folder, bases, servers, durability, asked)
+        refuse_second_keeper(config, is_asked_for=standby != _ALONE)
+        return config
+    stores = checked_blobs(blobs)
+    return place_blobs(folder, open_volume(folder, bases, servers, durability), stores)
 
 
 def _own_host(folder: VolumeFolder, named: str | None, standby: StandbyOptions) -> tuple[str | None, bool]:
@@ -139,6 +166,8 @@ def _detached(plan: DrivePlan) -> int:
 
 
 def _foreground(plan: DrivePlan, reporter: Reporter) -> int:
+    if plan.config.journal:
+        claim(plan.folder, plan.config)
     _log_to(plan.folder)
     console = Console(highlight=False, soft_wrap=True)
     notes: list[str] = []
@@ -178,13 +207,22 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     rows = [f"{row[0]}-{row[-1]}" if len(row) > 1 else str(row[0]) for row in config.ports()]
     where = f"in {plan.mount_point}" if plan.mount_point else "up; no folder is mounted (--no-mount)"
     return [
-        f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
-        f"on ports {', '.join(rows)}{f' of {len(config.all_hosts())} hosts' * bool(plan.host)}.",
+        f"The drive is {where}: {_banks(plan, rows)}.",
         *([plan.standby.ready_line()] if plan.standby else []),
         *door_lines(plan.door, plan.folder),
         f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
         f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",
     ]
+
+
+def _banks(plan: DrivePlan, rows: Sequence[str]) -> str:
+    config = plan.config
+    if config.journal:
+        return f"one server on port {rows[0]}, its journal in {database_plan(config.journal).place}"
+    return (
+        f"3 banks of {config.servers} server{'s' * (config.servers > 1)} "
+        f"on ports {', '.join(rows)}{f' of {len(config.all_hosts())} hosts' * bool(plan.host)}"
+    )
 
 
 def _named(ports: Sequence[int]) -> str:

@@ -95,6 +95,8 @@ class BankPool:
             [BankServer(row[0], port, folder.server_path(row[0], port), self._connect) for port in row]
             for row in config.ports()
         ]
+        #: How many banks must have a blob before it may be named.
+        self.majority = len(self.banks) // 2 + 1
 
     async def close(self) -> None:
         """Close every link."""

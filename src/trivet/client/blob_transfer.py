@@ -91,14 +91,14 @@ class BlobTransfer:
         refusals: list[Refusal] = []
         everywhere = range(len(self._pool.banks))
         await self._put_in_banks(everywhere, stored, request, view, refusals)
-        if len(stored.bases) < 2:  # who was away a moment ago may be back
+        if len(stored.bases) < self._pool.majority:  # who was away a moment ago may be back
             refusals.clear()
             missing = [bank for bank in everywhere if self._pool.banks[bank][0].base not in stored.bases]
             for server in (one for bank in missing for one in self._pool.banks[bank]):
                 server.try_again()
             await self._put_in_banks(missing, stored, request, view, refusals)
-        if len(stored.bases) < 2:
-            if sum(refusal.reason == "space" for refusal in refusals) >= 2:
+        if len(stored.bases) < self._pool.majority:
+            if sum(refusal.reason == "space" for refusal in refusals) >= self._pool.majority:
                 raise NoSpace("two banks have no room left")
             raise NoMajority("fewer than two banks took the data")
         return stored
@@ -121,7 +121,7 @@ class BlobTransfer:
         }
         pending = set(tasks)
         try:
-            while len(stored.bases) < 2 and pending:
+            while len(stored.bases) < self._pool.majority and pending:
                 done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
                 for task in done:
                     stored.ended(tasks[task], task.result())

@@ -21,7 +21,8 @@ class VolumeConfig(msgspec.Struct, frozen=True):
 
     `blobs` maps the base port of a bank to the URL of the object store it keeps its blobs in. `hosts` maps
     the port of every server to the host it runs on, and `keeper` is that of the keeper, who serves the volume
-    to other hosts on `keeper_port`; without hosts everything is on this machine.
+    to other hosts on `keeper_port`; without hosts everything is on this machine. `journal` is the URL of the
+    database that keeps the journal of a volume with one bank, "" for the volumes with three.
     """
 
     volume: str
@@ -33,6 +34,7 @@ class VolumeConfig(msgspec.Struct, frozen=True):
     hosts: dict[str, str] = {}
     keeper: str = ""
     keeper_port: int = 0
+    journal: str = ""
 
     def ports(self) -> list[list[int]]:
         """Return the ports of each bank, in bank order."""
@@ -206,15 +208,15 @@ class VolumeFolder:
             )
         return key
 
-    def create(self, config: VolumeConfig) -> None:
-        """Write a new volume's description and a random key; the folder must not hold one yet.
+    def create(self, config: VolumeConfig, key: bytes | None = None) -> None:
+        """Write a volume's description and its `key` (a new one: random); the folder must not hold one yet.
 
         A folder that is made for it is its owner's alone: records hold names and small files.
         """
         self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(self.key_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            file.write(os.urandom(KEY_BYTES))
+            file.write(key or os.urandom(KEY_BYTES))
             file.flush()
             os.fsync(file.fileno())
         self.store_config(config)

@@ -141,6 +141,9 @@ class Fleet:
         ]
         for server in self.servers:
             server.others = functools.partial(self._answering_beside, server.bank)
+        #: How many banks a change must reach.
+        self.majority = len(self.banks) // 2 + 1
+        self.may_be_followed = bool(config.journal)
         self._volume = config.volume
         self._reach = Reach(folder)
         self._listener = listener

@@ -69,11 +69,11 @@ class BlobService:
             task.add_done_callback(self._late.discard)
         good = 0
         pending = tasks
-        while good < 2 and pending:
+        while good < self._fleet.majority and pending:
             done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
             good += sum(task.result() for task in done)
-        if good < 2:
-            if sum(refusal.reason == "space" for refusal in refusals) >= 2:
+        if good < self._fleet.majority:
+            if sum(refusal.reason == "space" for refusal in refusals) >= self._fleet.majority:
                 raise NoSpace("two banks have no room left")
             raise NoMajority("fewer than two banks took the data")
         self.bytes_written += len(data)

@@ -2,6 +2,7 @@
 
 Rule: with a standby in CONFIG nothing is answered without the lease; one that was not heard of for
 FORGOTTEN_S is taken out of CONFIG: it can't follow, and nobody need refuse to read for its sake.
+Rule: so it is, always, where a keeper elsewhere may take over any time.
 Rule: a clean stop says so in the log, last of all, so that the other one need not wait.
 """
 
@@ -57,7 +58,10 @@ class Companion:
 
     def may_answer(self) -> bool:
         """Tell whether what was found out just now may be told."""
-        return self._shell.leader.succession.may_answer(steady_s())
+        now, leader = steady_s(), self._shell.leader
+        if self._shell.may_be_followed and not leader.reign.lease.holds(now):
+            return False
+        return leader.succession.may_answer(now)
 
     def follows(self, pid: int, slot: int) -> None:
         """Take in that the other keeper stands by and has read the journal to `slot`; register it."""
@@ -97,7 +101,7 @@ class Companion:
 
     def _guard(self) -> None:
         config = self._shell.leader.reign.log.config
-        if not self._is_guarded and config is not None and config.standby:
+        if not self._is_guarded and config is not None and (config.standby or self._shell.may_be_followed):
             self._is_guarded = True
             guard(self._volume, self.may_answer)
 

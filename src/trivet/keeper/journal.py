@@ -72,7 +72,7 @@ class Journal:
     @property
     def takes_changes(self) -> bool:
         """Whether two banks are there to take changes, and took those handed in earlier."""
-        return not self._is_stalled and self._shell.taking() >= 2
+        return not self._is_stalled and self._shell.taking() >= self._shell.majority
 
     async def writable(self) -> None:
         """Wait until banks take changes; raise NoMajority once they have not for NO_MAJORITY_AFTER_S."""
@@ -255,7 +255,7 @@ class Journal:
         is_deposed = self._leader.reign.phase == "deposed"
         if is_deposed:
             limit_s, why = 0.0, "another keeper took over"
-        elif self._shell.taking() < 2:
+        elif self._shell.taking() < self._shell.majority:
             limit_s, why = NO_MAJORITY_AFTER_S, "fewer than two banks take changes"
             self._alone_since = self._alone_since or now
         else:  # a busy disk is no lost write

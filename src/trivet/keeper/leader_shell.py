@@ -92,10 +92,26 @@ class LeaderShell:
         up = [server for follower in able if (server := self.acceptor(follower.bank)).is_up]
         return sorted(up, key=lambda server: server.is_silent(PROMPT_S))
 
+    @property
+    def may_be_followed(self) -> bool:
+        """Whether a keeper elsewhere may take the volume over any time: its journal is in a database."""
+        return self._fleet.may_be_followed
+
+    @property
+    def majority(self) -> int:
+        """How many banks a change must reach."""
+        return self._fleet.majority
+
     def taking(self) -> int:
         """Return how many banks take entries now, quickly or not: up, answering, holding this reign's log."""
         live = [f.bank for f in self.leader.reign.followers.values() if f.state == "live"]
-        return sum(bank in self._connected and self._connected[bank].is_up for bank in live)
+        return sum(self._takes(self._connected.get(bank)) for bank in live)
+
+    def _takes(self, server: ServerLink | None) -> bool:
+        if server is None or not server.is_up:
+            return False
+        # What the only bank has its journal and blobs in can be away while it answers.
+        return not (self.may_be_followed and server.stat is not None and server.stat.trouble)
 
     def server_up(self, server: ServerLink) -> None:
         """Note a new connection; once CONFIG is known, a server with another role than it says is told so."""

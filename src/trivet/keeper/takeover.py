@@ -44,7 +44,9 @@ async def wait_for_banks(fleet: Fleet, wanted: int, notes: dict[str, str]) -> No
     while True:
         up = sum(any(server.is_up for server in bank) for bank in fleet.banks)
         if up < wanted:
-            notes["banks"] = f"NoMajority: {up} of 3 banks answer; {wanted} are needed to begin"
+            notes["banks"] = (
+                f"NoMajority: {up} of {len(fleet.banks)} banks answer; {wanted} are needed to begin"
+            )
             settled_at = None
         elif settled_at is None:
             notes.pop("banks", None)
@@ -66,7 +68,7 @@ async def begin_reign(
     """
     marks = [mark for path in seat.mark_paths if (mark := read_high_water(path)) is not None]
     fresh = not marks and heritage is None
-    await wait_for_banks(fleet, 3 if fresh else 2, notes)
+    await wait_for_banks(fleet, len(fleet.banks) if fresh else fleet.majority, notes)
     marks += [heritage.mark] if heritage else []
     # The newest reign's: after `trivet recover` an older one may name slots that were given up.
     mark = max(marks, key=lambda one: (one.epoch, one.slot), default=HighWater(NO_EPOCH, 0))

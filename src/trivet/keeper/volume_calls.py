@@ -163,7 +163,7 @@ class ClientCalls:
             room = (PAGES_PER_MIB - part.page) * PAGE_BYTES
             if not 0 < part.blob.size <= room or len(part.blob.root) != HASH_BYTES:
                 raise FileSystemError(EINVAL, "a blob does not fit where it is put")
-            if len(set(part.bases).intersection(self._blobs.bases)) < 2:
+            if len(set(part.bases).intersection(self._blobs.bases)) <= len(self._blobs.bases) // 2:
                 raise FileSystemError(EINVAL, "fewer than two banks have a blob")
 
     def _tell(self, call: body.BlobsStored | body.BadCopies) -> None:

@@ -118,8 +118,7 @@ class Election:
         """Give up what may be missing, as a person asked with `trivet recover`, and elect again."""
         self._accept_rollback = self._accept_rollback or rollback
         self._accept_cut = self._accept_cut or cut
-        self._rolled_back = None
-        self._again_at = now
+        self._rolled_back, self._again_at = None, now
         return self.consider(now)
 
     def _is_new(self, everybody: Mapping[int, Identity]) -> bool:
@@ -195,6 +194,8 @@ class Election:
     def _have_log(self, now: float) -> list[LeaderCommand]:
         self.log.find_landmarks()
         config = self.log.config
+        if config is not None and len(self._followers) == 1:
+            config = self.log.config = config.moved_to(self._winner, self._identity_of_winner())
         if config is None and self.log.head > 0:
             return self.disqualify(self._winner, now)
         given_up = self._accept_rollback
@@ -227,8 +228,7 @@ class Election:
         """
         replies = self._replies()
         try:
-            count = len(self._followers)
-            best = takeover(replies, count, suspects_elect=self.by_suspects, alone=self.alone)
+            best = takeover(replies, len(self._followers), suspects_elect=self.by_suspects, alone=self.alone)
         except NoMajority:
             return False
         highest = replies[best]

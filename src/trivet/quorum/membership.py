@@ -52,6 +52,18 @@ class Config(msgspec.Struct, array_like=True, frozen=True):
         """Return this CONFIG with `seat` for `bank`."""
         return msgspec.structs.replace(self, seats={**self.seats, bank: seat})
 
+    def moved_to(self, bank: int, server: Identity) -> "Config":
+        """Return the CONFIG of a volume with one bank, if `server` has its seat, as the one of `bank`.
+
+        Its journal is in a database: who takes it over elsewhere may use other ports.
+        """
+        seats = list(self.seats.values())
+        if len(seats) != 1 or seats[0].incarnation != server.incarnation:
+            return self
+        return msgspec.structs.replace(
+            self, seats={bank: msgspec.structs.replace(seats[0], port=server.port)}
+        )
+
     def led_by(self, keeper: str) -> "Config":
         """Return this CONFIG with `keeper` on the throne; whom it follows stands by, if anybody does."""
         standby = self.keeper if keeper == self.standby else self.standby

@@ -116,6 +116,8 @@ class Reign:
     def _resting(self, now: float) -> Follower | None:
         """Return the bank that need not get the newest entries now: the last, while all of them keep up."""
         *others, last = self.followers.values()
+        if not others:
+            return None
         if not last.counted or last.degraded or now - last.last_appended_at >= PARCEL_S:
             return None
         for other in others:

@@ -33,11 +33,11 @@ SUPERVISOR_FILES = {"up.pid", "up.log", "up.sock"}
 Durability = Literal["default", "always"]
 
 
-def check_bases(bases: Sequence[int], servers: int) -> None:
-    """Raise ConfigError unless three banks of `servers` ports each fit at `bases` without touching."""
+def check_bases(bases: Sequence[int], servers: int, banks: int = 3) -> None:
+    """Raise ConfigError unless `banks` banks of `servers` ports each fit at `bases` without touching."""
     if not 1 <= servers <= SERVERS_MAX:
         raise ConfigError(f"--servers {servers}: a bank has 1 to {SERVERS_MAX} servers")
-    if len(bases) != 3:
+    if len(bases) != banks:
         raise ConfigError(f"--ports names {len(bases)} banks; a drive has three: --ports 7000,8000,9000")
     ports = [base + index for base in bases for index in range(servers)]
     if min(ports) < 1 or max(ports) > 65535:
@@ -63,16 +63,21 @@ def make_volume(
     check_bases(bases, servers)
     if folder.config_path.exists():
         raise ConfigError(f"{folder.path} already holds a volume; use it, or name another --state")
-    if folder.path.exists() and {item.name for item in folder.path.iterdir()} - SUPERVISOR_FILES:
-        raise ConfigError(
-            f"{folder.path} is not empty and holds no volume.json; name an empty or new folder with --state"
-        )
+    refuse_other_things(folder)
     name = os.urandom(VOLUME_NAME_BYTES).hex()
     config = VolumeConfig(
         volume=name, bases=sorted(bases), servers=servers, durability=durability, **(hosts or {})
     )
     folder.create(config)
     return config
+
+
+def refuse_other_things(folder: VolumeFolder) -> None:
+    """Raise ConfigError when something that is no volume lies in `folder`."""
+    if folder.path.exists() and {item.name for item in folder.path.iterdir()} - SUPERVISOR_FILES:
+        raise ConfigError(
+            f"{folder.path} is not empty and holds no volume.json; name an empty or new folder with --state"
+        )
 
 
 def open_volume(
