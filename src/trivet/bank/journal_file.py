@@ -9,6 +9,7 @@ Rule: there is always a file ahead, so that deleting still works when the disk i
 import os
 import threading
 from array import array
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from trivet.bank.journal_format import (
     JournalList,
     JournalPart,
     Mark,
+    Stretch,
     numbers_in,
     pack_file_header,
     pack_mark,
@@ -264,6 +266,17 @@ class Journal:
             if at < part.last:
                 break
         return b"".join(chunks)
+
+    def stretch(self, slot: int, max_bytes: int) -> Stretch | None:
+        """Return where entries from `slot` on (or the first behind it) stand in one file, None: nowhere."""
+        part = next((part for part in self._parts if part.starts and part.last >= slot), None)
+        if part is None:
+            return None
+        at = max(slot - part.first, 0)
+        begin = part.starts[at]
+        behind = max(bisect_right(part.starts, begin + max_bytes, at) - 1, at + 1)
+        end = part.starts[behind] if behind < len(part.starts) else part.tail
+        return Stretch(part.number, part.first + at, part.first + behind - 1, begin, end)
 
     def entries_after(self, slot: int) -> Iterator[Entry]:
         """Yield the entries behind `slot` (from the first there is); raises CorruptReplica on damage."""

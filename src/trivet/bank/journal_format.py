@@ -7,6 +7,7 @@ Rule: the mark is written after every append without a sync: it outlives a kill,
 
 import struct
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from blake3 import blake3
@@ -52,6 +53,16 @@ class Mark(msgspec.Struct, frozen=True):
     change: int
     head: int
     head_hash: bytes
+
+
+class Stretch(NamedTuple):
+    """Where the entries of the slots `first` to `last` stand in the journal file `number`."""
+
+    number: int
+    first: int
+    last: int
+    begin: int
+    end: int
 
 
 def numbers_in(folder: Path) -> list[int]:

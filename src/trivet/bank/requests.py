@@ -11,9 +11,11 @@ from types import CoroutineType
 from typing import Any
 
 from trivet.bank.data_requests import DataRequests, Result
+from trivet.bank.journal_check import JournalCheck
 from trivet.bank.place import Place
 from trivet.bank.syncer import Syncer
 from trivet.io.link import Body, HandlerResult
+from trivet.wire.bank_messages import ScrubBlobs
 from trivet.wire.entries import GENESIS_HASH, NO_EPOCH
 from trivet.wire.journal_messages import BankMessage, Hello, Refusal
 
@@ -59,6 +61,9 @@ class Requests:
             volume_key=volume_key,
             on_failure=on_failure,
         )
+        self._check = JournalCheck(
+            place.journal, place.acceptor, folder / "journal", volume_key=volume_key, pool=pool,
+            on_damage=on_failure, on_ended=on_ended)  # fmt: skip
         self._running: set[asyncio.Task[HandlerResult]] = set()
         place.records.start().add_done_callback(on_ended)
         self._tending = asyncio.create_task(self._tend(syncer))
@@ -72,6 +77,8 @@ class Requests:
 
     def handle(self, message: BankMessage, body: Body) -> Result:
         """Return the reply to `message`, or what it waits for; called in the order requests come."""
+        if isinstance(message, ScrubBlobs) and not message.after:
+            self._check.begin()
         answer = self._journal.handle(message, body)
         if answer is None:
             answer = self._data.handle(message, body)
@@ -96,6 +103,7 @@ class Requests:
 
     async def stop(self) -> None:
         """Finish what was begun, sync everything, and store that the stop was clean."""
+        await self._check.stop()
         self._tending.cancel()
         await asyncio.gather(self._tending, *self._running, return_exceptions=True)
         await self._place.records.stop()

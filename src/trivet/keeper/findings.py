@@ -101,6 +101,11 @@ def row_finding(
     return Finding(verdict, paths.path_of_key(key), item, port, why, wall_s(), source, ranges)
 
 
+def log_finding(port: int) -> Finding:
+    """Return the finding on the journal of the server at `port`, which was damaged and is whole again."""
+    return Finding("fixed", "(journal)", "log", port, "not what was written", wall_s())
+
+
 class _AllRefs(Mapping[int, BlobRef]):
     """Name -> blob of all that extents or snapshots name, or did when this was made; looked up each time."""
 

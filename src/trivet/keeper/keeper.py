@@ -220,6 +220,11 @@ class Keeper:
         if self.loaded is not None and all(server.is_up for server in self.fleet.bank_at(base)):
             self.loaded.refresher.refresh_now()
 
+    def log_mended(self, base: int) -> None:
+        """Write down that a damaged journal is whole again."""
+        if self.loaded is not None and self.shell is not None:
+            self.loaded.queue.log_mended(self.shell.acceptor(base).port)
+
     async def secure_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> Secured:
         """See stalled_blobs.secure_blobs."""
         assert self._blobs is not None

@@ -38,6 +38,9 @@ class LeaderEvents(Protocol):
     def doubted(self, base: int, reason: str) -> None:
         """Records and blobs of the bank at `base` must be compared."""
 
+    def log_mended(self, base: int) -> None:
+        """The journal of the bank at `base` was damaged, and is whole again."""
+
     async def secure_blobs(self, blobs: list[tuple[int, int, int, bytes]]) -> Secured:
         """Return the first slot of `blobs` (slot, name, size, root) whose blob nobody has (0: none).
 

@@ -27,6 +27,7 @@ from trivet.quorum.leader_commands import (
     Durable,
     Enthroned,
     LeaderCommand,
+    LogMended,
     NotAcceptor,
     Sealed,
     Send,
@@ -195,6 +196,8 @@ class LeaderShell:
                 self.degraded.pop(bank, None)
             case Compare(bank, reason):
                 events.doubted(bank, reason)
+            case LogMended(bank):
+                events.log_mended(bank)
             case Transfer(bank, _):
                 self._spawn(self._transfer(bank))
             case Serving():

@@ -15,7 +15,7 @@ from trivet.errors import NoMajority, ProtocolError, ReplicaError
 from trivet.io.clock import steady_s, wall_s
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_check import MISSING, BlobCheck
-from trivet.keeper.findings import NamedBlobs, PathFinder
+from trivet.keeper.findings import NamedBlobs, PathFinder, log_finding
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.owned_task import own_task
 from trivet.keeper.record_keys import keys_of
@@ -61,6 +61,7 @@ class RepairQueue:
         self._inodes: dict[int, None] = {}
         self._bad_rows: dict[tuple[int, bytes], None] = {}
         self._bad_blobs: dict[tuple[int, int], ServerLink] = {}
+        self._mended_logs: set[int] = set()
         self._in_hand = 0
         self.refill = Refilling(blobs.pacing)
         self._late: dict[int, set[bytes]] = {}
@@ -93,6 +94,11 @@ class RepairQueue:
             self._bad_blobs[server.bank, name] = server
             self._wake()
 
+    def log_mended(self, port: int) -> None:
+        """Have it written down that the damaged journal of a server is whole again."""
+        self._mended_logs.add(port)
+        self._wake()
+
     def _wake(self) -> None:
         if not self._work.is_set():
             self._told_s = wall_s()
@@ -116,6 +122,8 @@ class RepairQueue:
             self._work.clear()
             told_s = self._told_s
             inodes, self._inodes = list(self._inodes), {}
+            logs, self._mended_logs = self._mended_logs, set()
+            await self.note([log_finding(port) for port in sorted(logs)], told_s)
             rows, self._bad_rows = self._bad_rows, {}
             blobs, self._bad_blobs = self._bad_blobs, {}
             paths = PathFinder(self.space)

@@ -111,6 +111,12 @@ class Compare(msgspec.Struct, frozen=True):
     reason: str
 
 
+class LogMended(msgspec.Struct, frozen=True):
+    """The journal of `bank` was damaged, and has everything again."""
+
+    bank: int
+
+
 class NotAcceptor(msgspec.Struct, frozen=True):
     """The server reached for `bank` does not hold its seat: close the link, connect to the one at `port`.
 
@@ -124,5 +130,5 @@ class NotAcceptor(msgspec.Struct, frozen=True):
 
 LeaderCommand = (
     Send | Sealed | Acked | Durable | Serving | Enthroned | Deposed | Stuck | CheckBlobs | SyncBlobs
-    | Transfer | Degraded | CaughtUp | Compare | NotAcceptor
+    | Transfer | Degraded | CaughtUp | Compare | LogMended | NotAcceptor
 )  # fmt: skip

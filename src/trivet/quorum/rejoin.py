@@ -7,7 +7,7 @@ Rule: a seat whose new server never voted goes back to who held it before, as so
 """
 
 from trivet.quorum.follower import RETRY_S, Follower
-from trivet.quorum.leader_commands import Compare, Degraded, LeaderCommand, NotAcceptor, Transfer
+from trivet.quorum.leader_commands import Compare, Degraded, LeaderCommand, LogMended, NotAcceptor, Transfer
 from trivet.quorum.membership import NOBODY, BankSeat
 from trivet.quorum.reign import Reign
 from trivet.quorum.seat_moves import holds_still, turn_back
@@ -159,6 +159,8 @@ class Rejoin:
             return []
         commands = self._settle(follower.bank, now) + self._reign.count(follower, now)
         refilled = was is not None and was.standing == "joining"
+        if was is not None and was.lossy:
+            commands.append(LogMended(follower.bank))
         return [*commands, Compare(follower.bank, "it was refilled")] if refilled else commands
 
     def _settle(self, bank: int, now: float) -> list[LeaderCommand]:
