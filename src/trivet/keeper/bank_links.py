@@ -149,6 +149,11 @@ class Fleet:
         self._listener = listener
         self._tasks: list[asyncio.Task[None]] = []
 
+    def can_store(self, server: ServerLink) -> bool:
+        """Tell whether a server is up, and, where a volume has no other, what lies elsewhere with it."""
+        is_cut = self.may_be_followed and server.stat is not None and bool(server.stat.trouble)
+        return server.is_up and not is_cut
+
     @property
     def servers(self) -> Iterator[ServerLink]:
         """Every server, bank by bank."""

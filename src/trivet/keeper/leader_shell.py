@@ -15,6 +15,7 @@ from trivet.io.clock import steady_s
 from trivet.io.link import Body, LinkLost
 from trivet.keeper.bank_links import PROMPT_S, Fleet, ServerLink
 from trivet.keeper.leader_events import LeaderEvents
+from trivet.keeper.out_of_office import OutOfOffice
 from trivet.keeper.owned_task import own_task
 from trivet.quorum.leader import Leader
 from trivet.quorum.leader_commands import (
@@ -36,7 +37,7 @@ from trivet.quorum.leader_commands import (
     SyncBlobs,
     Transfer,
 )
-from trivet.quorum.membership import NOBODY, likely_acceptor
+from trivet.quorum.membership import likely_acceptor
 from trivet.wire import journal_messages
 from trivet.wire.bank_messages import SyncBlobs as SyncServer
 from trivet.wire.journal_messages import BankMessage
@@ -54,8 +55,7 @@ class LeaderShell:
     def __init__(self, leader: Leader, fleet: Fleet, events: LeaderEvents) -> None:
         self.leader = leader
         self.degraded: dict[int, str] = {}
-        #: Commits that were acknowledged while not all banks kept up, since we began.
-        self.degraded_commits = 0
+        self.degraded_commits = 0  # acknowledged while not all banks kept up, since we began
         self._counted_slot = 0
         self._fleet = fleet
         self._events = events
@@ -64,7 +64,7 @@ class LeaderShell:
         self._connected: dict[int, ServerLink] = {}
         self._seats: dict[int, int] = {}
         self._away_since: dict[int, float] = {}
-        self._out_of_office: dict[int, ServerLink] = {}
+        self._out_of_office = OutOfOffice(leader)
         self._asked_to_compare: set[int] = set()
         self._due: deque[LeaderCommand] = deque()
         self._is_running = False
@@ -106,13 +106,8 @@ class LeaderShell:
     def taking(self) -> int:
         """Return how many banks take entries now, quickly or not: up, answering, holding this reign's log."""
         live = [f.bank for f in self.leader.reign.followers.values() if f.state == "live"]
-        return sum(self._takes(self._connected.get(bank)) for bank in live)
-
-    def _takes(self, server: ServerLink | None) -> bool:
-        if server is None or not server.is_up:
-            return False
-        # What the only bank has its journal and blobs in can be away while it answers.
-        return not (self.may_be_followed and server.stat is not None and server.stat.trouble)
+        linked = (self._connected.get(bank) for bank in live)
+        return sum(server is not None and self._fleet.can_store(server) for server in linked)
 
     def server_up(self, server: ServerLink) -> None:
         """Note a new connection; once CONFIG is known, a server with another role than it says is told so."""
@@ -128,22 +123,12 @@ class LeaderShell:
             self._asked_to_compare.discard(server.base)
             self.run(self.leader.on_connected(server.base, steady_s()))
         elif config is not None and not keeps_blobs and config.seats[server.base].port != server.port:
-            self._out_of_office[server.port] = server
+            self._out_of_office.add(server)
             self._lay_down()
 
     def _lay_down(self) -> None:
-        """Tell servers without a seat to keep blobs only, once nobody may ask for their vote any more."""
-        reign = self.leader.reign
-        config = reign.log.config
-        if config is None or reign.log.config_slot > reign.marks.durable:
-            return
-        for port, server in list(self._out_of_office.items()):
-            seat = config.seats[server.base]
-            if seat.port != port and seat.before != NOBODY:
-                continue
-            del self._out_of_office[port]
-            if seat.port != port and server.is_up:
-                self._spawn(self._assign(server, acceptor=False))
+        for server in self._out_of_office.due():
+            self._spawn(self._assign(server, acceptor=False))
 
     def server_down(self, server: ServerLink) -> None:
         """Note a lost connection; blobs the server had not synced may be lost with it."""
@@ -182,8 +167,7 @@ class LeaderShell:
                 events.acked(slot)
             case Durable(slot):
                 events.durable(slot)
-                if self._out_of_office:
-                    self._lay_down()
+                self._lay_down()
             case Sealed(entry):
                 events.sealed(entry)
             case SyncBlobs():
@@ -302,7 +286,7 @@ class LeaderShell:
         self._seats[base] = port
         server = self._fleet.server_at(port)
         if current is not None and current is not server:
-            self._out_of_office[current.port] = current
+            self._out_of_office.add(current)
         if server is current:
             self._spawn(self._assign(server, acceptor=True))
         elif server.is_up:
