@@ -22,7 +22,7 @@ from trivet.cli.scaling_options import Scaling, ScalingOptions, scaling_plan
 from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.cli.standby_options import StandbyKeeper, StandbyOptions, standby_plan
 from trivet.errors import ConfigError, InputError, NoMajority, TrivetError
-from trivet.io.volume_folder import VolumeFolder
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.detaching import Reporter, launch
 from trivet.supervise.door_plan import DEFAULT_PORT, LOOPBACK, DoorPlan
@@ -178,13 +178,21 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     rows = [f"{row[0]}-{row[-1]}" if len(row) > 1 else str(row[0]) for row in config.ports()]
     where = f"in {plan.mount_point}" if plan.mount_point else "up; no folder is mounted (--no-mount)"
     return [
-        f"The drive is {where}: 3 banks of {config.servers} server{'s' * (config.servers > 1)} "
+        f"The drive is {where}: 3 banks of {_sizes(config)} "
         f"on ports {', '.join(rows)}{f' of {len(config.all_hosts())} hosts' * bool(plan.host)}.",
         *([plan.standby.ready_line()] if plan.standby else []),
         *door_lines(plan.door, plan.folder),
         f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
         f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",
     ]
+
+
+def _sizes(config: VolumeConfig) -> str:
+    """Return "2 servers", or how many each bank has if some were added."""
+    sizes = [len(row) for row in config.ports()]
+    if len(set(sizes)) > 1:
+        return f"{', '.join(map(str, sizes[:-1]))} and {sizes[-1]} servers"
+    return f"{sizes[0]} server{'s' * (sizes[0] > 1)}"
 
 
 def _named(ports: Sequence[int]) -> str:
