@@ -15,7 +15,7 @@ import msgspec
 
 from trivet.bank.object_blobs import store_used
 from trivet.errors import Conflict, InputError, ReplicaError
-from trivet.io.control_socket import NotRunning, Report, ask
+from trivet.io.control_socket import NotRunning, Remote, Report, ask
 from trivet.io.reach import Reach
 from trivet.io.server_folder import place_new
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
@@ -46,7 +46,10 @@ class Adding:
         self._turn = turn
 
     async def asked(self, arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
-        """Carry out an order of the control socket; InputError when it makes no sense."""
+        """Carry out an order of the control socket; InputError when it makes no sense.
+
+        Raises ReplicaError when the servers belong to the bank now and do not answer yet.
+        """
         try:
             order = msgspec.convert(arguments, _Order)
         except msgspec.ValidationError as error:
@@ -58,18 +61,18 @@ class Adding:
             done = await asyncio.shield(adding)
         finally:  # who asked may have left: it is not left half done
             await asyncio.wait({adding})
+        await self._wait_started([server.port for server in done.servers])
         answer: Mapping[str, Any] = msgspec.to_builtins(done)
         return answer
 
     async def add(self, base: int, count: int, disk: Path | None) -> Replacement:
         """Give the bank at `base` so many more servers, their folders below `disk` (None: beside the others).
 
-        Raises InputError or ConfigError when it can't be, Conflict while the drive is not whole, ReplicaError
-        when they belong to the bank now and do not answer yet.
+        Raises InputError or ConfigError when it can't be, Conflict while the drive is not whole.
         """
         async with self._turn:
             config = await asyncio.to_thread(self._folder.read_config)
-            ports = _new_ports(config, base, count)
+            ports = new_ports(config, base, count)
             await asyncio.to_thread(self._refuse_stores, config, base)
             await check_ports(ports)
             await self._make_sure(base)
@@ -78,7 +81,6 @@ class Adding:
             await asyncio.to_thread(self._folder.store_config, grown)
             self._children.take_in(grown)
             await self._tell_keepers()
-            await self._wait_started(ports)
             return Replacement(made)
 
     def _refuse_stores(self, config: VolumeConfig, base: int) -> None:
@@ -99,10 +101,15 @@ class Adding:
         return [Replaced(port, str(place_new(self._folder, base, port, disk))) for port in ports]
 
     async def _tell_keepers(self) -> None:
-        """Have every keeper look at volume.json; one that does not listen yet looks when its turn comes."""
+        """Have every keeper look at volume.json; one that begins (anew) looks when its turn comes."""
         for name in (KEEPER, STANDBY):
-            with contextlib.suppress(NotRunning):
+            try:
                 await ask(VolumeFolder(self._folder.path, name).keeper_socket, "grow")
+            except NotRunning:
+                continue
+            except Remote as error:  # one that hangs is killed by whoever watches it, and begins anew
+                if error.kind not in ("Died", "Hung"):
+                    raise
 
     async def _wait_started(self, ports: Sequence[int]) -> None:
         reach = Reach(self._folder)
@@ -120,7 +127,7 @@ class Adding:
             )
 
 
-def _new_ports(config: VolumeConfig, base: int, count: int) -> list[int]:
+def new_ports(config: VolumeConfig, base: int, count: int) -> list[int]:
     """Return the ports of `count` more servers of the bank at `base`, or raise InputError."""
     if base not in config.bases:
         known = ", ".join(map(str, config.bases))
