@@ -90,18 +90,25 @@ class BlobCheck:
                 moves.append(move)
         sizes = [0 if move.is_there else named.refs[move.name].size for move in moves]
         self.refill.expect(sum(sizes), steady_s(), {move.home for move in moves})
-        done = 0
+        left = sum(sizes)
+
+        def count(size_bytes: int) -> None:
+            nonlocal left
+            left -= size_bytes
+            self.refill.done(size_bytes)
+
         try:
             for at in range(0, len(moves), MOVED_AT_ONCE):
-                await self._move(moves[at : at + MOVED_AT_ONCE], named, by_port)
-                some = sum(sizes[at : at + MOVED_AT_ONCE])
-                self.refill.done(some)
-                done += some
+                await self._move(moves[at : at + MOVED_AT_ONCE], named, by_port, count)
         finally:
-            self.refill.done(sum(sizes) - done)
+            self.refill.done(left)
 
     async def _move(
-        self, moves: Sequence[Move], named: NamedBlobs, by_port: Mapping[int, ServerLink]
+        self,
+        moves: Sequence[Move],
+        named: NamedBlobs,
+        by_port: Mapping[int, ServerLink],
+        on_written: Callable[[int], None],
     ) -> None:
         """Carry `moves` out: a stray goes only after its copy at home was synced and then read back right."""
         copied = []
@@ -117,6 +124,7 @@ class BlobCheck:
                     continue
                 if not await self._blobs.put_copy(ref, data, home):
                     continue
+                on_written(ref.size)
             copied.append(move)
         for port in {move.home for move in copied}:
             await by_port[port].ask_blobs(SyncBlobs(), timeout_s=TIMEOUT_S)
