@@ -139,12 +139,12 @@ class Calls:
                 f"p50 {p50:.2f} ms, p99 {p99:.2f} ms, longest {longest:.0f} ms")  # fmt: skip
 
 
-def replaced(mount: Path, state: Path, seconds: float) -> None:
-    """Time calls beside a bank that is replaced, and before and after; print how fast it was filled."""
+def refilled(mount: Path, state: Path, seconds: float, verb: str) -> None:
+    """Time calls beside a bank that is replaced, or given a server, and before and after; print how fast."""
     bank = status(state)["banks"][2]["base"]
     quiet, beside = Calls(mount), Calls(mount)
     quiet.work(seconds / 2)
-    words = [sys.executable, "-m", "trivet", "bank", "replace", str(bank), "--state", str(state)]
+    words = [sys.executable, "-m", "trivet", "bank", verb, str(bank), "--state", str(state)]
     subprocess.run(words, check=True, capture_output=True)
     rates: list[float] = []
     until = time.monotonic() + WITHIN_S
@@ -153,7 +153,7 @@ def replaced(mount: Path, state: Path, seconds: float) -> None:
         if told["refill"] is not None:
             rates.append(told["refill"]["bytes_s"] / 1e6)
     quiet.work(seconds / 2)
-    print(f"replaced bank: filled at {', '.join(f'{rate:.0f}' for rate in rates[-1:])} MB/s")
+    print(f"bank {verb}: filled at {', '.join(f'{rate:.0f}' for rate in rates[-1:])} MB/s")
     print(f"  before, after: {quiet.told()}")
     print(f"  beside it:     {beside.told()}", flush=True)
 
@@ -214,7 +214,8 @@ def main() -> int:
             fill(mount, options.mib, options.files)
             wait(work / "state", lambda told: told["healthy"])
             wiped(work / "state")
-            replaced(mount, work / "state", options.seconds)
+            for verb in ("replace", "add"):
+                refilled(mount, work / "state", options.seconds, verb)
             bank_down(mount, work / "state", options.seconds)
             scrub(mount, work / "state", options.seconds)
     finally:

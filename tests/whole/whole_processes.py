@@ -67,7 +67,7 @@ class BankProcess(Process):
         """What stands behind the XML-RPC door; the keeper's next compare sees what was done there."""
         place: Any = self.place
         others = [port for port in self.drive.bank_ports(base) if port != self.port]
-        bank = RecordsOfBank(place.records, place.acceptor, others, key)
+        bank = RecordsOfBank(place.records, place.acceptor, lambda: others, key)
         foreign: Any = LoopStore("foreign", place.foreign)
         return StoredPaths(place.acceptor, place.records, place.blobs, foreign, bank, lambda path: None)
 

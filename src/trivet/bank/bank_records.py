@@ -4,7 +4,7 @@ Rule: what comes from here only says which path is which; what is stored under i
 """
 
 import asyncio
-from collections.abc import Awaitable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol
 
 from trivet.bank.record_store import RecordStore
@@ -83,10 +83,17 @@ class AcceptorRecords:
 
 
 class RecordsOfBank:
-    """Finds the records of this server's bank: its own while it is the acceptor, else over a link."""
+    """Finds the records of this server's bank: its own while it is the acceptor, else over a link.
+
+    `other_ports` tells, and may block, where its other servers are: some may have been added.
+    """
 
     def __init__(
-        self, store: RecordStore, acceptor: Acceptor, other_ports: Sequence[int], volume_key: bytes
+        self,
+        store: RecordStore,
+        acceptor: Acceptor,
+        other_ports: Callable[[], Sequence[int]],
+        volume_key: bytes,
     ) -> None:
         self._own = OwnRecords(store)
         self._acceptor = acceptor
@@ -103,7 +110,7 @@ class RecordsOfBank:
             if self._linked is not None and await self._linked.is_still():
                 return self._linked
             await self.close()
-            for port in self._ports:
+            for port in await asyncio.to_thread(self._ports):
                 self._linked = await self._link_to(port)
                 if self._linked is not None:
                     return self._linked

@@ -72,7 +72,7 @@ class BankServer:
         folder: Path,
         pool: ThreadPoolExecutor,
         *,
-        neighbours: Sequence[int],
+        neighbours: Callable[[], Sequence[int]],
         xmlrpc: bool,
     ) -> None:
         self._place = place
@@ -239,19 +239,23 @@ def run_bank(
         with ThreadPoolExecutor(_THREADS, "disk") as pool:
             place = open_place(folder, config, port, volume_key, pool, blobs)
             log.info("server %s of volume %s: %s", port, config.volume, place.acceptor.meta.standing)
-            neighbours = [other for other in config.ports()[bank] if other != port]
             server = functools.partial(BankServer, place, volume_key, own, pool)
             gc.collect()
             gc.freeze()
             gc.set_threshold(_COLLECT_EVERY)  # hot paths make few cycles; looking for them took 5 % of a core
+            neighbours = functools.partial(_neighbours, folder, bank, port)
             uvloop.run(_serve(server, neighbours, xmlrpc, listener, local, tls))
         path.unlink(missing_ok=True)
     return 0
 
 
+def _neighbours(folder: VolumeFolder, bank: int, port: int) -> list[int]:
+    return [other for other in folder.read_config().ports()[bank] if other != port]
+
+
 async def _serve(
     make: Callable[..., BankServer],
-    neighbours: Sequence[int],
+    neighbours: Callable[[], Sequence[int]],
     xmlrpc: bool,
     listener: socket.socket,
     local: socket.socket,

@@ -1,4 +1,4 @@
-"""`trivet bank`: servers that begin anew on another disk while people work, and how fast they are filled.
+"""`trivet bank`: servers that are added, or begin anew, while people work, and how fast they are filled.
 
 Rule: the order is carried out by `trivet up` and the keeper; who waits here only watches, and may go.
 """
@@ -29,7 +29,7 @@ from trivet.supervise.live_view import size_text
 from trivet.wire.control_messages import Progress, ServerStatus, Status
 from trivet.wire.refill_messages import Filled, RefillLimit, Replaced, Replacement
 
-app = App(name="bank", help="Replace servers while people work; bound how fast they are filled.")
+app = App(name="bank", help="Add and replace servers while people work; bound how fast they are filled.")
 
 _POLL_S = 0.3
 _STILL_S = 120.0
@@ -40,6 +40,43 @@ Disk = Annotated[
     Parameter(name="--path", help="A folder on another disk; each server gets a new one in it."),
 ]
 Wait = Annotated[bool, Parameter(name="--wait", negative="", help="Return once they hold everything again.")]
+
+
+@app.command
+def add(
+    base: int,
+    /,
+    *,
+    count: Annotated[int, Parameter(name="--count", help="How many servers.")] = 1,
+    path: Disk = None,
+    wait: Annotated[
+        bool, Parameter(name="--wait", negative="", help="Return once they hold their share.")
+    ] = False,
+    state: State = DEFAULT_STATE,
+    json: AsJson = False,
+) -> int:
+    """Give the bank with base port BASE one more server, on the next port, and move its share there."""
+    if count < 1:
+        raise InputError("--count is a number of servers above 0")
+    folder = volume_folder(state)
+    disk = None if path is None else str(path.absolute())
+    began_s = time.monotonic()
+    asked = {"base": base, "count": count, "disk": disk}
+    made = ask_supervisor(folder, "add", Replacement, asked).servers
+    if not json:
+        for one in made:
+            print(
+                f"server {one.port} belongs to bank {base} now; it keeps its files in {one.folder}",
+                flush=True,
+            )
+    filled = _wait_filled(folder, made, began_s) if wait else Filled(made, done=False)
+    if json:
+        print_json(filled)
+    elif wait:
+        print(f"{_names(made)} what belongs there after {filled.took_s:.1f} s")
+    else:
+        print("`trivet status` shows how much is moved there, how fast, and how long it will take")
+    return 0
 
 
 @app.command
@@ -102,7 +139,8 @@ def _wait_filled(folder: VolumeFolder, made: list[Replaced], began_s: float) -> 
             status = asyncio.run(drive_status(folder))
             servers = [one for bank in status.banks for one in bank.servers if one.port in ports]
             # A keeper that began meanwhile knows nothing of them before it has compared everything.
-            if status.refresh_age_s is not None and all(_is_whole(one, status) for one in servers):
+            is_known = status.refresh_age_s is not None and len(servers) == len(ports)
+            if is_known and all(_is_whole(one, status) for one in servers):
                 return Filled(made, done=True, took_s=time.monotonic() - began_s)
             progress = _progress(servers, status)
             if progress != seen:

@@ -219,10 +219,16 @@ def _banks(plan: DrivePlan, rows: Sequence[str]) -> str:
     config = plan.config
     if config.journal:
         return f"one server on port {rows[0]}, its journal in {database_plan(config.journal).place}"
-    return (
-        f"3 banks of {config.servers} server{'s' * (config.servers > 1)} "
-        f"on ports {', '.join(rows)}{f' of {len(config.all_hosts())} hosts' * bool(plan.host)}"
-    )
+    hosts = f" of {len(config.all_hosts())} hosts" * bool(plan.host)
+    return f"3 banks of {_sizes(config)} on ports {', '.join(rows)}{hosts}"
+
+
+def _sizes(config: VolumeConfig) -> str:
+    """Return "2 servers", or how many each bank has if some were added."""
+    sizes = [len(row) for row in config.ports()]
+    if len(set(sizes)) > 1:
+        return f"{', '.join(map(str, sizes[:-1]))} and {sizes[-1]} servers"
+    return f"{sizes[0]} server{'s' * (sizes[0] > 1)}"
 
 
 def _named(ports: Sequence[int]) -> str:

@@ -1,23 +1,26 @@
 """A client's links to the servers of the banks: made when first needed, given up on for a while when lost.
 
 Rule: one link a server; who asks one that is away hears so at once, until it is time to try again.
+Rule: servers are added to a bank while we work: what none of those we know has may be on one of them.
 """
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from trivet.errors import ProtocolError
+from trivet.errors import ConfigError, ProtocolError
 from trivet.io.clock import steady_s
 from trivet.io.link import Body, Link, LinkLost, Reply
 from trivet.io.reach import Reach
-from trivet.io.volume_folder import VolumeFolder
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.quorum.placement import ranking
 from trivet.wire.journal_messages import BankMessage, Hello
 
 CONNECT_TIMEOUT_S = 0.9
 AWAY_S = 1.0
 AWAY_MAX_S = 16.0
+LOOK_EVERY_S = 1.0
 
 
 class BankServer:
@@ -90,13 +93,30 @@ class BankPool:
 
     def __init__(self, folder: VolumeFolder) -> None:
         self._reach = Reach(folder)
-        config = folder.read_config()
-        self.banks = [
-            [BankServer(row[0], port, folder.server_path(row[0], port), self._connect) for port in row]
-            for row in config.ports()
-        ]
+        self._folder = folder
+        self._looked_s = steady_s()
+        self.banks: list[list[BankServer]] = [[] for _ in self._reach.config.bases]
+        self._take_in(self._reach.config)
         #: How many banks must have a blob before it may be named.
         self.majority = len(self.banks) // 2 + 1
+
+    async def look_for_new(self) -> bool:
+        """Take in servers that were added, looked for once in LOOK_EVERY_S; tell whether there are any."""
+        if steady_s() - self._looked_s < LOOK_EVERY_S:
+            return False
+        self._looked_s = steady_s()
+        with contextlib.suppress(ConfigError):  # it is read again soon
+            return self._take_in(await asyncio.to_thread(self._folder.read_config))
+        return False
+
+    def _take_in(self, config: VolumeConfig) -> bool:
+        grew = False
+        for bank, row in zip(self.banks, config.ports(), strict=True):
+            for port in row[len(bank) :]:
+                path = self._folder.server_path(row[0], port)
+                bank.append(BankServer(row[0], port, path, self._connect))
+                grew = True
+        return grew
 
     async def close(self) -> None:
         """Close every link."""

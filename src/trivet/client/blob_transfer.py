@@ -196,6 +196,8 @@ class BlobTransfer:
                 self._ask_where(bank, server, ref.name)
                 return body
             answered = True
+        if answered and await self._pool.look_for_new():
+            return await self._read_in_bank(bank, ref, start, end)
         if answered:
             self._on_bad(ref.name, self._pool.banks[bank][0].base)
         return None

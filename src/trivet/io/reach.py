@@ -2,6 +2,7 @@
 
 Rule: on this machine by the unix socket, which is cheaper than TCP; by loopback where there is none.
 Rule: what is on another host is reached by TLS alone.
+Rule: a server that is not known was added since: the volume's description is read again.
 """
 
 from collections.abc import Callable
@@ -31,6 +32,8 @@ class Reach:
         on_event: Callable[[BankMessage], None] = lambda message: None,
     ) -> Link:
         """Return a link to the server on `port`; raises LinkLost."""
+        if all(port not in row for row in self.config.ports()):
+            self.config = self._folder.read_config()
         base = self.config.bases[self.config.bank_of(port)]
         path = self._folder.server_socket(base, port)
         try:

@@ -29,6 +29,26 @@ def new_folder(disk: Path, port: int) -> Path:
     return made
 
 
+def place_new(folder: VolumeFolder, base: int, port: int, disk: Path | None) -> Path:
+    """Return the folder of a server that is to be added: a new one below `disk`, or beside the bank's others.
+
+    Raises InputError when something lies there already, ConfigError as `exchange` does.
+    """
+    place = folder.server_path(base, port)
+    try:
+        held = next(place.iterdir(), None) if _is_there(place) else None
+        if held is not None:
+            raise InputError(f"{place} is not empty ({held.name}), and a new server's must be: move it away")
+        _discard(place)
+    except OSError as error:
+        raise ConfigError(f"{place} can't be used: {error.strerror}") from error
+    if disk is None:
+        return place
+    made = new_folder(disk, port)
+    exchange(folder, base, port, made)
+    return made
+
+
 def exchange(folder: VolumeFolder, base: int, port: int, fresh: Path | None) -> Path | None:
     """Give the server on `port` the empty folder `fresh` (None: one in the state folder).
 

@@ -14,11 +14,14 @@ from trivet.quorum.membership import KEEPER
 from trivet.wire.auth import KEY_BYTES
 
 FORMAT = 1
+#: Of a volume to which servers were added: a trivet that knows nothing of them must not serve it.
+GROWN_FORMAT = 2
 
 
 class VolumeConfig(msgspec.Struct, frozen=True):
     """What `volume.json` says: three bases of ports, so many servers from each base on.
 
+    `added` maps the base port of a bank to how many more servers it was given since, on the next ports.
     `blobs` maps the base port of a bank to the URL of the object store it keeps its blobs in. `hosts` maps
     the port of every server to the host it runs on, and `keeper` is that of the keeper, who serves the volume
     to other hosts on `keeper_port`; without hosts everything is on this machine. `journal` is the URL of the
@@ -35,10 +38,19 @@ class VolumeConfig(msgspec.Struct, frozen=True):
     keeper: str = ""
     keeper_port: int = 0
     journal: str = ""
+    added: dict[str, int] = {}
 
     def ports(self) -> list[list[int]]:
         """Return the ports of each bank, in bank order."""
-        return [[base + index for index in range(self.servers)] for base in self.bases]
+        return [
+            [base + index for index in range(self.servers + self.added.get(str(base), 0))]
+            for base in self.bases
+        ]
+
+    def grown(self, base: int, count: int) -> "VolumeConfig":
+        """Return this description with `count` more servers in the bank at `base`."""
+        added = {**self.added, str(base): self.added.get(str(base), 0) + count}
+        return msgspec.structs.replace(self, added=added, format=GROWN_FORMAT)
 
     def bank_of(self, port: int) -> int:
         """Return the number (0, 1, 2) of the bank that `port` belongs to, or raise ConfigError."""
@@ -184,9 +196,9 @@ class VolumeFolder:
             ) from error
         except (OSError, msgspec.DecodeError) as error:
             raise ConfigError(f"{self.config_path} can't be read: {error}") from error
-        if config.format != FORMAT:
+        if config.format not in (FORMAT, GROWN_FORMAT):
             raise ConfigError(
-                f"{self.path} has the state format {config.format}, this trivet knows {FORMAT}; "
+                f"{self.path} has the state format {config.format}, this trivet knows up to {GROWN_FORMAT}; "
                 "use the trivet that made it, or another --state"
             )
         return config

@@ -10,7 +10,7 @@ import asyncio
 import contextlib
 import functools
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -19,7 +19,7 @@ from trivet.errors import ProtocolError
 from trivet.io.clock import steady_s, wall_s
 from trivet.io.link import Body, Link, LinkLost, NoAnswer, NotTrusted, Reply
 from trivet.io.reach import Reach
-from trivet.io.volume_folder import VolumeFolder
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.keeper.clock_rates import ClockRate, clock_notes
 from trivet.wire.bank_messages import ServerStat, Stat, Touched
 from trivet.wire.journal_messages import BankMessage, Hello, Identity, Refusal
@@ -135,12 +135,8 @@ class Fleet:
 
     def __init__(self, folder: VolumeFolder, listener: FleetListener) -> None:
         config = folder.read_config()
-        self.banks = [
-            [ServerLink(bank, row[0], port, folder.server_socket(row[0], port)) for port in row]
-            for bank, row in enumerate(config.ports())
-        ]
-        for server in self.servers:
-            server.others = functools.partial(self._answering_beside, server.bank)
+        self.banks: list[list[ServerLink]] = [[] for _ in config.bases]
+        self._folder = folder
         #: How many banks a change must reach.
         self.majority = len(self.banks) // 2 + 1
         self.may_be_followed = bool(config.journal)
@@ -148,6 +144,7 @@ class Fleet:
         self._reach = Reach(folder)
         self._listener = listener
         self._tasks: list[asyncio.Task[None]] = []
+        self._take_in(config)
 
     def can_store(self, server: ServerLink) -> bool:
         """Tell whether a server is up, and, where a volume has no other, what lies elsewhere with it."""
@@ -177,11 +174,8 @@ class Fleet:
             if server.certificate_ends_s is not None
             and (left_s := server.certificate_ends_s - wall_s()) < WARNED_BEFORE_S
         ]
-        return (
-            distrust
-            + ending
-            + clock_notes({server.port: server.clock.rate() for server in self.servers if server.is_up})
-        )
+        rates = {server.port: server.clock.rate() for server in self.servers if server.is_up}
+        return [*distrust, *ending, *clock_notes(rates)]
 
     def server_at(self, port: int) -> ServerLink:
         """Return the server that listens on `port`."""
@@ -193,7 +187,26 @@ class Fleet:
 
     def start(self) -> None:
         """Begin to connect; from now on the listener is called."""
-        self._tasks = [asyncio.create_task(self._keep_linked(server)) for server in self.servers]
+        self._link_to(self.servers)
+
+    async def grow(self) -> None:
+        """Link to servers that were added to the volume since it was last looked at."""
+        self._link_to(self._take_in(await asyncio.to_thread(self._folder.read_config)))
+
+    def _take_in(self, config: VolumeConfig) -> list[ServerLink]:
+        """Add what `config` knows and we do not to the `banks`, and return it."""
+        new = [
+            ServerLink(bank, row[0], port, self._folder.server_socket(row[0], port))
+            for bank, row in enumerate(config.ports())
+            for port in row[len(self.banks[bank]) :]
+        ]
+        for server in new:
+            server.others = functools.partial(self._answering_beside, server.bank)
+            self.banks[server.bank].append(server)
+        return new
+
+    def _link_to(self, servers: Iterable[ServerLink]) -> None:
+        self._tasks += [asyncio.create_task(self._keep_linked(server)) for server in servers]
 
     async def close(self) -> None:
         """Drop all links and stop asking."""

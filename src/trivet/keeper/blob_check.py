@@ -15,7 +15,7 @@ from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.findings import NamedBlobs, PathFinder, trace_of
-from trivet.keeper.refilling import Pacing
+from trivet.keeper.refilling import Pacing, Refilling
 from trivet.quorum.rebalancing import Move, move_of
 from trivet.volume.blob_names import epoch_of
 from trivet.wire.bank_messages import BlobNames, DeleteBlobs, ListBlobs, Scrubbed, ScrubBlobs, SyncBlobs
@@ -38,7 +38,7 @@ class BlobCheck:
     def __init__(self, blobs: BlobService, epoch: int) -> None:
         self._blobs = blobs
         self._epoch = epoch
-        self.pacing = Pacing()
+        self.refill = Refilling(Pacing())
         self.checked = 0
         self.checked_bytes = 0
 
@@ -88,11 +88,27 @@ class BlobCheck:
             move = move_of(name, [server.port for server in held[name]], ports)
             if move is not None and by_port[move.home].is_up:
                 moves.append(move)
-        for at in range(0, len(moves), MOVED_AT_ONCE):
-            await self._move(moves[at : at + MOVED_AT_ONCE], named, by_port)
+        sizes = [0 if move.is_there else named.refs[move.name].size for move in moves]
+        self.refill.expect(sum(sizes), steady_s(), {move.home for move in moves})
+        left = sum(sizes)
+
+        def count(size_bytes: int) -> None:
+            nonlocal left
+            left -= size_bytes
+            self.refill.done(size_bytes)
+
+        try:
+            for at in range(0, len(moves), MOVED_AT_ONCE):
+                await self._move(moves[at : at + MOVED_AT_ONCE], named, by_port, count)
+        finally:
+            self.refill.done(left)
 
     async def _move(
-        self, moves: Sequence[Move], named: NamedBlobs, by_port: Mapping[int, ServerLink]
+        self,
+        moves: Sequence[Move],
+        named: NamedBlobs,
+        by_port: Mapping[int, ServerLink],
+        on_written: Callable[[int], None],
     ) -> None:
         """Carry `moves` out: a stray goes only after its copy at home was synced and then read back right."""
         copied = []
@@ -101,13 +117,14 @@ class BlobCheck:
             if not named.is_still_named(move.name):
                 continue
             if not move.is_there:
-                await self.pacing.turn(ref.size)
+                await self.refill.pacing.turn(ref.size)
                 try:
                     data, _ = await self._blobs.read_elsewhere(ref, home)
                 except (ReplicaError, NoMajority):
                     continue
                 if not await self._blobs.put_copy(ref, data, home):
                     continue
+                on_written(ref.size)
             copied.append(move)
         for port in {move.home for move in copied}:
             await by_port[port].ask_blobs(SyncBlobs(), timeout_s=TIMEOUT_S)
@@ -153,19 +170,21 @@ class BlobCheck:
     async def check_these(
         self, servers: Sequence[ServerLink], named: NamedBlobs
     ) -> dict[int, tuple[ServerLink, str]]:
-        """Have exactly the blobs in `named` read by the server of this bank that should hold them."""
+        """Have exactly the blobs in `named` read by the server of this bank that holds them."""
         flaws: dict[int, tuple[ServerLink, str]] = {}
         for name in named.refs:
-            home = self._blobs.servers_for(name, servers[0].bank)
-            if not home:
-                continue
-            reply, _ = await home[0].ask_blobs(ScrubBlobs(name - 1, 1), timeout_s=TIMEOUT_S)
-            assert isinstance(reply, Scrubbed)
-            if reply.last != name:
-                flaws[name] = home[0], MISSING
-            elif name in reply.bad:
-                flaws[name] = home[0], DAMAGED
-            self.checked += 1
+            up = self._blobs.servers_for(name, servers[0].bank)
+            for server in up:  # one that is still to be moved lies on another than it belongs on
+                reply, _ = await server.ask_blobs(ScrubBlobs(name - 1, 1), timeout_s=TIMEOUT_S)
+                assert isinstance(reply, Scrubbed)
+                if reply.last == name:
+                    if name in reply.bad:
+                        flaws[name] = server, DAMAGED
+                    break
+            else:
+                if up:
+                    flaws[name] = up[0], MISSING
+            self.checked += bool(up)
         return flaws
 
     async def mend(
@@ -203,7 +222,7 @@ class BlobCheck:
             return None  # its copy arrived since
         if not server.is_up:  # reading a copy for it now would only slow people down
             return named.finding("cannot fix", name, server.port, why, paths, None)
-        await self.pacing.turn(ref.size)
+        await self.refill.pacing.turn(ref.size)
         before = trace_of(await self._blobs.body_on(ref, server))
         try:
             data, source = await self._blobs.read_elsewhere(ref, server)

@@ -50,6 +50,7 @@ def handlers(keeper: Keeper) -> Mapping[str, Handler]:
         "snapshot": control.snapshot,
         "recover": control.recover,
         "refill": control.refill,
+        "grow": control.grow,
         "quota": control.quota,
         "follow": control.follow,
         "shutdown": control.shutdown,
@@ -217,6 +218,11 @@ class Control:
                 raise InputError("`limit_bytes_s` is a number of bytes a second, above 0")
             pacing.limit_bytes_s = limit
         return _plain(RefillLimit(pacing.limit_bytes_s))
+
+    async def grow(self, arguments: Arguments, report: Report) -> Result:
+        """Link to servers that were added to the volume."""
+        await self._keeper.fleet.grow()
+        return {}
 
     async def quota(self, arguments: Arguments, report: Report) -> Result:
         """Set or remove the quota of a folder, or only list them all."""

@@ -83,6 +83,7 @@ class Keeper:
         """Become the leader, load the volume and serve it; waits as long as the banks can't elect."""
         fleet, seat, notes = self.fleet, self._seat, self.notes
         heritage = await StandingBy(fleet, self.key, seat, notes).turn() if seat.stands_by else None
+        await fleet.grow()  # whoever added a server while we had no ears told nobody
         leader, wait_s = await begin_reign(fleet, self.config.volume, self.key, seat, heritage, notes)
         self.shell = LeaderShell(leader, self.fleet, self)
         names = BlobNames(leader.reign.epoch.number)

@@ -1,6 +1,6 @@
 """How far the refilling of servers has come, for whoever looks at status, and how fast it may go.
 
-Rule: bytes count when their copy was read back right, or was given up.
+Rule: bytes count when their copy was read back right (of a move: was written), or was given up.
 Rule: what is written to servers that lack it is spread evenly, so that people who work are not kept waiting.
 """
 

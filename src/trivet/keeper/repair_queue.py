@@ -19,7 +19,6 @@ from trivet.keeper.findings import NamedBlobs, PathFinder, log_finding
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.owned_task import own_task
 from trivet.keeper.record_keys import keys_of
-from trivet.keeper.refilling import Refilling
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.row_check import RowCheck
 from trivet.volume.namespace import Namespace
@@ -63,7 +62,7 @@ class RepairQueue:
         self._bad_blobs: dict[tuple[int, int], ServerLink] = {}
         self._mended_logs: set[int] = set()
         self._in_hand = 0
-        self.refill = Refilling(blobs.pacing)
+        self.refill = blobs.refill
         self._late: dict[int, set[bytes]] = {}
         self._work = asyncio.Event()
         self._told_s = 0.0

@@ -15,11 +15,11 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-from trivet.errors import ConfigError, InputError, TrivetError
+from trivet.errors import ConfigError, Conflict, InputError, TrivetError
 from trivet.io import runner
 from trivet.io.mount_guard import place_guard, remove_guard
 from trivet.io.mount_table import unmount
@@ -62,33 +62,30 @@ class ChildKeeper:
         self._supervise = supervise
         self.mount_point = mount_point
         self._mounts = [point for point in (mount_point, standby_mount) if point is not None]
-        state = str(folder.path)
-        self.servers = [
-            SupervisedChild(
-                [
-                    "serve",
-                    "bank",
-                    "--port",
-                    str(port),
-                    "--state",
-                    state,
-                    *(["--xmlrpc"] if host is None else []),
-                ],
-                folder.server_path(base, port) / "server.log",
-                port,
-            )
-            for base, row in zip(config.bases, config.ports(), strict=True)
-            for port in row
-            if config.host_of(port) == host
-        ]
+        self._host = host
+        self.servers: list[SupervisedChild] = []
+        self._begin: Callable[[SupervisedChild], None] = lambda server: None
+        self.take_in(config)
         self.keepers = KeeperPair(folder, keeper_arguments, standby_arguments)
         log_path = folder.mount_path / "mount.log"
         self.mount = mount_arguments and SupervisedChild(mount_arguments, log_path, None, role="mount")
         self.workers = workers
-        words = ["serve", "upstream", "--state", state]
+        words = ["serve", "upstream", "--state", str(folder.path)]
         self.upstream = SupervisedChild(words, folder.upstream_path / "upstream.log", None, role="upstream")
         self.upstream.stopped = not (publishes or any(folder.upstream_path.glob("*.json")))
-        self.tasks: list[asyncio.Task[None]] = []
+
+    def take_in(self, config: VolumeConfig) -> None:
+        """Look after the servers that `config` has for this host and that we do not know yet."""
+        self._config = config
+        known = {server.port for server in self.servers}
+        xmlrpc = ["--xmlrpc"] if self._host is None else []
+        for base, row in zip(config.bases, config.ports(), strict=True):
+            for port in row:
+                if port not in known and config.host_of(port) == self._host:
+                    words = ["serve", "bank", "--port", str(port), "--state", str(self._folder.path), *xmlrpc]
+                    log_path = self._folder.server_path(base, port) / "server.log"
+                    self.servers.append(SupervisedChild(words, log_path, port))
+                    self._begin(self.servers[-1])
 
     def told(self) -> control_messages.Children:
         """Return everything as the control socket tells it."""
@@ -112,7 +109,14 @@ class ChildKeeper:
         for point in self._mounts:
             await asyncio.to_thread(place_guard, point)
         async with asyncio.TaskGroup() as tasks:
-            servers = [tasks.create_task(self._keep(server)) for server in self.servers]
+            servers: dict[SupervisedChild, asyncio.Task[None]] = {}
+
+            def begin(server: SupervisedChild) -> None:
+                servers[server] = tasks.create_task(self._keep(server))
+
+            self._begin = begin
+            for server in self.servers:
+                begin(server)
             keepers = {child: tasks.create_task(self._keep_keeper(child)) for child in self.keepers.children}
             watch = tasks.create_task(self._watch_keepers())
             doors = [tasks.create_task(self._keep(one)) for one in (self.upstream, self.mount) if one]
@@ -121,6 +125,7 @@ class ChildKeeper:
             try:
                 await asyncio.Event().wait()
             finally:
+                self._begin = _refuse
                 watch.cancel()
                 for door in doors:
                     door.cancel()
@@ -132,7 +137,7 @@ class ChildKeeper:
                 for point in self._mounts:
                     await unmount(point, lazy=True)
                     remove_guard(point)
-                for task, server in zip(servers, self.servers, strict=True):
+                for server, task in servers.items():
                     server.ask_by_hand_to_end()
                     task.cancel()
 
@@ -252,6 +257,10 @@ class ChildKeeper:
             log.error("%s (process %s) does not answer; killing it", child.name, running.pid)
             with contextlib.suppress(ProcessLookupError):
                 os.kill(running.pid, signal.SIGKILL)
+
+
+def _refuse(server: SupervisedChild) -> None:
+    raise Conflict(f"{server.name} is not started: the drive is being stopped")
 
 
 def _opened(log_path: Path) -> BinaryIO:

@@ -27,12 +27,12 @@ class _Order(msgspec.Struct):
 
 
 class Replacing:
-    """Replaces servers of the drive in `folder`, one order at a time."""
+    """Replaces servers of the drive in `folder`; `turn` is held while servers come or are exchanged."""
 
-    def __init__(self, folder: VolumeFolder, children: ChildKeeper) -> None:
+    def __init__(self, folder: VolumeFolder, children: ChildKeeper, turn: asyncio.Lock) -> None:
         self._folder = folder
         self._children = children
-        self._turn = asyncio.Lock()
+        self._turn = turn
 
     async def asked(self, arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         """Carry out an order of the control socket; InputError when it makes no sense."""

@@ -26,6 +26,7 @@ from trivet.io.reach import Reach
 from trivet.io.server_folder import finish_exchanges
 from trivet.io.shared_port import listening
 from trivet.io.volume_folder import VolumeFolder
+from trivet.supervise.adding import Adding
 from trivet.supervise.children import ChildKeeper
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.door_scaling import DoorScaling
@@ -112,7 +113,9 @@ async def _live(
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     watch = DriveWatch(children, plan.folder.figures_path, scaling)
     handlers = _handlers(children, stop, ended) | _watch_handlers(watch, scaling)
-    handlers["replace"] = Replacing(plan.folder, children).asked
+    turn = asyncio.Lock()
+    handlers["replace"] = Replacing(plan.folder, children, turn).asked
+    handlers["add"] = Adding(plan.folder, children, turn).asked
     async with serve_control(plan.folder.supervisor_socket, handlers):
         running = asyncio.create_task(children.run())
         watching = asyncio.create_task(watch.run())

@@ -27,7 +27,7 @@ class RefillLimit(msgspec.Struct, frozen=True):
 
 
 class Replaced(msgspec.Struct, frozen=True):
-    """A server that began anew in the empty `folder`; what it had before is `kept` there, if anything was."""
+    """A server that began (anew) in the empty `folder`; what it had before, if anything, is `kept` there."""
 
     port: int
     folder: str
@@ -35,13 +35,13 @@ class Replaced(msgspec.Struct, frozen=True):
 
 
 class Replacement(msgspec.Struct, frozen=True):
-    """The servers that were replaced together."""
+    """The servers that were replaced, or added, together."""
 
     servers: list[Replaced]
 
 
 class Filled(msgspec.Struct, frozen=True):
-    """What `trivet bank replace` tells: `done` once the `servers` hold everything again, after `took_s`."""
+    """What `bank replace` and `bank add` tell: `done` once `servers` hold what is theirs, after `took_s`."""
 
     servers: list[Replaced]
     done: bool

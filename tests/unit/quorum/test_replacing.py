@@ -36,6 +36,7 @@ def test_what_another_bank_lacks_hinders_and_what_its_own_lacks_does_not(why: st
     assert why in told
     assert "9000" in told
     assert hindrances(HURT[why], 9000) == []
+    assert hindrances(HURT[why], None) == [told], "what any bank lacks hinders adding to any"
 
 
 def test_a_keeper_that_serves_nothing_hinders() -> None:
