@@ -56,10 +56,15 @@ class RiggedPool:
 
     def __init__(self, rig: DoorRig, rng: random.Random) -> None:
         self.banks = [[RiggedServer(rig, base, rng)] for base in rig.blobs.bases]
+        self.majority = 2
 
     def servers_for(self, name: int, bank: int) -> Sequence[RiggedServer]:
         """See BankPool."""
         return self.banks[bank]
+
+    async def look_for_new(self) -> bool:
+        """See BankPool: nobody adds servers here."""
+        return False
 
 
 class Model:

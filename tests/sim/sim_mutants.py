@@ -20,6 +20,7 @@ from trivet.quorum.hash_chain import HashChain
 from trivet.quorum.leader_log import LeaderLog
 from trivet.quorum.membership import Config
 from trivet.quorum.reign import Reign
+from trivet.quorum.seat_moves import ElectionSeats
 from trivet.wire import entries
 from trivet.wire.entries import seal_entry
 from trivet.wire.journal_messages import Append, Identity
@@ -124,7 +125,7 @@ def admits_without_config(patch: pytest.MonkeyPatch) -> None:
         return real(self, now)
 
     patch.setattr(Reign, "admissions", admissions)
-    patch.setattr(election.Election, "_unseat", lambda self, config, now: None)
+    patch.setattr(ElectionSeats, "unseat", lambda self, config, now, *, given_up: None)
 
 
 def applies_before_durable(patch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ class Pool:
         opened = asyncio.Event()
         opened.set()
         self.banks = [[SlowServer(base, gate if base == bases[-1] else opened)] for base in bases]
+        self.majority = 2
 
     def servers_for(self, name: int, bank: int) -> list[SlowServer]:
         """See BankPool."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from free_ports import free_bases
 from trivet.errors import ConfigError
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.volume_setup import (
@@ -82,7 +83,7 @@ async def test_used_ports_are_named_with_their_user(folder: VolumeFolder) -> Non
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        bases = [port, *[base for base in (12000, 13000, 14000) if base != port][:2]]
+        bases = [port, *free_bases()[:2]]
         config = open_volume(folder, bases, 1, None)
         with pytest.raises(ConfigError, match=rf"port {port} \(.*process {os.getpid()}\)"):
             await check_ports([port for row in config.ports() for port in row])
