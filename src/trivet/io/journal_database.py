@@ -101,15 +101,18 @@ def _run(plan: DatabasePlan, work: Any) -> Any:
 def _find(plan: DatabasePlan) -> StoredVolume | None:
     def look(connection: "Connection[Any]") -> StoredVolume | None:
         with connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (f"{plan.schema}.volume",))
-            row = cursor.fetchone()
-            return _stored(cursor, plan.schema) if row and row[0] is not None else None
+            return _stored(cursor, plan.schema)
 
     found: StoredVolume | None = _run(plan, look)
     return found
 
 
 def _stored(cursor: "Cursor[Any]", schema: str) -> StoredVolume | None:
+    """Return the volume in `schema`, None if there is none; ConfigError for tables of another version."""
+    cursor.execute("SELECT to_regclass(%s)", (f"{schema}.volume",))
+    row = cursor.fetchone()
+    if row is None or row[0] is None:
+        return None
     cursor.execute(f"SELECT * FROM {schema}.volume")
     names = [column.name for column in cursor.description or ()]
     row = cursor.fetchone()
@@ -127,9 +130,8 @@ def _stored(cursor: "Cursor[Any]", schema: str) -> StoredVolume | None:
 def _make(connection: "Connection[Any]", schema: str, volume: StoredVolume) -> StoredVolume:
     with connection.transaction(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(hashtext(%s))", (f"trivet {schema}",))
-        cursor.execute("SELECT to_regclass(%s)", (f"{schema}.volume",))
-        row = cursor.fetchone()
-        if row and row[0] is not None and (found := _stored(cursor, schema)) is not None:
+        found = _stored(cursor, schema)
+        if found is not None:
             return found
         for table in _TABLES:
             cursor.execute(table.format(schema))
@@ -155,9 +157,7 @@ def claim(folder: VolumeFolder, config: VolumeConfig) -> None:
 
     def take(connection: "Connection[Any]") -> Claim:
         with connection.transaction(), connection.cursor() as cursor:
-            cursor.execute("SELECT to_regclass(%s)", (f"{plan.schema}.volume",))
-            row = cursor.fetchone()
-            found = _stored(cursor, plan.schema) if row and row[0] is not None else None
+            found = _stored(cursor, plan.schema)
             if found is None or found.volume != config.volume:
                 what = f"volume {found.volume}" if found else "no volume"
                 raise ConfigError(

@@ -88,20 +88,10 @@ class BlobCheck:
             move = move_of(name, [server.port for server in held[name]], ports)
             if move is not None and by_port[move.home].is_up:
                 moves.append(move)
-        sizes = [0 if move.is_there else named.refs[move.name].size for move in moves]
-        self.refill.expect(sum(sizes), steady_s(), {move.home for move in moves})
-        left = sum(sizes)
-
-        def count(size_bytes: int) -> None:
-            nonlocal left
-            left -= size_bytes
-            self.refill.done(size_bytes)
-
-        try:
+        size_bytes = sum(0 if move.is_there else named.refs[move.name].size for move in moves)
+        with self.refill.under_way(size_bytes, {move.home for move in moves}) as count:
             for at in range(0, len(moves), MOVED_AT_ONCE):
                 await self._move(moves[at : at + MOVED_AT_ONCE], named, by_port, count)
-        finally:
-            self.refill.done(left)
 
     async def _move(
         self,

@@ -5,7 +5,8 @@ Rule: what is written to servers that lack it is spread evenly, so that people w
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from trivet.io.clock import steady_s
 from trivet.wire.refill_messages import Refill
@@ -51,6 +52,22 @@ class Refilling:
     def done(self, size_bytes: int) -> None:
         """Note that so much of it is done."""
         self._done += size_bytes
+
+    @contextmanager
+    def under_way(self, size_bytes: int, servers: Iterable[int]) -> Iterator[Callable[[int], None]]:
+        """Expect so much while the block runs, which counts what is done; the rest counts as given up."""
+        self.expect(size_bytes, steady_s(), servers)
+        left = size_bytes
+
+        def count(done_bytes: int) -> None:
+            nonlocal left
+            left -= done_bytes
+            self.done(done_bytes)
+
+        try:
+            yield count
+        finally:
+            self.done(left)
 
     def told(self, now_s: float) -> Refill | None:
         """Return how it stands, None while nothing is to be written."""

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 import msgspec
 
 from trivet.errors import NoMajority, ProtocolError, ReplicaError
-from trivet.io.clock import steady_s, wall_s
+from trivet.io.clock import wall_s
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_check import MISSING, BlobCheck
 from trivet.keeper.findings import NamedBlobs, PathFinder, log_finding
@@ -182,24 +182,16 @@ class RepairQueue:
         """Mend the blobs of `named` that have `flaws`, suspected since `found_s`."""
         found_s = found_s or wall_s()
         names = list(flaws)
-        sizes = [named.refs[name].size for name in names]
-        self.refill.expect(sum(sizes), steady_s(), {server.port for server, _ in flaws.values()})
+        size_bytes = sum(named.refs[name].size for name in names)
         self._in_hand += len(flaws)
         findings: list[Finding] = []
-        left = sum(sizes)
-
-        def count(size_bytes: int) -> None:
-            nonlocal left
-            left -= size_bytes
-            self.refill.done(size_bytes)
-
         try:
-            for at in range(0, len(names), BLOBS_AT_ONCE):
-                some = {name: flaws[name] for name in names[at : at + BLOBS_AT_ONCE]}
-                mended = await self.blobs.mend(some, named, paths, apply=True, on_done=count)
-                findings += await self.note(mended, found_s)
+            with self.refill.under_way(size_bytes, {server.port for server, _ in flaws.values()}) as count:
+                for at in range(0, len(names), BLOBS_AT_ONCE):
+                    some = {name: flaws[name] for name in names[at : at + BLOBS_AT_ONCE]}
+                    mended = await self.blobs.mend(some, named, paths, apply=True, on_done=count)
+                    findings += await self.note(mended, found_s)
         finally:
-            self.refill.done(left)
             self._in_hand -= len(flaws)
         return findings
 
