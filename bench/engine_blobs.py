@@ -1,6 +1,7 @@
 """A bank's blobs on a real S3 server beside the same bank on the local disk, and boto3 on the same server.
 
 Rule: written counts once all of it is in the store; read counts from the store alone, nothing is cached here.
+Rule: what is read is checked against its hashes, as a keeper does; boto3's is only counted.
 Rule: contestants take turns; figures are medians, and only their ratios count.
 Usage: python bench/engine_blobs.py [--mib 512] [--rounds 2]; needs `bash scripts/setup.sh --for-engines`, and
 boto3 for its lines.
@@ -22,7 +23,7 @@ from trivet.bank.object_blobs import ObjectBlobs
 from trivet.io.link import Link, LinkLost
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.wire.bank_messages import BlobData, GetBlob, PutBlob, SyncBlobs
-from trivet.wire.blobs import sub_hashes
+from trivet.wire.blobs import sub_hashes, wrong_pieces
 from trivet.wire.journal_messages import Done
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,7 +99,8 @@ class Bank:
         while True:
             reply, body = await self._link.request(GetBlob(number + 1, 0, MIB), timeout_s=TIMEOUT_S)
             if isinstance(reply, BlobData):
-                assert body == BLOBS[number % 16]
+                assert reply.hashes == HASHES[number % 16]
+                assert not list(wrong_pieces(reply.hashes, 0, body)), "wrong bytes"
                 return
             self.refused += 1
             await asyncio.sleep(0.1)

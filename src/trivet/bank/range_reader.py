@@ -23,7 +23,9 @@ class RangeReader:
         self._spans: OrderedDict[_Span, asyncio.Task[bytes | None]] = OrderedDict()
         self._touched: OrderedDict[_Span, None] = OrderedDict()
 
-    async def read(self, path: str, start: int, end: int, size: int, timeout_s: float) -> bytes | None:
+    async def read(
+        self, path: str, start: int, end: int, size: int, timeout_s: float
+    ) -> bytes | memoryview | None:
         """Return the bytes [`start`, `end`) of the object `path` of `size` bytes, None if it is gone.
 
         Raises StoreAway, also when they are not here after `timeout_s`.
@@ -42,10 +44,13 @@ class RangeReader:
                 parts = [await asyncio.shield(task) for task in tasks]
         except TimeoutError as error:
             raise self._store.was_too_slow() from error
-        whole = [part for part in parts if part is not None]
-        if len(whole) < len(parts):
-            return None
-        return b"".join(whole)[start - first * SPAN_BYTES : end - first * SPAN_BYTES]
+        wanted: list[memoryview] = []
+        for number, part in zip(range(first, last + 1), parts, strict=True):
+            if part is None:
+                return None
+            begin = number * SPAN_BYTES
+            wanted.append(memoryview(part)[max(0, start - begin) : end - begin])
+        return wanted[0] if len(wanted) == 1 else b"".join(wanted)
 
     def _touch(self, span: _Span) -> None:
         self._touched[span] = None
