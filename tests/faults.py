@@ -26,7 +26,7 @@ SLICES = 20
 class Part:
     """One run of pytest with the words `tests`; the environment's `variable` says how much.
 
-    Else it is `count`, in a soak `soak`.
+    Else it is `count`, in a soak `soak`. `switches` are variables that are set for it.
     """
 
     what: str
@@ -34,6 +34,7 @@ class Part:
     count: int
     soak: int
     tests: tuple[str, ...]
+    switches: tuple[str, ...] = ()
 
 
 @dataclass
@@ -72,11 +73,24 @@ PARTS = (
         "stops, partitions, slow links and second keepers under load", "TRIVET_PARTITIONS", 60, 1000,
         (f"{LOAD}::test_stopped_cut_off_and_slow_under_load",)),
     Part(
+        "kills beside a bank whose blobs are in an object store", "TRIVET_KILLS", 60, 600,
+        (f"{LOAD}::test_killed_under_load",), ("TRIVET_BANK_ON_STORE",)),
+    Part(
+        "wipes beside a bank whose blobs are in an object store", "TRIVET_WIPES", 6, 60,
+        (f"{LOAD}::test_wiped_under_load",), ("TRIVET_BANK_ON_STORE",)),
+    Part(
+        "stops, partitions and slow links beside a bank whose blobs are in an object store",
+        "TRIVET_PARTITIONS", 16, 160, (f"{LOAD}::test_stopped_cut_off_and_slow_under_load",),
+        ("TRIVET_BANK_ON_STORE",)),
+    Part(
         "kills (SIGKILL) of the keeper while it makes and restores snapshots", "TRIVET_SNAPSHOT_KILLS",
         10, 100, ("tests/e2e/test_snapshots.py",)),
     Part(
         "leaders killed (SIGKILL) under load, one stopped and one ended: a standby follows",
         "TRIVET_TAKEOVERS", 20, 200, ("tests/e2e/test_standby_e2e.py",)),
+    Part(
+        "faults of a volume on a database: kills, a database that dies, hangs or is cut off, takeovers",
+        "TRIVET_ENGINE_FAULTS", 35, 350, ("tests/e2e/test_engine_faults.py",)),
     Part("clocks that run wrong", "TRIVET_CLOCK_SKEWS", 1, 1, ("tests/e2e/test_clock_skew.py",)),
     Part(
         "corruptions of records and blobs", "TRIVET_CORRUPTIONS", 5000, 100_000,
@@ -123,7 +137,8 @@ def run(part: Part, count: int, seed: int, lane: Lane) -> bool:
         log.flush()
         done = subprocess.run(
             ["nice", "-n", str(lane.niceness), *command],
-            env={**os.environ, **seeds, part.variable: str(count)}, stdout=log, stderr=log, check=False,
+            env={**os.environ, **seeds, **dict.fromkeys(part.switches, "1"), part.variable: str(count)},
+            stdout=log, stderr=log, check=False,
         )  # fmt: skip
     return done.returncode == 0
 

@@ -2,6 +2,7 @@
 
 Rule: how often say `TRIVET_KILLS` (20), `TRIVET_WIPES` (4) and `TRIVET_PARTITIONS` (8), what and when
 `TRIVET_SEED`; a change that was acknowledged must be there, and the drive must be whole again, each time.
+With `TRIVET_BANK_ON_STORE` the third bank keeps its blobs in an object store (a folder).
 """
 
 import contextlib
@@ -54,8 +55,11 @@ def drive(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Drive]:
     made = Drive(tmp_path_factory.mktemp("load"), servers=SERVERS)
     if can_have_one():
         made.up_within = words_in_new_one()
+    options = []
+    if "TRIVET_BANK_ON_STORE" in os.environ:
+        options = ["--blobs", f"{made.bases[2]}=file://{made.state.parent}/store?cache_bytes=0&pack_s=1"]
     try:
-        made.up()
+        made.up(*options)
         yield made
         made.trivet("verify", "--deep")
         made.assert_proved()

@@ -10,6 +10,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Set
 from itertools import takewhile
 from operator import eq
 from pathlib import Path
@@ -32,14 +33,18 @@ class Body(NamedTuple):
 
 
 class SteadyLoad(threading.Thread):
-    """Works in a new folder; `may` has, for each name, the bodies it may have (None: it may be absent)."""
+    """Works in a new folder; `may` has, for each name, the bodies it may have (None: it may be absent).
 
-    def __init__(self, folder: Path, seed: int) -> None:
+    A change may fail with an errno of `loud`.
+    """
+
+    def __init__(self, folder: Path, seed: int, loud: Set[int] = LOUD) -> None:
         super().__init__(daemon=True)
         self.folder = folder
         self.done = 0
         self.longest_s = 0.0
         self.counts: Counter[str] = Counter()
+        self._loud = loud
         self._rng = random.Random(seed)
         self._may: dict[str, set[Body | None]] = {}
         self._ever: dict[str, list[Body]] = {}
@@ -58,7 +63,7 @@ class SteadyLoad(threading.Thread):
                     self.done += 1
                     self.longest_s = max(self.longest_s, time.monotonic() - began)
                 except OSError as error:
-                    if error.errno not in LOUD:
+                    if error.errno not in self._loud:
                         raise
                     self.counts["loud errors"] += 1
                     time.sleep(0.02)
@@ -76,6 +81,8 @@ class SteadyLoad(threading.Thread):
             try:
                 (self.folder / name).unlink()
             except FileNotFoundError:
+                if not self.folder.is_dir():  # no drive is mounted
+                    raise
                 assert may_be_absent, f"{name} was not there to be deleted"
             self._may[name] = {None}
             self.counts["deleted"] += 1
@@ -98,8 +105,13 @@ class SteadyLoad(threading.Thread):
 
     def wait_more(self, count: int) -> None:
         """Return once `count` more changes were acknowledged."""
-        until, wanted = time.monotonic() + PROGRESS_WITHIN_S, self.done + count
-        while self.done < wanted:
+        wanted = self.done + count
+        self.wait_until(lambda: self.done >= wanted)
+
+    def wait_until(self, is_so: Callable[[], bool]) -> None:
+        """Return once `is_so`; fail when it does not come to that in time."""
+        until = time.monotonic() + PROGRESS_WITHIN_S
+        while not is_so():
             assert self._bug is None, self._bug
             assert time.monotonic() < until, f"no progress within {PROGRESS_WITHIN_S} s"
             time.sleep(0.005)
