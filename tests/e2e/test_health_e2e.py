@@ -18,7 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from door_under_test import Door, open_door
-from trivet.insight.scaling import LEAST_DEMAND_PERCENT, LEAST_SHARE_PERCENT
+from door_workers import have_work, is_busy
 from trivet.io.control_socket import ask
 from trivet.io.volume_folder import VolumeFolder
 
@@ -182,17 +182,6 @@ def wait_series(door: Door, names: set[str]) -> dict[str, Any]:
         time.sleep(0.2)
 
 
-def have_work(figures: dict[str, Any]) -> bool:
-    """Tell whether a worker uses a processor, or waits for one."""
-    workers = [one for one in figures["processes"] if one["role"] == "door worker"]
-    return any(
-        one["cpu_percent"] is None
-        or one["cpu_percent"] >= LEAST_SHARE_PERCENT
-        or one["cpu_percent"] + (one["waiting_percent"] or 0) >= LEAST_DEMAND_PERCENT
-        for one in workers
-    )
-
-
 def wait_calm(door: Door) -> None:
     """Wait until no worker has anything to do: what a test before asked of them counts no more."""
     until = time.monotonic() + 60
@@ -206,7 +195,7 @@ def watch_step(door: Door, what: str, seq: int) -> tuple[dict[str, Any], dict[fl
     until, crossed = time.monotonic() + 90, {}
     while True:
         figures = told(door)
-        crossed[figures["at_s"]] = figures["machine"]["cpu_percent"] >= 80 and have_work(figures)
+        crossed[figures["at_s"]] = is_busy(figures)
         for step in figures["steps"]:
             if step["seq"] > seq and step["what"] == what:
                 return step, crossed
