@@ -14,6 +14,7 @@ from typing import Literal
 
 from trivet.errors import NoMajority, ProtocolError, ReplicaError, TrivetError
 from trivet.io.clock import steady_s
+from trivet.io.freed_memory import return_freed
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.blob_check import DAMAGED
 from trivet.keeper.findings import NamedBlobs, PathFinder
@@ -90,6 +91,7 @@ class Refresher:
                     await self.refresh()
                 self.took_s = steady_s() - started
                 self.finished_at = steady_s()
+                await asyncio.to_thread(return_freed)  # a log was held until its banks had been compared
                 if not self.is_paused:
                     await self.scrub(self._pause_s)
             except (ReplicaError, ProtocolError, NoMajority) as error:
