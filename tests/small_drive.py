@@ -136,4 +136,5 @@ async def small_drive(state: Path, servers: int = 1) -> AsyncIterator[SmallDrive
     finally:
         await drive.keeper.close()
         for server in drive.servers:
-            await server.hang_up(clean=False)
+            if server.is_listening:
+                await server.hang_up(clean=False)

@@ -69,13 +69,13 @@ class Disk:
         """Everything written to `fd` is safe."""
         self._unsynced.pop(_real.fstat(fd).st_ino, None)
 
-    def cut_power(self) -> int:
-        """Take back what was not synced, or the later part of it; return how many writes."""
+    def cut_power(self, *, everything: bool = False) -> int:
+        """Take back what was not synced (`everything`), or the later part of it; return how many writes."""
         taken = 0
         for path in sorted(self.folder.rglob("*")):
             writes = self._unsynced.get(path.lstat().st_ino) if path.is_file() else None
             if writes:
-                keep = self.rng.randrange(len(writes) + 1)
+                keep = 0 if everything else self.rng.randrange(len(writes) + 1)
                 fd = _real.open(path, os.O_RDWR)
                 for offset, old, size in reversed(writes[keep:]):
                     torn = self.rng.randrange(0, len(old) + 1, SECTOR_BYTES) if old else 0

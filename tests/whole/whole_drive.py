@@ -145,12 +145,12 @@ class WholeDrive:
             server.kill()
             self.trace(f"server {port} is dead")
 
-    def cut_power(self, port: int) -> None:
-        """A server's machine loses its power."""
+    def cut_power(self, port: int, *, everything: bool = False) -> None:
+        """A server's machine loses its power, and what was not synced (`everything`), or a part of it."""
         self.kill_server(port)
         self.boots[port] += 1
         server = self.servers[port]
-        taken = server.disk.cut_power()
+        taken = server.disk.cut_power(everything=everything)
         for name in DATABASES:
             wal = server.own / f"{name}-wal"
             if wal.exists():

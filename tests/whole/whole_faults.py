@@ -137,8 +137,9 @@ class Faults:
         if self.impaired or self._lied or self.drive.is_calm:
             return
         self.impaired.update(BASES)
+        everything = self.drive.rng.random() < 0.5  # as a kernel does that had not begun to write
         for port in self.drive.ports:
-            self.drive.cut_power(port)
+            self.drive.cut_power(port, everything=everything)
         self.drive.kill_keeper()
         self._on_blackout()
 
@@ -171,7 +172,7 @@ class Faults:
         port = self._port(base)
         files = self._files(port, "*.segment") + self._files(port, "records.sqlite*")
         for path in rng.sample(files, min(len(files), 2)):
-            self._flip_in(path, rng.choice((1, 3, 20)))
+            self._flip_in(path, rng.choice((1, 3, 20, 200)))
 
     def _flip_in(self, path: Path, times: int) -> None:
         size = path.stat().st_size

@@ -23,6 +23,11 @@ from whole_processes import KeeperProcess
 
 NAMES = [b"a0", b"a1", b"a2", b"a3"]
 MOVING = [b"m0", b"m1", b"m2"]
+KINDS = {
+    "remote": ("store", "store", "load", "load", "load", "remove"),
+    "local": ("store", "store", "load", "load", "load", "remove", "move"),
+    "reader": ("load",),
+}
 SIZES = (0, 10, 700, 5000, 30_000, 90_000, 200_000)
 CALLER = Caller(0, 0)
 MAY_BE_LOST_S = 0.3
@@ -37,9 +42,14 @@ class WrongBytes(AssertionError):
 
 
 class People:
-    """Clients of `drive`, `local` of them inside the keeper's process, `remote` ones in their own."""
+    """Clients of `drive`, `local` of them inside the keeper's process, `remote` ones in their own.
 
-    def __init__(self, drive: WholeDrive, *, local: int, remote: int, think_s: float = 0.15) -> None:
+    `readers`, inside the keeper's process, only look, and so are there while whoever changes something waits.
+    """
+
+    def __init__(
+        self, drive: WholeDrive, *, local: int, remote: int, readers: int = 0, think_s: float = 0.15
+    ) -> None:
         self.drive = drive
         self.operations: list[Operation] = []
         self.bodies: dict[int, bytes] = {}
@@ -52,10 +62,10 @@ class People:
         self._pending: list[tuple[float, bytes, int]] = []
         self._made = 0
         self._running = []
-        for number in range(local + remote):
+        for number, life in enumerate(["local"] * local + ["remote"] * remote + ["reader"] * readers):
             process = Process(drive.loop, f"client {number}")
             drive.processes.append(process)
-            self._running.append(process.spawn(self._live(number, is_remote=number >= local)))
+            self._running.append(process.spawn(self._live(number, life)))
 
     async def leave(self) -> None:
         """Let everybody finish what they do."""
@@ -121,22 +131,21 @@ class People:
 
     # -- what they do
 
-    async def _live(self, number: int, *, is_remote: bool) -> None:
+    async def _live(self, number: int, life: str) -> None:
         drive, rng = self.drive, self.drive.rng
-        volume = RemoteVolume(drive.folder) if is_remote else None
+        volume = RemoteVolume(drive.folder) if life == "remote" else None
+        kinds = KINDS[life]
         while not self.stop:
             await drive.sleep(rng.expovariate(1 / self._think_s))
             keeper = drive.keeper
             if keeper is None or (volume is None and not (keeper.is_alive and keeper.is_serving)):
                 continue
-            await self._one(number, keeper, volume)
+            await self._one(number, rng.choice(kinds), keeper, volume)
         if volume is not None:
             await volume.close()
 
-    async def _one(self, number: int, keeper: KeeperProcess, remote: RemoteVolume | None) -> None:
+    async def _one(self, number: int, kind: Any, keeper: KeeperProcess, remote: RemoteVolume | None) -> None:
         rng, now = self.drive.rng, self.drive.loop.time
-        kinds = ("store", "store", "load", "load", "load", "remove") + (("move",) if remote is None else ())
-        kind: Any = rng.choice(kinds)
         name = rng.choice(MOVING if kind == "move" or rng.random() < 0.3 else NAMES)
         one = Operation(number, kind, name, now(), to=rng.choice(MOVING) if kind == "move" else b"")
         if one.kind == "move" and one.to == one.name:

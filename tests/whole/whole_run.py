@@ -93,7 +93,7 @@ class WholeRun:
     async def _live(self, patch: pytest.MonkeyPatch) -> None:
         drive = self.drive
         drive.on_serving = self._serving
-        self.people = People(drive, local=2, remote=1)
+        self.people = People(drive, local=2, remote=1, readers=1)
         self._listen_to_the_log(patch)
         self.faults = Faults(
             drive, NAMES, lambda base: not self._wrong_in(base), self.people.excuse, self.fault_kinds

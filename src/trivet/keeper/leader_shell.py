@@ -15,8 +15,8 @@ from trivet.io.clock import steady_s
 from trivet.io.link import Body, LinkLost
 from trivet.keeper.bank_links import PROMPT_S, Fleet, ServerLink
 from trivet.keeper.leader_events import LeaderEvents
-from trivet.keeper.out_of_office import OutOfOffice
 from trivet.keeper.owned_task import own_task
+from trivet.keeper.seating import Seating
 from trivet.quorum.leader import Leader
 from trivet.quorum.leader_commands import (
     Acked,
@@ -37,8 +37,6 @@ from trivet.quorum.leader_commands import (
     SyncBlobs,
     Transfer,
 )
-from trivet.quorum.membership import likely_acceptor
-from trivet.wire import journal_messages
 from trivet.wire.bank_messages import SyncBlobs as SyncServer
 from trivet.wire.journal_messages import BankMessage
 
@@ -46,7 +44,6 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.025
 SYNC_TIMEOUT_S = 10.0
-STAND_IN_AFTER_S = 5.0
 
 
 class LeaderShell:
@@ -61,11 +58,7 @@ class LeaderShell:
         self._events = events
         self._tasks: set[asyncio.Task[None]] = set()
         self._ticking = own_task(self._tick())
-        self._connected: dict[int, ServerLink] = {}
-        self._seats: dict[int, int] = {}
-        self._away_since: dict[int, float] = {}
-        self._out_of_office = OutOfOffice(leader)
-        self._asked_to_compare: set[int] = set()
+        self._seating = Seating(leader, fleet, spawn=self._spawn, attach=self._attach, doubt=events.doubted)
         self._due: deque[LeaderCommand] = deque()
         self._is_running = False
 
@@ -77,14 +70,7 @@ class LeaderShell:
 
     def acceptor(self, base: int) -> ServerLink:
         """Return the server that holds the acceptor's role in the bank at `base`, or most likely does."""
-        if base in self._seats:
-            return self._fleet.server_at(self._seats[base])
-        config = self.leader.reign.log.config
-        seat = config.seats.get(base) if config else None
-        if seat is not None:
-            return self._fleet.server_at(seat.port)
-        said = [server.identity for server in self._fleet.bank_at(base) if server.is_up and server.identity]
-        return self._fleet.server_at(likely_acceptor(said) or base)
+        return self._seating.acceptor(base)
 
     def acceptors_at(self, slot: int) -> list[ServerLink]:
         """Return the acceptors that are up, count and hold the log through `slot`, the idlest first."""
@@ -106,35 +92,16 @@ class LeaderShell:
     def taking(self) -> int:
         """Return how many banks take entries now, quickly or not: up, answering, holding this reign's log."""
         live = [f.bank for f in self.leader.reign.followers.values() if f.state == "live"]
-        linked = (self._connected.get(bank) for bank in live)
+        linked = (self._seating.connected.get(bank) for bank in live)
         return sum(server is not None and self._fleet.can_store(server) for server in linked)
 
     def server_up(self, server: ServerLink) -> None:
-        """Note a new connection; once CONFIG is known, a server with another role than it says is told so."""
-        assert server.identity is not None
-        is_acceptor = server is self.acceptor(server.base)
-        keeps_blobs = server.identity.standing == "blobs"
-        config = self.leader.reign.log.config
-        if config is not None and is_acceptor and keeps_blobs:
-            self._spawn(self._assign(server, acceptor=True))
-        elif is_acceptor:
-            self._connected[server.base] = server
-            self._away_since.pop(server.base, None)
-            self._asked_to_compare.discard(server.base)
-            self.run(self.leader.on_connected(server.base, steady_s()))
-        elif config is not None and not keeps_blobs and config.seats[server.base].port != server.port:
-            self._out_of_office.add(server)
-            self._lay_down()
-
-    def _lay_down(self) -> None:
-        for server in self._out_of_office.due():
-            self._spawn(self._assign(server, acceptor=False))
+        """Note a new connection."""
+        self._seating.came_up(server)
 
     def server_down(self, server: ServerLink) -> None:
         """Note a lost connection; blobs the server had not synced may be lost with it."""
-        if self._connected.get(server.base) is server:
-            del self._connected[server.base]
-            self._away_since[server.base] = steady_s()
+        if self._seating.went_away(server):
             self.run(self.leader.on_lost(server.base, steady_s()))
         if self.leader.on_blobs_lost(server.base):
             self._events.doubted(server.base, f"server {server.port} went away with unsynced blobs")
@@ -167,7 +134,7 @@ class LeaderShell:
                 events.acked(slot)
             case Durable(slot):
                 events.durable(slot)
-                self._lay_down()
+                self._seating.lay_down()
             case Sealed(entry):
                 events.sealed(entry)
             case SyncBlobs():
@@ -185,6 +152,7 @@ class LeaderShell:
             case Transfer(bank, _):
                 self._spawn(self._transfer(bank))
             case Serving():
+                self._seating.settle()
                 events.serving()
             case Enthroned():
                 events.enthroned()
@@ -195,10 +163,10 @@ class LeaderShell:
             case CheckBlobs():
                 self._spawn(self._check_blobs(command))
             case NotAcceptor(bank, port):
-                self._turn_to(bank, port)
+                self._seating.turn_to(bank, port)
 
     def _send(self, send: Send) -> None:
-        server = self._connected.get(send.bank)
+        server = self._seating.connected.get(send.bank)
         if server is None or server.journal is None:
             return
 
@@ -212,36 +180,16 @@ class LeaderShell:
             await asyncio.sleep(TICK_S)
             now = steady_s()
             self.run(self.leader.on_tick(now))
-            for base, since in list(self._away_since.items()):
-                if now - since > STAND_IN_AFTER_S:
-                    self._stand_in(base, now)
+            self._seating.look(now)
 
-    def _stand_in(self, base: int, now: float) -> None:
-        """Move the role of an acceptor that stays away; where the others were not compared, have them be."""
-        if self.leader.may_move(base, now):
-            self._asked_to_compare.discard(base)
-            self._move_role(base)
-        elif base not in self._asked_to_compare and self.leader.is_serving:
-            self._asked_to_compare.add(base)
-            port = self.acceptor(base).port
-            for other in self._connected:
-                self._events.doubted(other, f"another server is to stand in for {port}")
+    def _attach(self, server: ServerLink) -> None:
+        self.run(self.leader.on_connected(server.base, steady_s()))
 
-    def _move_role(self, base: int) -> None:
-        """Give the role of an acceptor that stays away to another server of its bank, if one is up."""
-        for server in self._fleet.bank_at(base):
-            if server.is_up and server is not self.acceptor(base):
-                log.warning("server %s takes the journal of bank %s over", server.port, base)
-                self.leader.move(base, server.port)
-                self._seats[base] = server.port
-                del self._away_since[base]
-                self.server_up(server)
-                return
-
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         task = own_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _sync_blobs(self, command: SyncBlobs) -> None:
         servers = self._fleet.bank_at(command.bank)
@@ -269,32 +217,7 @@ class LeaderShell:
         now = steady_s()
         self.run(self.leader.on_blobs_checked(asked, slot, now, all_asked=all_asked, lacking=lacking))
 
-    async def _assign(self, server: ServerLink, *, acceptor: bool) -> None:
-        """Tell a server its role; it connects anew with what it then is."""
-        try:
-            await server.ask_journal(journal_messages.Assign(acceptor), timeout_s=SYNC_TIMEOUT_S)
-        except LinkLost as error:
-            log.info("server %s could not be told its role: %s", server.port, error)
-        server.drop()
-
-    def _turn_to(self, base: int, port: int) -> None:
-        """Leave a server that does not hold its bank's seat for the one at `port` (0: nobody knows)."""
-        current = self._connected.pop(base, None)
-        if port == 0:
-            self._seats.pop(base, None)
-            return
-        self._seats[base] = port
-        server = self._fleet.server_at(port)
-        if current is not None and current is not server:
-            self._out_of_office.add(current)
-        if server is current:
-            self._spawn(self._assign(server, acceptor=True))
-        elif server.is_up:
-            self.server_up(server)
-        else:
-            self._away_since.setdefault(base, steady_s())
-
     def _reconnect(self, base: int) -> None:
-        server = self._connected.get(base)
+        server = self._seating.connected.get(base)
         if server is not None:
             server.drop()
