@@ -5,8 +5,8 @@ Rule: the last verified copy is never overwritten or deleted; an orphan goes onl
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -101,27 +101,46 @@ class BlobCheck:
         on_written: Callable[[int], None],
     ) -> None:
         """Carry `moves` out: a stray goes only after its copy at home was synced and then read back right."""
-        copied = []
-        for move in moves:
-            home, ref = by_port[move.home], named.refs[move.name]
-            if not named.is_still_named(move.name):
-                continue
-            if not move.is_there:
-                await self.refill.pacing.turn(ref.size)
-                try:
-                    data, _ = await self._blobs.read_elsewhere(ref, home)
-                except (ReplicaError, NoMajority):
+        todo = iter(moves)
+        copied: list[Move] = []
+
+        async def copy() -> None:
+            for move in todo:
+                if not named.is_still_named(move.name):
                     continue
-                if not await self._blobs.put_copy(ref, data, home):
-                    continue
-                on_written(ref.size)
-            copied.append(move)
+                if move.is_there or await self._copy_home(move, named, by_port[move.home], on_written):
+                    copied.append(move)
+
+        await _side_by_side(copy)
         for port in {move.home for move in copied}:
             await by_port[port].ask_blobs(SyncBlobs(), timeout_s=TIMEOUT_S)
-        for move in copied:
-            if await self._blobs.is_good(named.refs[move.name], by_port[move.home]):
-                for port in move.strays:
-                    await by_port[port].ask_blobs(DeleteBlobs([move.name]), timeout_s=TIMEOUT_S)
+        to_check = iter(copied)
+        strays: dict[int, list[int]] = {}
+
+        async def check() -> None:
+            for move in to_check:
+                if await self._blobs.is_good(named.refs[move.name], by_port[move.home]):
+                    for port in move.strays:
+                        strays.setdefault(port, []).append(move.name)
+
+        await _side_by_side(check)
+        for port, names in strays.items():
+            await by_port[port].ask_blobs(DeleteBlobs(names), timeout_s=TIMEOUT_S)
+
+    async def _copy_home(
+        self, move: Move, named: NamedBlobs, home: ServerLink, on_written: Callable[[int], None]
+    ) -> bool:
+        """Write what the bank has of a blob, or others, to `home`; tell whether it is there."""
+        ref = named.refs[move.name]
+        await self.refill.pacing.turn(ref.size)
+        try:
+            data, _ = await self._blobs.read_elsewhere(ref, home)
+        except (ReplicaError, NoMajority):
+            return False
+        if not await self._blobs.put_copy(ref, data, home):
+            return False
+        on_written(ref.size)
+        return True
 
     async def _listing(self, server: ServerLink) -> AsyncIterator[tuple[int, int, bytes]]:
         after, more = 0, True
@@ -197,9 +216,7 @@ class BlobCheck:
                 if finding is not None:
                     findings.append(finding)
 
-        async with asyncio.TaskGroup() as group:
-            for _ in range(min(MENDED_AT_ONCE, len(flaws))):
-                group.create_task(work_off())
+        await _side_by_side(work_off)
         return findings
 
     async def _mend_one(
@@ -223,6 +240,13 @@ class BlobCheck:
         verdict: Verdict = "fixed" if fixed else "cannot fix" if apply else "would fix"
         found = named.finding(verdict, name, server.port, why, paths, source.port)
         return msgspec.structs.replace(found, before=before, after=trace_of(data))
+
+
+async def _side_by_side(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    """Let MENDED_AT_ONCE of `work` share what is to be done."""
+    async with asyncio.TaskGroup() as group:
+        for _ in range(MENDED_AT_ONCE):
+            group.create_task(work())
 
 
 async def _in_turns(things: Iterable[Thing]) -> AsyncIterator[Thing]:
