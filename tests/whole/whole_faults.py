@@ -10,6 +10,7 @@ Rule: processes die, hang and are cut off at any time; in the end everything com
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from whole_disk import BLOCK_BYTES
 from whole_drive import BASES, WholeDrive
 from whole_hands import Hands
 
@@ -134,7 +135,10 @@ class Faults:
         self.drive.when_safe = self._cut_all
 
     def _cut_all(self) -> None:
-        if self.impaired or self._lied or self.drive.is_calm:
+        if self._lied or self.drive.is_calm:
+            return
+        if self.impaired:
+            self.drive.when_safe = self._cut_all  # it waits for its moment
             return
         self.impaired.update(BASES)
         everything = self.drive.rng.random() < 0.5  # as a kernel does that had not begun to write
@@ -175,14 +179,15 @@ class Faults:
             self._flip_in(path, rng.choice((1, 3, 20, 200)))
 
     def _flip_in(self, path: Path, times: int) -> None:
-        size = path.stat().st_size
+        """Change bits where something is stored: most of a segment are holes of what was removed."""
+        rng, content = self.drive.rng, path.read_bytes()
+        blocks = [at for at in range(0, len(content), BLOCK_BYTES) if any(content[at : at + BLOCK_BYTES])]
         with path.open("r+b") as file:
-            for _ in range(times if size else 0):
-                at = self.drive.rng.randrange(size)
+            for _ in range(times if blocks else 0):
+                block = rng.choice(blocks)
+                at = rng.randrange(block, min(block + BLOCK_BYTES, len(content)))
                 file.seek(at)
-                (byte,) = file.read(1)
-                file.seek(at)
-                file.write(bytes([byte ^ 1 << self.drive.rng.randrange(8)]))
+                file.write(bytes([content[at] ^ 1 << rng.randrange(8)]))
 
     def _tear_journal(self, base: int) -> None:
         """A journal is damaged while its server is down."""

@@ -146,7 +146,7 @@ class People:
 
     async def _one(self, number: int, kind: Any, keeper: KeeperProcess, remote: RemoteVolume | None) -> None:
         rng, now = self.drive.rng, self.drive.loop.time
-        name = rng.choice(MOVING if kind == "move" or rng.random() < 0.3 else NAMES)
+        name = self._name_for(kind)
         one = Operation(number, kind, name, now(), to=rng.choice(MOVING) if kind == "move" else b"")
         if one.kind == "move" and one.to == one.name:
             return
@@ -161,6 +161,13 @@ class People:
             strike()
         if one.returned is not None:
             self.slowest_s = max(self.slowest_s, one.returned - one.called)
+
+    def _name_for(self, kind: str) -> bytes:
+        """Return a name to work at: often the one that somebody else touches just now."""
+        rng = self.drive.rng
+        if kind != "move" and self.operations and rng.random() < 0.5:
+            return self.operations[-1].to or self.operations[-1].name
+        return rng.choice(MOVING if kind == "move" or rng.random() < 0.3 else NAMES)
 
     def _judge(self, one: Operation, error: BaseException | str | None) -> None:
         """Note what came of an operation."""

@@ -27,6 +27,7 @@ from whole_processes import KeeperProcess
 
 FAULTS_FROM_S, FAULTS_UNTIL_S = 1.5, 20.0
 FAULT_EVERY_S = 1.1
+LOOK_EVERY_S = 0.1
 HEAL_WITHIN_S = 60.0
 SHM = Path("/dev/shm")
 NEEDS_BYTES = 1 << 30
@@ -107,9 +108,15 @@ class WholeRun:
     async def _go_wrong(self) -> None:
         """Let faults happen for a while."""
         while self.drive.now < self.faults_until_s:
-            await self.drive.sleep(self.drive.rng.expovariate(1 / FAULT_EVERY_S))
-            self.faults.look()
+            await self._look_for(self.drive.rng.expovariate(1 / FAULT_EVERY_S))
             self.faults.strike()
+
+    async def _look_for(self, seconds: float) -> None:
+        """Look all the time whether banks are whole again: while people work they are so for moments only."""
+        while seconds > 0.0:
+            await self.drive.sleep(min(seconds, LOOK_EVERY_S))
+            self.faults.look()
+            seconds -= LOOK_EVERY_S
 
     def _listen_to_the_log(self, patch: pytest.MonkeyPatch) -> None:
         people, real_submit, real_seal, real_safe = (
