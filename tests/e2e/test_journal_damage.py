@@ -29,6 +29,7 @@ def test_a_journal_spoiled_under_a_running_server_is_found_and_mended(tmp_path: 
         drive.wait_healthy()
         for number in range(50):
             assert (drive.folder / f"file-{number}").read_bytes() == b"%d" % number * 3000
+        assert drive.trivet("verify", "--deep").returncode == 0
 
 
 def is_back(told: dict, base: int, before: int) -> bool:  # type: ignore[type-arg]

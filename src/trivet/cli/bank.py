@@ -5,6 +5,7 @@ Rule: the order is carried out by `trivet up` and the keeper; who waits here onl
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -60,23 +61,12 @@ def add(
         raise InputError("--count is a number of servers above 0")
     folder = volume_folder(state)
     disk = None if path is None else str(path.absolute())
-    began_s = time.monotonic()
     asked = {"base": base, "count": count, "disk": disk}
-    made = ask_supervisor(folder, "add", Replacement, asked).servers
-    if not json:
-        for one in made:
-            print(
-                f"server {one.port} belongs to bank {base} now; it keeps its files in {one.folder}",
-                flush=True,
-            )
-    filled = _wait_filled(folder, made, began_s) if wait else Filled(made, done=False)
-    if json:
-        print_json(filled)
-    elif wait:
-        print(f"{_names(made)} what belongs there after {filled.took_s:.1f} s")
-    else:
-        print("`trivet status` shows how much is moved there, how fast, and how long it will take")
-    return 0
+
+    def told(one: Replaced) -> str:
+        return f"server {one.port} belongs to bank {base} now; it keeps its files in {one.folder}"
+
+    return _order(folder, "add", asked, told, ("moved there", "what belongs there"), wait=wait, json=json)
 
 
 @app.command
@@ -94,20 +84,13 @@ def replace(
     folder = volume_folder(state)
     ports = ports_meant(folder.read_config(), port, only_server=server)
     disk = None if path is None else str(path.absolute())
-    began_s = time.monotonic()
-    made = ask_supervisor(folder, "replace", Replacement, {"ports": ports, "disk": disk}).servers
-    if not json:
-        for one in made:
-            kept = f"; what it had is kept in {one.kept}" if one.kept else ""
-            print(f"server {one.port} begins anew in {one.folder}{kept}", flush=True)
-    filled = _wait_filled(folder, made, began_s) if wait else Filled(made, done=False)
-    if json:
-        print_json(filled)
-    elif wait:
-        print(f"{_names(made)} everything again after {filled.took_s:.1f} s")
-    else:
-        print("`trivet status` shows how much is filled in, how fast, and how long it will take")
-    return 0
+    asked = {"ports": ports, "disk": disk}
+
+    def told(one: Replaced) -> str:
+        kept = f"; what it had is kept in {one.kept}" if one.kept else ""
+        return f"server {one.port} begins anew in {one.folder}{kept}"
+
+    return _order(folder, "replace", asked, told, ("filled in", "everything again"), wait=wait, json=json)
 
 
 @app.command
@@ -121,6 +104,30 @@ def limit(megabytes_s: float | None = None, /, *, state: State = DEFAULT_STATE, 
         print_json(told)
     else:
         print(f"Servers are filled with at most {size_text(told.limit_bytes_s)}/s.")
+    return 0
+
+
+def _order(
+    folder: VolumeFolder, verb: str, asked: Mapping[str, object], told: Callable[[Replaced], str],
+    words: tuple[str, str], *, wait: bool, json: bool,
+) -> int:  # fmt: skip
+    """Have the supervisor carry out `verb`, tell of each server and, after a `wait`, what they hold then.
+
+    `words` say what is done meanwhile ("filled in") and what they hold in the end ("everything again").
+    """
+    doing, held = words
+    began_s = time.monotonic()
+    made = ask_supervisor(folder, verb, Replacement, asked).servers
+    if not json:
+        for one in made:
+            print(told(one), flush=True)
+    filled = _wait_filled(folder, made, began_s) if wait else Filled(made, done=False)
+    if json:
+        print_json(filled)
+    elif wait:
+        print(f"{_names(made)} {held} after {filled.took_s:.1f} s")
+    else:
+        print(f"`trivet status` shows how much is {doing}, how fast, and how long it will take")
     return 0
 
 

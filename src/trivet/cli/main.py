@@ -3,6 +3,7 @@
 Rule: this is the command line's one translating `except`; verbs return their exit code or raise TrivetError.
 """
 
+import os
 import sys
 from collections.abc import Sequence
 
@@ -13,6 +14,8 @@ from trivet import __version__
 from trivet.cli.wrong_use import explained
 from trivet.errors import TrivetError
 from trivet.io.gc_counters import publish
+
+NOBODY_READS = 141  # 128 + SIGPIPE, as a shell says of a tool that a closed pipe ended
 
 app = App(name="trivet", help="A self-healing drive that watches itself.", version=__version__)
 
@@ -67,13 +70,31 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        sys.stderr.close()
-        return 0
     return result if isinstance(result, int) else 0
 
 
 def main() -> None:
-    """Entry point of the command `trivet`."""
+    """Entry point of the command `trivet`; ends as SIGPIPE ends a tool once nobody reads its output."""
     publish()
-    sys.exit(run(sys.argv[1:]))
+    try:
+        code = run(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = NOBODY_READS
+    except SystemExit as end:  # rich's answer to a broken pipe
+        if not isinstance(end.__context__, BrokenPipeError):
+            raise
+        code = NOBODY_READS
+    _let_go_of_broken_pipes()
+    sys.exit(code)
+
+
+def _let_go_of_broken_pipes() -> None:
+    """Point streams that nobody reads nowhere, so that Python's own flush at the end does not complain."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, stream.fileno())
+            os.close(nowhere)

@@ -81,6 +81,8 @@ class Control:
         notes = list(keeper.notes.values()) + keeper.degradations()
         if loaded is not None and loaded.journal.is_possibly_stale:
             notes.append("possibly stale: fewer than two banks answer, what is read now may be taken back")
+        if loaded is not None and loaded.journal.room.note:
+            notes.append(loaded.journal.room.note)
         notes += [
             f"server {server.port} came back and is being compared"
             for bank in banks

@@ -14,6 +14,7 @@ from trivet.io.clock import steady_s
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.batches import Batch, Ticket
 from trivet.keeper.leader_shell import LeaderShell
+from trivet.keeper.log_room import WAIT_S, LogRoom, is_long
 from trivet.keeper.owned_task import own_task
 from trivet.keeper.stores import Durability
 from trivet.quorum.digests import RecordIndex
@@ -30,11 +31,8 @@ CHECK_EVERY_S = 0.1
 ANCHOR_AFTER_S = 1.0
 ANCHOR_EVERY_ENTRIES = 5000
 ANCHOR_EVERY_BYTES = 4 << 20
-TRIM_EVERY_S = 0.5
 ENTRIES_UNDER_WAY = 4
 BATCH_BYTES = 2 << 20
-KEPT_LOG_BYTES = 16 << 20
-KEPT_REIGNS = 64  # each began a file of every bank's journal
 
 
 class Journal:
@@ -44,6 +42,7 @@ class Journal:
         self.durability: Durability = durability
         self.index = index
         self.entries = 0
+        self.room = LogRoom()
         self._shell = shell
         self._leader = shell.leader
         self._batch: Batch | None = None
@@ -60,7 +59,6 @@ class Journal:
         self._seal_asked = False
         self._last_entry_at = steady_s()
         self._since_anchor = self._bytes_since_anchor = 0
-        self._next_trim_at = 0.0
         self._ends_in_anchor = False
         self._running = own_task(self._keep_time())
 
@@ -71,12 +69,23 @@ class Journal:
 
     @property
     def takes_changes(self) -> bool:
-        """Whether two banks are there to take changes, and took those handed in earlier."""
+        """Whether two banks are there to take changes, took earlier ones, and let go of the log in time."""
+        return self._has_takers and self.room.is_free
+
+    @property
+    def _has_takers(self) -> bool:
         return not self._is_stalled and self._shell.taking() >= self._shell.majority
 
     async def writable(self) -> None:
-        """Wait until banks take changes; raise NoMajority once they have not for NO_MAJORITY_AFTER_S."""
+        """Wait until banks take changes; raise NoMajority once they have not for NO_MAJORITY_AFTER_S.
+
+        What waits for room in the log waits longer, see LogRoom.
+        """
+        until = steady_s() + WAIT_S
         while not self.takes_changes:
+            if self._has_takers:
+                await self.room.wait(until - steady_s())
+                continue
             self._alone_since = self._alone_since or steady_s()
             if self._is_stalled or steady_s() - self._alone_since > NO_MAJORITY_AFTER_S:
                 raise NoMajority("fewer than two banks take changes")
@@ -244,11 +253,12 @@ class Journal:
             now = steady_s()
             if self._leader.is_serving:
                 self._shell.run(self._leader.sync(now))
+            if self.room.look(self._leader.reign.log, now, has_takers=self._has_takers):
+                self._shell.run(self._leader.trim(now))
             if now >= next_check:
                 next_check = now + CHECK_EVERY_S
                 self._fail_overdue(now)
                 self._write_anchor(now)
-                self._trim_long_log(now)
 
     def _fail_overdue(self, now: float) -> None:
         unacked = [batch.ticket for batch in (*self._under_way, self._batch) if batch is not None]
@@ -279,16 +289,7 @@ class Journal:
         _, commands = self._leader.anchor(self.index.sums(), now)
         self._note_entry(now, is_anchor=True)
         self._shell.run(commands)
-        log = self._leader.reign.log
-        reigns = log.entries[-1].epoch.number - log.entries[0].epoch.number
-        if log.size_bytes > KEPT_LOG_BYTES or reigns > KEPT_REIGNS:
-            self._shell.run(self._leader.trim(now))
-
-    def _trim_long_log(self, now: float) -> None:
-        """Let go of what the banks have applied; how far that is they answered to the call before."""
-        log = self._leader.reign.log
-        if log.size_bytes > KEPT_LOG_BYTES and now >= self._next_trim_at:
-            self._next_trim_at = now + TRIM_EVERY_S
+        if is_long(self._leader.reign.log):
             self._shell.run(self._leader.trim(now))
 
     def sealed(self, entry: Entry) -> None:
