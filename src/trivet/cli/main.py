@@ -27,7 +27,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "top": ("trivet.cli.top:top", "Show the drive live in the terminal."),
     "start": ("trivet.cli.start_stop:start", "Start a bank or a server again."),
     "stop": ("trivet.cli.start_stop:stop", "Stop a bank or a server on purpose."),
-    "bank": ("trivet.cli.bank:app", "Replace servers while people work."),
+    "bank": ("trivet.cli.bank:app", "Add and replace servers while people work."),
     "status": ("trivet.cli.status:status", "Show what is well and what is not."),
     "verify": ("trivet.cli.verify:verify", "Look at every copy; change nothing."),
     "repair": ("trivet.cli.repair:repair", "Fix what is damaged, or say what would be fixed."),
