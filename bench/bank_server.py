@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import psutil
@@ -72,10 +72,22 @@ class Client:
         await self.link.request(GetBlob(self.name, 0, 1 << 20), timeout_s=TIMEOUT_S)
 
 
-async def rate(
-    what: str, server: psutil.Process, work: Callable[[], Awaitable[None]], *, at_once: int, seconds: float
-) -> float:
-    """Do `work` over and over, `at_once` at a time; print and return how often a second."""
+async def first_link(connect: Callable[[], Awaitable[Link]]) -> Link:
+    """Return what `connect` does once the server is up."""
+    while True:
+        try:
+            return await connect()
+        except LinkLost:
+            await asyncio.sleep(0.05)
+
+
+async def measured(
+    processes: Sequence[psutil.Process], work: Callable[[], Awaitable[None]], *, at_once: int, seconds: float
+) -> tuple[float, float]:
+    """Do `work` over and over, `at_once` at a time.
+
+    Return how often a second, and the microseconds of processor time that `processes` took for each.
+    """
     end = time.perf_counter() + seconds
     done = 0
 
@@ -86,23 +98,29 @@ async def rate(
             done += 1
 
     began = time.perf_counter()
-    before = server.cpu_times()
+    before_s = _cpu_s(processes)
     await asyncio.gather(*(worker() for _ in range(at_once)))
     took = time.perf_counter() - began
-    after = server.cpu_times()
-    cpu_us = (after.user + after.system - before.user - before.system) / done * 1e6
-    print(f"{what:44} {done / took:10,.0f}/s   server {cpu_us:7.0f} us each")
-    return done / took
+    return done / took, (_cpu_s(processes) - before_s) / done * 1e6
+
+
+def _cpu_s(processes: Sequence[psutil.Process]) -> float:
+    times = [process.cpu_times() for process in processes]
+    return sum(one.user + one.system for one in times)
+
+
+async def rate(
+    what: str, server: psutil.Process, work: Callable[[], Awaitable[None]], *, at_once: int, seconds: float
+) -> float:
+    """Do `work` over and over, `at_once` at a time; print and return how often a second."""
+    a_second, cpu_us = await measured([server], work, at_once=at_once, seconds=seconds)
+    print(f"{what:44} {a_second:10,.0f}/s   server {cpu_us:7.0f} us each")
+    return a_second
 
 
 async def measure(port: int, key: bytes, server: psutil.Process, seconds: float) -> None:
     """Print the figures of the server on `port`."""
-    while True:
-        try:
-            link = await Link.connect(("127.0.0.1", port), key, timeout_s=TIMEOUT_S)
-            break
-        except LinkLost:
-            await asyncio.sleep(0.05)
+    link = await first_link(lambda: Link.connect(("127.0.0.1", port), key, timeout_s=TIMEOUT_S))
     client = Client(link, key)
     await client.form()
     await rate("append 4 KiB, no sync", server, lambda: client.append(False), at_once=32, seconds=seconds)

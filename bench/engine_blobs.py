@@ -9,7 +9,6 @@ boto3 for its lines.
 
 import argparse
 import asyncio
-import contextlib
 import os
 import statistics
 import subprocess
@@ -19,8 +18,9 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from bank_server import first_link
 from trivet.bank.object_blobs import ObjectBlobs
-from trivet.io.link import Link, LinkLost
+from trivet.io.link import Link
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.wire.bank_messages import BlobData, GetBlob, PutBlob, SyncBlobs
 from trivet.wire.blobs import sub_hashes, wrong_pieces
@@ -59,12 +59,9 @@ class Bank:
         """Start it and connect."""
         words = [sys.executable, "-c", RUN, str(self.base), str(self._folder.path), self._url]
         self._child = subprocess.Popen(words)  # noqa: ASYNC220 - nothing else runs yet
-        while True:
-            with contextlib.suppress(LinkLost):
-                key = self._folder.read_key()
-                self._link = await Link.connect(("127.0.0.1", self.base), key, timeout_s=TIMEOUT_S)
-                return
-            await asyncio.sleep(0.05)
+        key = self._folder.read_key()
+        address = ("127.0.0.1", self.base)
+        self._link = await first_link(lambda: Link.connect(address, key, timeout_s=TIMEOUT_S))
 
     def stop(self) -> None:
         """Stop it."""

@@ -5,8 +5,6 @@ Usage: python bench/link_tls.py [--seconds 2] [--rounds 5]
 """
 
 import argparse
-import asyncio
-import contextlib
 import datetime
 import ssl
 import statistics
@@ -20,9 +18,9 @@ from pathlib import Path
 import psutil
 import uvloop
 
-from bank_server import BLOB, RUN, Client
+from bank_server import BLOB, RUN, Client, first_link, measured
 from trivet.io.certificates import certify, make_authority
-from trivet.io.link import Link, LinkLost
+from trivet.io.link import Link
 from trivet.io.tls import client_tls
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 
@@ -47,10 +45,9 @@ class Contestant:
         self.port = bases[0]
         self.tls: ssl.SSLContext | None = None
         if what == "TLS":
-            make_authority(self.folder, "00" * 8, datetime.datetime.now(datetime.UTC))
-            certify(
-                self.folder, "127.0.0.1", self.folder.authority_key_path, datetime.datetime.now(datetime.UTC)
-            )
+            now = datetime.datetime.now(datetime.UTC)
+            make_authority(self.folder, "00" * 8, now)
+            certify(self.folder, "127.0.0.1", self.folder.authority_key_path, now)
             self.tls = client_tls(self.folder)
         self.child = subprocess.Popen([sys.executable, "-c", RUN, str(self.port), str(place)])
         self.client: Client
@@ -64,11 +61,7 @@ class Contestant:
 
     async def begin(self) -> None:
         """Make it serve."""
-        while True:
-            with contextlib.suppress(LinkLost):
-                self.client = Client(await self.connect(), self.folder.read_key())
-                break
-            await asyncio.sleep(0.05)
+        self.client = Client(await first_link(self.connect), self.folder.read_key())
         await self.client.form()
         await self.client.put(BLOB)
 
@@ -87,22 +80,9 @@ class Contestant:
         self, what: str, work: Callable[[], Awaitable[None]], at_once: int, seconds: float
     ) -> None:
         processes = [psutil.Process(self.child.pid), psutil.Process()]
-        before = [process.cpu_times() for process in processes]
-        began = time.perf_counter()
-        done = 0
-
-        async def worker() -> None:
-            nonlocal done
-            while time.perf_counter() < began + seconds:
-                await work()
-                done += 1
-
-        await asyncio.gather(*(worker() for _ in range(at_once)))
-        took = time.perf_counter() - began
-        used = [process.cpu_times() for process in processes]
-        cpu_s = sum(a.user + a.system - b.user - b.system for a, b in zip(used, before, strict=True))
-        self.note(what, done / took)
-        self.note(f"{what}: processor, us each", cpu_s / done * 1e6)
+        a_second, cpu_us = await measured(processes, work, at_once=at_once, seconds=seconds)
+        self.note(what, a_second)
+        self.note(f"{what}: processor, us each", cpu_us)
 
     def note(self, what: str, figure: float) -> None:
         """Keep a figure."""

@@ -44,7 +44,7 @@ class TwoMachines:
             VolumeOnEngines(place / name, postgres, schema, place / "store") for name in ("one", "two")
         )
         for machine in (self.serving, self.other):
-            machine.options[1] = machine.options[1].replace(f":{postgres.port}/", f":{relay.port}/")
+            machine.reach_database_by(relay.port)
         self._postgres, self._relay = postgres, relay
         self.serving.begin()
 
@@ -74,10 +74,12 @@ class TwoMachines:
         elif kind == "database killed":
             self._postgres.kill()
             self._postgres.start()
+        elif kind == "database hangs":
+            with self._postgres.hanging():
+                load.wait_refused()
         else:
-            refused = load.counts["loud errors"]
-            with self._relay.cut() if kind == KINDS[4] else self._postgres.hanging():
-                load.wait_until(lambda: load.counts["loud errors"] > refused)
+            with self._relay.cut():
+                load.wait_refused()
 
     def close(self) -> None:
         """End both; what they leave behind is a failure."""

@@ -141,10 +141,10 @@ def test_who_is_cut_off_from_the_database_stops_reading_before_another_writes(
     volume: VolumeOnEngines, tmp_path: Path
 ) -> None:
     with CutRelay().running(volume.postgres.port) as relay:
-        through = volume.options[1].replace(f":{volume.postgres.port}/", f":{relay.port}/")
         other = VolumeOnEngines(tmp_path / "other", volume.postgres, volume.schema, volume.store)
         try:
-            volume.up("--journal", through, *volume.options[2:])
+            volume.reach_database_by(relay.port)
+            volume.begin()
             (volume.folder / "state").write_bytes(b"before")
             with relay.cut():
                 other.begin()

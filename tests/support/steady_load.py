@@ -106,10 +106,14 @@ class SteadyLoad(threading.Thread):
     def wait_more(self, count: int) -> None:
         """Return once `count` more changes were acknowledged."""
         wanted = self.done + count
-        self.wait_until(lambda: self.done >= wanted)
+        self._wait_until(lambda: self.done >= wanted)
 
-    def wait_until(self, is_so: Callable[[], bool]) -> None:
-        """Return once `is_so`; fail when it does not come to that in time."""
+    def wait_refused(self) -> None:
+        """Return once one more change failed loudly."""
+        refused = self.counts["loud errors"]
+        self._wait_until(lambda: self.counts["loud errors"] > refused)
+
+    def _wait_until(self, is_so: Callable[[], bool]) -> None:
         until = time.monotonic() + PROGRESS_WITHIN_S
         while not is_so():
             assert self._bug is None, self._bug

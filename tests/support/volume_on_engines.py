@@ -23,6 +23,10 @@ class VolumeOnEngines(Drive):
         blobs = f"file://{store}?cache_bytes=0"
         self.options = ["--journal", f"{server.url}?schema={schema}", "--blobs", blobs]
 
+    def reach_database_by(self, port: int) -> None:
+        """Go to the database through `port` of this machine, a relay's, from the next start on."""
+        self.options[1] = self.options[1].replace(f":{self.postgres.port}/", f":{port}/")
+
     def begin(self, *options: str, expect: int | None = 0) -> str:
         """Bring it up with the options that make or join the volume; return what was said."""
         done = self.up(*self.options, *options, expect=expect)

@@ -185,11 +185,10 @@ class LeaderShell:
     def _attach(self, server: ServerLink) -> None:
         self.run(self.leader.on_connected(server.base, steady_s()))
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         task = own_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        return task
 
     async def _sync_blobs(self, command: SyncBlobs) -> None:
         servers = self._fleet.bank_at(command.bank)

@@ -4,9 +4,8 @@ Rule: no server is told its role before CONFIG is known; then one that does not 
 Rule: a seat whose server stays away moves on, whether it went away or was never there.
 """
 
-import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from typing import Any
 
 from trivet.io.clock import steady_s
@@ -34,7 +33,7 @@ class Seating:
         leader: Leader,
         fleet: Fleet,
         *,
-        spawn: Callable[[Coroutine[Any, Any, None]], asyncio.Task[None]],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
         attach: Callable[[ServerLink], None],
         doubt: Callable[[int, str], None],
     ) -> None:
@@ -101,7 +100,8 @@ class Seating:
         A server that was wiped says by itself only what its port makes likely, and two that each keep blobs
         would both wait for the other.
         """
-        for base in [bank[0].base for bank in self._fleet.banks]:
+        for bank in self._fleet.banks:
+            base = bank[0].base
             acting = self._connected.get(base)
             if acting is None or acting.identity is None or acting.identity.standing == "blobs":
                 self._turn(base, self.acceptor(base))
@@ -147,17 +147,14 @@ class Seating:
 
     def _move_role(self, base: int) -> None:
         """Give the role of an acceptor that stays away to another server of its bank, if one is up."""
-        server = next(self._others(base), None)
-        if server is not None:
+        acceptor = self.acceptor(base)
+        others = (one for one in self._fleet.bank_at(base) if one.is_up and one is not acceptor)
+        if server := next(others, None):
             log.warning("server %s takes the journal of bank %s over", server.port, base)
             self._leader.move(base, server.port)
             self._seats[base] = server.port
             del self._away_since[base]
             self.came_up(server)
-
-    def _others(self, base: int) -> Iterator[ServerLink]:
-        acceptor = self.acceptor(base)
-        return (server for server in self._fleet.bank_at(base) if server.is_up and server is not acceptor)
 
     async def _assign(self, server: ServerLink, *, acceptor: bool) -> None:
         """Tell a server its role; it connects anew with what it then is."""

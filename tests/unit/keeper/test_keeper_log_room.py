@@ -89,7 +89,7 @@ async def test_a_bank_that_is_away_for_good_holds_up_nobody(tmp_path: Path) -> N
         async with asyncio.timeout(60):
             await writers.run()
         assert writers.most_bytes <= BOUND + IN_FLIGHT
-        await drive.banks[2][0].listen()  # the drive is closed with all its banks
+        await drive.banks[2][0].listen()
         await drive.until(lambda: drive.loaded.journal.room.is_free and counts_again(drive))
 
 
