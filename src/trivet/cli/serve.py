@@ -22,6 +22,7 @@ from cyclopts import App, Parameter
 from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume_folder
 from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, check_door, checked_limits
 from trivet.cli.server_options import Amqp, Redis, checked_servers
+from trivet.cli.standby_folder import StandbyFolder
 from trivet.cli.standby_options import usual_standby_mount
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S
 from trivet.io.away_files import AwayFiles
@@ -90,8 +91,10 @@ def keeper(
             where.mkdir(parents=True, exist_ok=True)
     from trivet.keeper.service import keep
 
-    door = partial(_folder_door, folder, where, read_only, f"trivet:{config.volume}")
-    return uvloop.run(keep(seat, door, durability=durability, refresh_s=refresh))
+    source = f"trivet:{config.volume}"
+    door = partial(_folder_door, folder, where, read_only, source)
+    view = None if where is None else StandbyFolder(folder.path, where, source)
+    return uvloop.run(keep(seat, door, view, durability=durability, refresh_s=refresh))
 
 
 @app.command

@@ -22,7 +22,7 @@ class StandbyOptions:
         Parameter(negative="", help="Run a second keeper that follows the first and takes over from it."),
     ] = False
     standby_mount: Annotated[
-        Path | None, Parameter(help="The folder it mounts when it leads (`drive-standby` for `drive`).")
+        Path | None, Parameter(help="Its folder, read-only until it leads (`drive-standby` for `drive`).")
     ] = None
 
 

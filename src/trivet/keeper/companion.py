@@ -18,6 +18,7 @@ from trivet.keeper.lease_guard import guard
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.owned_task import own_task
 from trivet.keeper.seat import Seat
+from trivet.keeper.standing_by import STANDBY_FOLDER
 from trivet.wire.control_messages import StandbyStatus
 
 log = logging.getLogger(__name__)
@@ -63,10 +64,16 @@ class Companion:
             return False
         return leader.succession.may_answer(now)
 
-    def follows(self, pid: int, slot: int) -> None:
-        """Take in that the other keeper stands by and has read the journal to `slot`; register it."""
+    def follows(self, pid: int, slot: int, trouble: str) -> None:
+        """Take in that the other keeper stands by and has read the journal to `slot`; register it.
+
+        `trouble` says why its folder can't be read, "" if all is well.
+        """
         self._heard = _Heard(pid, slot, steady_s())
         self._notes.pop("standby", None)
+        self._notes.pop(STANDBY_FOLDER, None)
+        if trouble:
+            self._notes[STANDBY_FOLDER] = trouble
         self._shell.run(self._shell.leader.succession.register(self._name, steady_s()))
         self._guard()
 
@@ -111,6 +118,7 @@ class Companion:
             now = steady_s()
             last = self._since if self._heard is None else self._heard.at
             if now - last > SILENT_S and (self._is_expected or self._heard is not None):
+                self._notes.pop(STANDBY_FOLDER, None)
                 self._notes["standby"] = f"no keeper stands by: the one called {self._name} is not heard of"
             if now - last > FORGOTTEN_S and self._shell.leader.is_serving:
                 self._shell.run(self._shell.leader.succession.register("", now))

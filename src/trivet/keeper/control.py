@@ -261,11 +261,11 @@ class Control:
         return _plain(await self._keeper.recover(what, apply=bool(arguments.get("apply"))))
 
     async def follow(self, arguments: Arguments, report: Report) -> Result:
-        """Take in that the other keeper stands by, and how far it has read."""
-        pid, slot = arguments.get("pid"), arguments.get("slot")
-        if not isinstance(pid, int) or not isinstance(slot, int):
-            raise InputError("`pid` is who stands by, `slot` how far it has read")
-        self._loaded().companion.follows(pid, slot)
+        """Take in that the other keeper stands by, how far it has read, and what is wrong with its folder."""
+        pid, slot, trouble = arguments.get("pid"), arguments.get("slot"), arguments.get("trouble", "")
+        if not isinstance(pid, int) or not isinstance(slot, int) or not isinstance(trouble, str):
+            raise InputError("`pid` is who stands by, `slot` how far it has read, `trouble` a sentence")
+        self._loaded().companion.follows(pid, slot, trouble)
         return {}
 
     async def shutdown(self, arguments: Arguments, report: Report) -> Result:

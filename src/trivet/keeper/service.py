@@ -13,7 +13,7 @@ import signal
 import sys
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, Protocol
 
 from trivet.errors import TrivetError
 from trivet.io.control_socket import serve_control
@@ -33,11 +33,31 @@ log = logging.getLogger(__name__)
 #: What serves the volume to the kernel, and hands back the kernel's cache, None without one.
 Door = Callable[[MountableVolume], AbstractAsyncContextManager[KernelCache | None]]
 BUG_EXIT_CODE = 70
+
+
+class StandbyView(Protocol):
+    """What shows the volume to the kernel, read-only, while this keeper stands by."""
+
+    def begin(self, notes: dict[str, str]) -> None:
+        """Show it from now on; `notes[STANDBY_FOLDER]` says why it can't be."""
+
+    async def leave(self) -> None:
+        """Show it no longer and wait for nobody: the door comes in its place."""
+
+    async def close(self) -> None:
+        """Leave nothing behind."""
+
+
 _SWITCH_INTERVAL_S = 0.0005
 
 
-async def keep(seat: Seat, door: Door, *, durability: Durability | None, refresh_s: float) -> int:
-    """Serve the volume of `seat` through `door` until SIGTERM or SIGINT; return the exit code."""
+async def keep(
+    seat: Seat, door: Door, view: StandbyView | None, *, durability: Durability | None, refresh_s: float
+) -> int:
+    """Serve the volume of `seat` through `door` until SIGTERM or SIGINT; return the exit code.
+
+    One that stands by shows it in `view` (None: nowhere) until its `door` opens.
+    """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_die)
     folder = seat.folder
@@ -49,7 +69,7 @@ async def keep(seat: Seat, door: Door, *, durability: Durability | None, refresh
         await keeper.start()
         try:
             async with serve_control(folder.keeper_socket, handlers(keeper)):
-                await _serve(keeper, door, folder)
+                await _serve(keeper, door, view if seat.stands_by else None, folder)
         finally:
             await keeper.close()
     finally:
@@ -57,18 +77,22 @@ async def keep(seat: Seat, door: Door, *, durability: Durability | None, refresh
     return 3 if keeper.is_deposed else 0
 
 
-async def _serve(keeper: Keeper, door: Door, folder: VolumeFolder) -> None:
+async def _serve(keeper: Keeper, door: Door, view: StandbyView | None, folder: VolumeFolder) -> None:
     keeper.notes["door"] = NOT_MOUNTED
     config = keeper.config
     far = FarDoor(config.keeper_port, server_tls(folder, config.keeper)) if config.hosts else None
     ended = asyncio.create_task(keeper.ended.wait())
     taking_over = asyncio.create_task(keeper.take_over())
+    if view is not None:
+        view.begin(keeper.notes)
     try:
         await asyncio.wait({ended, taking_over}, return_when=asyncio.FIRST_COMPLETED)
         if not taking_over.done():
             return
         await taking_over
         assert keeper.loaded is not None
+        if view is not None:  # only now: nothing can have been changed that it does not show
+            await view.leave()
         gc.collect()
         gc.freeze()
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -86,6 +110,8 @@ async def _serve(keeper: Keeper, door: Door, folder: VolumeFolder) -> None:
             task.cancel()
         with contextlib.suppress(TrivetError):
             await asyncio.gather(ended, taking_over, return_exceptions=True)
+        if view is not None:
+            await view.close()
 
 
 def _volume_door(keeper: Keeper, loaded: Loaded, cache: KernelCache | None) -> VolumeDoor:

@@ -35,6 +35,8 @@ TOLD_WITHIN_S = 2.0
 LOOK_FOR_THE_DEAD_S = 0.1
 HEAD_START_S = 3.0
 NOTE = "this keeper stands by; another one leads"
+#: The note of a keeper that stands by about its folder.
+STANDBY_FOLDER = "standby folder"
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +149,8 @@ class StandingBy:
         """Tell the keeper that leads that this one stands by, and how far it has read."""
         socket = self._seat.other_folder.keeper_socket
         while True:
-            said = {"pid": os.getpid(), "slot": self._core.slot}
+            trouble = self._notes.get(STANDBY_FOLDER, "")
+            said = {"pid": os.getpid(), "slot": self._core.slot, "trouble": trouble}
             with contextlib.suppress(TrivetError):
                 await ask(socket, "follow", said, silence_s=TOLD_WITHIN_S)
             await asyncio.sleep(TELL_EVERY_S)

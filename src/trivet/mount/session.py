@@ -35,6 +35,8 @@ from trivet.volume.interface import MountableVolume
 BUSY_TRIES = 5
 BUSY_PAUSE_S = 0.2
 WORKERS_MAX = 64
+#: What pyfuse3 says when there is a session, but no mount.
+MOUNT_FAILED = "fuse_session_mount failed"
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +48,7 @@ class MountSession:
         self.mount_point = mount_point
         self._numbers = numbers
         self.unmounted = asyncio.Event()
+        self.is_abandoned = False
         self._forgetting = Forgetting()
         self.forget_soon = self._forgetting.forget_soon
 
@@ -58,6 +61,10 @@ class MountSession:
         """See KernelCache."""
         if not self.unmounted.is_set():
             await abort_mount(self.mount_point)
+
+    def abandon(self) -> None:
+        """Have the block's end stop serving at once: who waits gets an error, the dead mount stays."""
+        self.is_abandoned = True
 
     def close(self) -> None:
         """Let go of what `forget` needs."""
@@ -91,6 +98,8 @@ async def mounted(
     try:
         pyfuse3.init(operations, str(mount_point), options)
     except RuntimeError as error:
+        if str(error) == MOUNT_FAILED:
+            pyfuse3.close(unmount=False)  # a process can make 1024 sessions that it does not close
         raise TrivetError(
             f"can't mount on {mount_point}: {error} (is /dev/fuse there and may you use it?)"
         ) from error
@@ -107,13 +116,18 @@ async def mounted(
             except TrivetError as error:  # expected: told as it is, not inside a group
                 failure = error
             finally:
+                if session.is_abandoned:
+                    serving.cancel()
+                    await asyncio.wait([serving])
                 if not serving.done():  # a bug in an operation: nobody serves any more
                     await _take_away(session)
                     await serving
     finally:
         session.close()
-        pyfuse3.close(unmount=not session.unmounted.is_set())
-        await unmount(mount_point, lazy=True)  # libfuse leaves a mount that was cut off where it is
+        # The kernel fails what is left once nobody holds the session's descriptor.
+        pyfuse3.close(unmount=not (session.unmounted.is_set() or session.is_abandoned))
+        if not session.is_abandoned:
+            await unmount(mount_point, lazy=True)  # libfuse leaves a mount that was cut off where it is
     if failure is not None:
         raise failure
 

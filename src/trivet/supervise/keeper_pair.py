@@ -23,7 +23,7 @@ FIRST_LOOK_S = 0.2
 
 @dataclass(frozen=True, slots=True)
 class StandbyPlan:
-    """A second keeper that mounts `mount_point` when it leads (None: it mounts nothing)."""
+    """A second keeper with the folder `mount_point`, read-only until it leads (None: it mounts nothing)."""
 
     mount_point: Path | None
 
@@ -34,7 +34,7 @@ class StandbyPlan:
 
     def ready_line(self) -> str:
         """Return the sentence about it that people are told."""
-        where = "" if self.mount_point is None else f"; the folder is in {self.mount_point} then"
+        where = "" if self.mount_point is None else f"; the folder {self.mount_point} is read-only until then"
         return f"A second keeper stands by and takes over when the first is gone{where}."
 
     def mount_arguments(self) -> list[str]:

@@ -11,7 +11,11 @@ import pytest
 from mounted_volume import RecordedVolume, served
 
 from memory_ports import MemoryBanks
+from trivet.errors import TrivetError
 from trivet.io.mount_table import abort_mount, find_mount
+from trivet.keeper.local_volume import LocalVolume
+from trivet.mount.session import MOUNT_FAILED, mounted
+from trivet.volume.file_numbers import FileNumbers
 
 pytestmark = pytest.mark.mount
 MAP_AND_CHANGE = """
@@ -107,3 +111,13 @@ def test_what_was_written_is_there_at_the_next_mount(tmp_path: Path) -> None:
         assert sorted(os.listdir(tmp_path)) == ["first", "second"]
         assert (tmp_path / "second").read_text() == "second"
     banks.audit()
+
+
+async def test_one_that_fails_again_and_again_can_still_be_made(tmp_path: Path) -> None:
+    """A keeper that stands by tries it every 2 s, and a process has no more than 1024 sessions unclosed."""
+    volume = LocalVolume.__new__(LocalVolume)
+    volume.numbers = FileNumbers()
+    for _time in range(1100):
+        with pytest.raises(TrivetError, match=MOUNT_FAILED):
+            async with mounted(volume, tmp_path / "none", "trivet:test"):
+                pass
