@@ -123,10 +123,9 @@ class Journal:
         self._batch = None
         batch.ticket.wait_again()
         slot = self._leader.reign.log.head + 1
-        exchange = self.index.exchange
         ops = []
         for key, value in batch.records.items():
-            old_slot = exchange(key, slot if value is not None else 0)
+            old_slot = self.index.exchange(key, slot if value is not None else 0)
             if value is not None or old_slot:
                 ops.append(RecordOp(key, old_slot, value))
         now = steady_s()
@@ -149,6 +148,7 @@ class Journal:
         self._since_anchor = 0 if is_anchor else self._since_anchor + 1
         self._last_entry_at = now
         self._ends_in_anchor = is_anchor
+        self.room.grew(self._leader.reign.log.size_bytes)
 
     def blob_stored(self, name: int, bank: int) -> None:
         """Note that the bank at base `bank` has the blob `name`, whose entry may come or have come."""

@@ -21,13 +21,17 @@ WAIT_S = 20.0  # below what clients of the volume wait for a call
 
 
 class LogRoom:
-    """Says whether there is room for changes in the log; `look` is to be called every few dozen ms."""
+    """Says whether there is room for changes in the log.
+
+    `look` is to be called every few dozen ms, `grew` behind each entry: no pause of the loop lets more in.
+    """
 
     def __init__(self) -> None:
         self._held_bytes = 0
         self._floor = -1
         self._moved_at = 0.0
         self._held_when_moved = 0
+        self._bound_bytes = HELD_BYTES
         self._waiting = 0
         self._next_trim_at = 0.0
         self._has_room = asyncio.Event()
@@ -56,7 +60,8 @@ class LogRoom:
         held = self._held_bytes = log.size_bytes
         if log.floor != self._floor or held <= HELD_BYTES:
             self._floor, self._moved_at, self._held_when_moved = log.floor, now, held
-        if held <= self._bound(now) or not has_takers:
+        self._bound_bytes = self._bound(now)
+        if held <= self._bound_bytes or not has_takers:
             self._has_room.set()
         else:
             self._has_room.clear()
@@ -64,6 +69,12 @@ class LogRoom:
         if is_due:
             self._next_trim_at = now + TRIM_EVERY_S
         return is_due
+
+    def grew(self, held_bytes: int) -> None:
+        """Take in that the log was appended to: changes wait from now on, should it be too much."""
+        if held_bytes > self._bound_bytes:
+            self._held_bytes = held_bytes
+            self._has_room.clear()
 
     def _bound(self, now: float) -> int:
         still_s = now - self._moved_at - STILL_AFTER_S

@@ -14,8 +14,8 @@ from trivet.volume.interface import ROOT_INO, Caller
 
 BODY = bytes(range(256)) * 240  # 60 KiB, which lie in the log and not in blobs
 BOUND, KEPT, MOST = 4 << 20, 1 << 20, 8 << 20
-IN_FLIGHT = 4 << 20  # what writers do between two looks at the log
 WRITERS = 16
+IN_FLIGHT = 2 * WRITERS * len(BODY)  # what they had begun, and were about to, when the log was too long
 FILES = 160
 ME = Caller(0, 0)
 
