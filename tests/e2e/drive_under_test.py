@@ -131,6 +131,12 @@ class Drive:
         else:
             assert os.listdir(self.folder) == []
 
+    def wait_old_state(self) -> None:
+        """Wait until the folder shows, read-only, what banks that were rolled back hold."""
+        self.wait_status(lambda told: f"{self.folder} shows the drive read-only" in str(told["notes"]))
+        with pytest.raises(OSError, match="Read-only"):
+            (self.folder / "new").touch()
+
     def kill(self, pid: int, number: int = signal.SIGKILL) -> None:
         """Send a signal to one process of this drive."""
         assert str(self.state) in " ".join(psutil.Process(pid).cmdline())

@@ -21,8 +21,8 @@ from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume_folder
 from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, check_door, checked_limits
+from trivet.cli.early_folder import EarlyFolder
 from trivet.cli.server_options import Amqp, Redis, checked_servers
-from trivet.cli.standby_folder import StandbyFolder
 from trivet.cli.standby_options import usual_standby_mount
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S
 from trivet.io.away_files import AwayFiles
@@ -93,7 +93,7 @@ def keeper(
 
     source = f"trivet:{config.volume}"
     door = partial(_folder_door, folder, where, read_only, source)
-    view = None if where is None else StandbyFolder(folder.path, where, source)
+    view = None if where is None else EarlyFolder(folder.path, where, source, stands_by=standby)
     return uvloop.run(keep(seat, door, view, durability=durability, refresh_s=refresh))
 
 

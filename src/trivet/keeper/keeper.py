@@ -6,12 +6,11 @@ Rule: whoever is told something here passes it on; the rules live in the rooms b
 import asyncio
 import logging
 import os
+from contextlib import AbstractAsyncContextManager
 from functools import partial
 
-import msgspec
-
 from trivet.errors import NoMajority, NotFound, ReplicaError
-from trivet.io.clock import steady_s, wall_ns
+from trivet.io.clock import wall_ns
 from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.bank_links import Fleet, ServerLink
 from trivet.keeper.blob_check import BlobCheck
@@ -27,10 +26,11 @@ from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.log_transfer import copy_rows
 from trivet.keeper.record_keys import keys_in
 from trivet.keeper.record_service import RecordService
-from trivet.keeper.recovery import plan_recovery, with_operations
+from trivet.keeper.recovery import recover
 from trivet.keeper.refresh import Refresher
 from trivet.keeper.repair_history import RepairLog
 from trivet.keeper.repair_queue import RepairQueue
+from trivet.keeper.rolled_back import RolledBack, opened
 from trivet.keeper.row_check import RowCheck
 from trivet.keeper.seat import Seat
 from trivet.keeper.snapshots import Snapshots
@@ -38,6 +38,7 @@ from trivet.keeper.stalled_blobs import StalledBlobs, secure_blobs
 from trivet.keeper.standing_by import StandingBy
 from trivet.keeper.stores import Durability
 from trivet.keeper.takeover import begin_reign, load_volume
+from trivet.quorum.leader_log import LeaderLog
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.entry_names import find_path
 from trivet.volume.interface import PRIVATE_INO, ROOT_INO
@@ -45,7 +46,7 @@ from trivet.volume.private import make_private
 from trivet.wire.blobs import BlobRef
 from trivet.wire.entries import Entry
 from trivet.wire.path_text import path_text
-from trivet.wire.recover_messages import RecoverReport
+from trivet.wire.recover_messages import RecoverReport, RecoverWhat
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +62,7 @@ class Keeper:
         self.fleet = Fleet(folder, self)
         self.ended = asyncio.Event()
         self.is_deposed = False
+        self.rolled_back = RolledBack()
         self.shell: LeaderShell | None = None
         self.loaded: Loaded | None = None
         default: Durability = "always" if self.config.durability == "always" else "default"
@@ -133,13 +135,10 @@ class Keeper:
                 await loaded.volume.close()
             except (NoMajority, ReplicaError) as error:
                 log.error("not everything could be stored: %s", error)
-            await loaded.refresher.close()
-            await loaded.queue.close()
-            await loaded.history.close()
-            await loaded.companion.close()
-            await loaded.journal.close()
-            await loaded.mark.close()
-            await loaded.words.close()
+            for healing in (loaded.refresher, loaded.queue, loaded.history, loaded.companion):
+                await healing.close()
+            for kept in (loaded.journal, loaded.mark, loaded.words):
+                await kept.close()
         if self._stalled is not None:
             await self._stalled.close()
         if self._blobs is not None:
@@ -208,6 +207,8 @@ class Keeper:
         """Tell people why nobody serves."""
         log.info("the takeover waits: %s", reason)
         self.notes["takeover"] = f"NoMajority: {reason}"
+        assert self.shell is not None
+        self.rolled_back.turn(self.shell.leader.election.kept)
 
     def deposed(self) -> None:
         """Stop at once: another keeper leads."""
@@ -257,18 +258,17 @@ class Keeper:
             return False
         return not self.shell.leader.reign.followers[server.base].counted
 
-    async def recover(self, what: str, *, apply: bool) -> RecoverReport:
+    async def recover(self, what: RecoverWhat, *, apply: bool) -> RecoverReport:
         """Say what accepting a loss means; accepting it needs a keeper that is stuck in its takeover."""
         if self.shell is None or self.loaded is not None:
             return RecoverReport(needed=False, done=False)
-        report = plan_recovery(self.shell.leader, rollback=what == "accept_rollback")
-        if what == "accept_rollback":
-            report = await with_operations(report, self.shell, self.key, self._seat)
-        if apply:
-            rollback, cut = what == "accept_rollback", what == "accept_cut"
-            self.shell.run(self.shell.leader.accept(rollback=rollback, cut=cut, now=steady_s()))
-            report = msgspec.structs.replace(report, done=True)
-        return report
+        return await recover(self.shell, self.key, self._seat, what, apply=apply)
+
+    def as_rolled_back(self, held: LeaderLog) -> AbstractAsyncContextManager[LocalVolume]:
+        """Give the volume at the head of `held`, read-only; raises NoMajority if that can't be proved."""
+        assert self.shell is not None
+        assert self._blobs is not None
+        return opened(held, self.shell, self._blobs, self.key, self, self)
 
     # -- told by reads and writes
 

@@ -79,14 +79,7 @@ class Loader:
         best = min(standings, key=lambda standing: len(standing.bad_buckets))
         index = RecordIndex()
         for bucket in sorted(best.bad_buckets):
-            state = await self._settle(bucket, standings)
-            for key, (slot, value) in state.records.items():
-                index.exchange(key, slot)
-                loading.add(key, value)
-            for key, slot in state.lost.items():
-                log.error("%r of slot %s is damaged on every bank that answers: reading it fails", key, slot)
-                index.exchange(key, slot)
-                loading.add(key, None)  # a body's page: read from the banks when somebody wants it
+            await self._take_settled(bucket, standings, index, loading)
         async for rows in list_rows(best.server):
             for row in rows:
                 if bucket_of(row.key) not in best.bad_buckets:
@@ -95,6 +88,31 @@ class Loader:
         self._follow_log(index, best.at)
         self._prove(index)
         return index
+
+    async def load_unchanged(self, servers: Sequence[ServerLink], loading: Loading) -> RecordIndex:
+        """Do what `load` does, and only read: no server has to carry out what its journal holds.
+
+        Each may stand at any slot. Raises as `load` does.
+        """
+        standings = [Standing(server, self._held.floor, frozenset(range(BUCKETS))) for server in servers]
+        index = RecordIndex()
+        for bucket in range(BUCKETS):
+            await self._take_settled(bucket, standings, index, loading)
+            self._on_progress(len(index))
+        self._prove(index)
+        return index
+
+    async def _take_settled(
+        self, bucket: int, standings: Sequence[Standing], index: RecordIndex, loading: Loading
+    ) -> None:
+        state = await self._settle(bucket, standings)
+        for key, (slot, value) in state.records.items():
+            index.exchange(key, slot)
+            loading.add(key, value)
+        for key, slot in state.lost.items():
+            log.error("%r of slot %s is damaged on every bank that answers: reading it fails", key, slot)
+            index.exchange(key, slot)
+            loading.add(key, None)  # a body's page: read from the banks when somebody wants it
 
     async def _judge_all(self, servers: Sequence[ServerLink]) -> list[Standing]:
         standings = []

@@ -7,12 +7,27 @@ is changed.
 import msgspec
 
 from trivet.errors import NoMajority
+from trivet.io.clock import steady_s
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.lost_operations import find_lost
 from trivet.keeper.seat import Seat
 from trivet.quorum.leader import Leader
 from trivet.wire.journal_messages import Identity
-from trivet.wire.recover_messages import RecoverReport
+from trivet.wire.recover_messages import RecoverReport, RecoverWhat
+
+
+async def recover(
+    shell: LeaderShell, volume_key: bytes, seat: Seat, what: RecoverWhat, *, apply: bool
+) -> RecoverReport:
+    """Say what accepting a loss means for a takeover that is stuck, and have it accepted if `apply`."""
+    rollback, cut = what == "accept_rollback", what == "accept_cut"
+    report = plan_recovery(shell.leader, rollback=rollback)
+    if rollback:
+        report = await with_operations(report, shell, volume_key, seat)
+    if apply:
+        shell.run(shell.leader.accept(rollback=rollback, cut=cut, now=steady_s()))
+        report = msgspec.structs.replace(report, done=True)
+    return report
 
 
 def plan_recovery(leader: Leader, *, rollback: bool) -> RecoverReport:

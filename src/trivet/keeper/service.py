@@ -35,11 +35,11 @@ Door = Callable[[MountableVolume], AbstractAsyncContextManager[KernelCache | Non
 BUG_EXIT_CODE = 70
 
 
-class StandbyView(Protocol):
-    """What shows the volume to the kernel, read-only, while this keeper stands by."""
+class EarlyView(Protocol):
+    """What shows the volume to the kernel, read-only, while `keeper` does not lead."""
 
-    def begin(self, notes: dict[str, str]) -> None:
-        """Show it from now on; `notes[STANDBY_FOLDER]` says why it can't be."""
+    def begin(self, keeper: Keeper) -> None:
+        """Show it from now on, as soon as it can be; the keeper's notes say why it can't."""
 
     async def leave(self) -> None:
         """Show it no longer and wait for nobody: the door comes in its place."""
@@ -52,11 +52,11 @@ _SWITCH_INTERVAL_S = 0.0005
 
 
 async def keep(
-    seat: Seat, door: Door, view: StandbyView | None, *, durability: Durability | None, refresh_s: float
+    seat: Seat, door: Door, view: EarlyView | None, *, durability: Durability | None, refresh_s: float
 ) -> int:
     """Serve the volume of `seat` through `door` until SIGTERM or SIGINT; return the exit code.
 
-    One that stands by shows it in `view` (None: nowhere) until its `door` opens.
+    Until its `door` opens it is shown in `view` (None: nowhere).
     """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_die)
@@ -69,7 +69,7 @@ async def keep(
         await keeper.start()
         try:
             async with serve_control(folder.keeper_socket, handlers(keeper)):
-                await _serve(keeper, door, view if seat.stands_by else None, folder)
+                await _serve(keeper, door, view, folder)
         finally:
             await keeper.close()
     finally:
@@ -77,14 +77,14 @@ async def keep(
     return 3 if keeper.is_deposed else 0
 
 
-async def _serve(keeper: Keeper, door: Door, view: StandbyView | None, folder: VolumeFolder) -> None:
+async def _serve(keeper: Keeper, door: Door, view: EarlyView | None, folder: VolumeFolder) -> None:
     keeper.notes["door"] = NOT_MOUNTED
     config = keeper.config
     far = FarDoor(config.keeper_port, server_tls(folder, config.keeper)) if config.hosts else None
     ended = asyncio.create_task(keeper.ended.wait())
     taking_over = asyncio.create_task(keeper.take_over())
     if view is not None:
-        view.begin(keeper.notes)
+        view.begin(keeper)
     try:
         await asyncio.wait({ended, taking_over}, return_when=asyncio.FIRST_COMPLETED)
         if not taking_over.done():

@@ -61,6 +61,7 @@ class Election:
             return []
         if now < self._again_at or (self._rolled_back is not None and self._rolled_back == self._heads()):
             return []
+        self._rolled_back = None
         everybody = {b: f.identity for b, f in self._followers.items() if f.identity is not None}
         if self._fresh and self._is_new(everybody):
             self.phase, self.votes = "form", len(everybody)
@@ -106,6 +107,11 @@ class Election:
     def _replies(self) -> dict[int, Identity]:
         """Return what those banks said that are not disqualified."""
         return {b: f.identity for b, f in self._followers.items() if f.identity and not f.excluded}
+
+    @property
+    def kept(self) -> LeaderLog | None:
+        """The whole log that a rollback leaves while a person has to decide about it, else None."""
+        return self.log if self._rolled_back is not None else None
 
     def candidate(self) -> int | None:
         """Return the bank whose log would be installed if a person accepted that now, None if none can."""
