@@ -29,6 +29,7 @@ from trivet.keeper.owned_task import own_task
 from trivet.keeper.standing_by import STANDBY_FOLDER
 from trivet.supervise.volume_setup import has_supervisor
 from trivet.volume.interface import MountableVolume
+from trivet.wire.control_messages import NOT_MOUNTED
 
 AGAIN_S = 2.0
 LAST_WORDS_S = 1.0
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 
 
 class _Shown(NamedTuple):
-    """What is to be read, until `is_over`; `note` is told meanwhile, "" for none."""
+    """What is to be read, until `is_over`; `note` says so meanwhile, "" if nobody has to be told."""
 
     volume: MountableVolume
     is_over: asyncio.Event
@@ -114,12 +115,12 @@ class EarlyFolder:
             bring = partial(AwayFiles(self._folder).bring, user=getpass.getuser())
             async with mounted(shown.volume, self._where, self._source, bring, read_only=True) as session:
                 keeper.notes.pop(key, None)
-                if shown.note:
-                    keeper.notes[key] = shown.note
+                keeper.notes["door"] = shown.note or NOT_MOUNTED
                 try:
                     await _first_of(session.unmounted, shown.is_over)
                     return "" if shown.is_over.is_set() else "somebody unmounted it"
                 finally:
+                    keeper.notes["door"] = NOT_MOUNTED
                     session.abandon()
 
     @asynccontextmanager
