@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from small_drive import DEADLINE_S, SmallDrive, small_drive
+from trivet.errors import FileSystemError
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.last_words import FILE_BYTES, read_words
+from trivet.keeper.local_volume import LocalVolume
 from trivet.volume.interface import ROOT_INO, Caller
 
 
@@ -227,3 +229,50 @@ async def test_words_stay_bounded(drive: SmallDrive) -> None:
     assert sum(file.stat().st_size for file in files) <= 2 * FILE_BYTES
     last = [one for line in read_words([drive.folder.keeper_path]) for one in line.operations]
     assert [one.path for one in last[-300:]] == [f"/{number:0200d}" for number in range(2700, 3000)]
+
+
+async def names_and_before(volume: LocalVolume) -> tuple[list[bytes], bytes]:
+    """Return what lies in the root, and what is in the file `before`."""
+    listed = [entry.name for entry in await volume.listing(ROOT_INO, 0, 100)]
+    handle = await volume.open(
+        (await volume.lookup(ROOT_INO, b"before")).ino, writing=False, truncate=False, sync=False
+    )
+    body = bytes(await volume.read(handle, 0, 100))
+    await volume.release(handle)
+    return sorted(name for name in listed if name not in (b".", b"..")), body
+
+
+async def test_what_would_be_kept_is_read_and_not_changed(drive: SmallDrive, tmp_path: Path) -> None:
+    await roll_back(drive, tmp_path, [0, 1, 2])
+    taking = await stuck(drive)
+    held, is_over = await drive.keeper.rolled_back.found()
+    applied = [server.place.records.applied for server in drive.servers]
+    async with drive.keeper.as_rolled_back(held) as volume:
+        assert await names_and_before(volume) == ([b"before"], b"stays")
+        with pytest.raises(FileSystemError, match="EROFS"):
+            await volume.mkdir(ROOT_INO, b"new", 0o755, Caller(0, 0))
+        with pytest.raises(FileSystemError, match="EROFS"):
+            await volume.unlink(ROOT_INO, b"before")
+        assert await names_and_before(volume) == ([b"before"], b"stays")
+    assert [server.place.records.applied for server in drive.servers] == applied
+    assert not is_over.is_set()
+    # Two banks go: it is no rollback any more, and it is one again when they are back.
+    for number in (0, 1):
+        await drive.banks[number][0].hang_up(clean=True)
+    async with asyncio.timeout(DEADLINE_S):
+        await is_over.wait()
+    for number in (0, 1):
+        await drive.banks[number][0].listen()
+    async with asyncio.timeout(DEADLINE_S):
+        again, _ = await drive.keeper.rolled_back.found()
+    assert (again.head, again.head_hash) == (held.head, held.head_hash)
+    await serves_again(drive, taking)
+
+
+async def test_the_newest_bank_shows_all_that_would_be_kept(drive: SmallDrive, tmp_path: Path) -> None:
+    await roll_back(drive, tmp_path, [0, 1])
+    taking = await stuck(drive)
+    held, _ = await drive.keeper.rolled_back.found()
+    async with drive.keeper.as_rolled_back(held) as volume:
+        assert await names_and_before(volume) == ([b"before", b"folder"], b"goes!")
+    await serves_again(drive, taking, before=b"goes!")
