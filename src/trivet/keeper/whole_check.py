@@ -24,6 +24,8 @@ UNHURRIED_BYTES_S = 1 << 30
 INODES_A_TURN = 1000
 #: How often a bank is asked whose links break meanwhile, and how long it is waited for.
 TRIES, BACK_WITHIN_S, BACK_LOOK_S = 3, 15.0, 0.1
+#: How long one is waited for that is away when its turn comes: it may just hang, or be starting.
+AWAY_WITHIN_S = 5.0
 Tell = Callable[[Progress], None]
 
 
@@ -66,6 +68,7 @@ class WholeCheck:
         findings: list[Finding] = []
         for number, bank in enumerate(queue.fleet.banks):
             self._tell(Progress(f"bank {bank[0].base}: records", number, len(queue.fleet.banks)))
+            await _until_up(bank, AWAY_WITHIN_S)
             findings += await self._again(bank, partial(self._rows, bank[0].base, inodes))
             self._tell(Progress(f"bank {bank[0].base}: data", number, len(queue.fleet.banks)))
             findings += await self._again(bank, partial(self._blobs, number, inodes, deep=deep))
@@ -89,10 +92,7 @@ class WholeCheck:
                 return await compare()
             except ReplicaError as error:
                 self._notes[noted:] = [f"bank {bank[0].base} could not be compared: {error}"]
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BACK_WITHIN_S):
-                    while not all(server.is_up for server in bank):  # noqa: ASYNC110 - a link has no event
-                        await asyncio.sleep(BACK_LOOK_S)
+            await _until_up(bank, BACK_WITHIN_S)
         return []
 
     async def _rows(self, base: int, inodes: list[int] | None) -> list[Finding]:
@@ -134,3 +134,11 @@ class WholeCheck:
             findings += await queue.blobs.mend(flaws, named, self._paths, apply=self._apply)
             await asyncio.sleep(0)
         return findings
+
+
+async def _until_up(bank: Sequence[ServerLink], limit_s: float) -> None:
+    """Wait until all servers of a bank are linked to, at most `limit_s`."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(limit_s):
+            while not all(server.is_up for server in bank):  # noqa: ASYNC110 - a link has no event
+                await asyncio.sleep(BACK_LOOK_S)

@@ -1,5 +1,6 @@
 """What a keeper answers on its control socket, over real banks: the words people see."""
 
+import asyncio
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -9,6 +10,7 @@ import pytest
 from small_drive import SmallDrive, small_drive
 from trivet.errors import InputError, NoMajority, NotFound
 from trivet.io.link import LinkLost
+from trivet.keeper import whole_check
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.keeper import Keeper
 from trivet.wire.control_messages import NOT_MOUNTED
@@ -48,7 +50,10 @@ async def test_status_of_a_whole_drive(drive: SmallDrive) -> None:
     assert keeper["slot"] >= keeper["durable_slot"] > 0
 
 
-async def test_a_bank_that_ends_is_told_and_a_copy_is_counted(drive: SmallDrive) -> None:
+async def test_a_bank_that_ends_is_told_and_a_copy_is_counted(
+    drive: SmallDrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_check, "AWAY_WITHIN_S", 0.1)
     await drive.servers[2].hang_up(clean=False)
     await drive.until(lambda: not drive.keeper.fleet.banks[2][0].is_up)
     told = await drive.ask("status")
@@ -109,6 +114,19 @@ async def test_before_it_serves_a_keeper_says_why(tmp_path: Path) -> None:
     assert {server["state"] for bank in told["banks"] for server in bank["servers"]} == {"down"}
     with pytest.raises(NoMajority, match="not mounted yet"):
         await drive.ask("verify")
+
+
+async def test_verify_waits_for_a_server_that_is_away_for_a_moment(
+    drive: SmallDrive, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(whole_check, "AWAY_WITHIN_S", 30.0)
+    await drive.servers[2].hang_up(clean=False)
+    await drive.until(lambda: not drive.keeper.fleet.banks[2][0].is_up)
+    asking = asyncio.create_task(drive.ask("verify", deep=True))
+    await asyncio.sleep(0)
+    await drive.servers[2].listen()
+    told = await asking
+    assert (told["complete"], told["notes"], told["findings"]) == (True, [], [])
 
 
 async def test_verify_asks_a_bank_again_whose_link_breaks_meanwhile(
