@@ -5,12 +5,13 @@ Rule: what they have not applied is answered from the log that would be kept.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from errno import EROFS
 from typing import NoReturn
 
-from trivet.errors import FileSystemError, NoMajority
+from trivet.errors import FileSystemError, NoMajority, ProtocolError, ReplicaError
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.leader_shell import LeaderShell
@@ -24,6 +25,8 @@ from trivet.volume.blob_names import BlobNames
 from trivet.volume.changes import ChangeSet
 from trivet.volume.interface import ROOT_INO
 from trivet.volume.loading import Loading
+
+log = logging.getLogger(__name__)
 
 
 class RolledBack:
@@ -99,9 +102,9 @@ async def opened(
         found = [shell.acceptor(bank) for bank in shell.leader.reign.followers]
         return [server for server in found if server.is_up]
 
-    loading = Loading(BlobNames(shell.leader.reign.epoch.number))
+    names = BlobNames(shell.leader.reign.epoch.number)
     loader = Loader(held, held.floor, volume_key, lambda records: None)
-    index = await loader.load_unchanged(servers(), loading)
+    loading, index = await _load(loader, servers(), names)
     for _ in loading.steps():
         await asyncio.sleep(0)
     space = loading.space
@@ -115,3 +118,17 @@ async def opened(
         yield volume
     finally:
         await volume.close()
+
+
+async def _load(
+    loader: Loader, servers: Sequence[ServerLink], names: BlobNames
+) -> tuple[Loading, RecordIndex]:
+    """Load from the first of `servers` whose rows add up, or, without any, from what all of them hold."""
+    for server in servers:
+        loading = Loading(names)
+        try:
+            return loading, await loader.load_unchanged_from(server, loading)
+        except (ReplicaError, ProtocolError) as error:
+            log.warning("not loaded from server %s alone: %s", server.port, error)
+    loading = Loading(names)
+    return loading, await loader.load_unchanged(servers, loading)

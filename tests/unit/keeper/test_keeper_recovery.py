@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from small_drive import DEADLINE_S, SmallDrive, small_drive
-from trivet.errors import FileSystemError
+from trivet.errors import FileSystemError, ReplicaError
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.last_words import FILE_BYTES, read_words
+from trivet.keeper.loader import Loader
 from trivet.keeper.local_volume import LocalVolume
 from trivet.volume.interface import ROOT_INO, Caller
 
@@ -269,10 +270,20 @@ async def test_what_would_be_kept_is_read_and_not_changed(drive: SmallDrive, tmp
     await serves_again(drive, taking)
 
 
-async def test_the_newest_bank_shows_all_that_would_be_kept(drive: SmallDrive, tmp_path: Path) -> None:
+@pytest.mark.parametrize("alone", [True, False])
+async def test_the_newest_bank_shows_all_that_would_be_kept(
+    drive: SmallDrive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, alone: bool
+) -> None:
+    """Told by one bank's rows, or, should none add up, by those of all."""
+    if not alone:
+        monkeypatch.setattr(Loader, "load_unchanged_from", _adds_up_nowhere)
     await roll_back(drive, tmp_path, [0, 1])
     taking = await stuck(drive)
     held, _ = await drive.keeper.rolled_back.found()
     async with drive.keeper.as_rolled_back(held) as volume:
         assert await names_and_before(volume) == ([b"before", b"folder"], b"goes!")
     await serves_again(drive, taking, before=b"goes!")
+
+
+async def _adds_up_nowhere(*_: object) -> None:
+    raise ReplicaError("the rows do not add up")
