@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from drive_under_test import Drive, drop_caches
+from trivet.wire.control_messages import NOT_MOUNTED
 
 pytestmark = pytest.mark.mount
 LARGE = os.urandom(3 << 20)
@@ -85,6 +86,7 @@ def test_the_old_state_is_read_until_the_newer_copies_are_back(drive: Drive, tmp
     told = drive.trivet("status", expect=None).stdout
     assert "shows the drive read-only, as it was at slot" in told
     assert "--accept-rollback" in told
+    assert NOT_MOUNTED in told  # by this it is known that nothing is served yet: `recover` waits for it
 
     # The newer copies come back one bank after the other, while the drive is up.
     for number, base in enumerate(drive.bases):

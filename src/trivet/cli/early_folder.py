@@ -29,7 +29,6 @@ from trivet.keeper.owned_task import own_task
 from trivet.keeper.standing_by import STANDBY_FOLDER
 from trivet.supervise.volume_setup import has_supervisor
 from trivet.volume.interface import MountableVolume
-from trivet.wire.control_messages import NOT_MOUNTED
 
 AGAIN_S = 2.0
 LAST_WORDS_S = 1.0
@@ -115,12 +114,13 @@ class EarlyFolder:
             bring = partial(AwayFiles(self._folder).bring, user=getpass.getuser())
             async with mounted(shown.volume, self._where, self._source, bring, read_only=True) as session:
                 keeper.notes.pop(key, None)
-                keeper.notes["door"] = shown.note or NOT_MOUNTED
+                if shown.note:
+                    keeper.notes[key] = shown.note
                 try:
                     await _first_of(session.unmounted, shown.is_over)
                     return "" if shown.is_over.is_set() else "somebody unmounted it"
                 finally:
-                    keeper.notes["door"] = NOT_MOUNTED
+                    keeper.notes.pop(key, None)
                     session.abandon()
 
     @asynccontextmanager
@@ -140,7 +140,8 @@ async def _rolled_back(keeper: Keeper, where: Path) -> AsyncIterator[_Shown]:
     """Give the volume as banks hold it that were rolled back, once they turn out to be."""
     held, is_over = await keeper.rolled_back.found()
     async with keeper.as_rolled_back(held) as volume:
-        yield _Shown(volume, is_over, f"{where} shows the drive read-only, as it was at slot {held.head}")
+        note = f"until then {where} shows the drive read-only, as it was at slot {held.head}"
+        yield _Shown(volume, is_over, note)
 
 
 async def _first_of(*events: asyncio.Event) -> None:
