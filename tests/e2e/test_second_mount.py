@@ -11,16 +11,15 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from drive_under_test import COMMAND_DEADLINE_S, Drive
+from folders import is_ours, waited_for
 from trivet.io.mount_table import find_mount
 
-DEADLINE_S = 60.0
 FILES_BEFORE, FILES_AFTER = 5, 5
 pytestmark = [pytest.mark.mount, pytest.mark.timeout(300)]
 
@@ -52,21 +51,6 @@ class Mounts:
         finally:
             assert code == 0
             assert find_mount(self.second) is None
-
-
-def is_ours(folder: Path) -> bool:
-    """Tell whether a drive is mounted there."""
-    entry = find_mount(folder)
-    return entry is not None and entry.is_ours
-
-
-def waited_for(condition: Callable[[], bool]) -> float:
-    """Wait until a condition holds; return how many seconds that took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < DEADLINE_S, "it never came"
-        time.sleep(0.01)
-    return round(time.monotonic() - began, 2)
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,6 @@ Rule: the tests share a drive and come in any order: each begins with whoever le
 """
 
 import contextlib
-import errno
 import os
 import re
 import shutil
@@ -12,13 +11,14 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
 
 from drive_under_test import Drive
+from folders import assert_read_only, is_ours, waited_for
 from keeper_pair import DEADLINE_S, Pair
 from trivet.io.mount_table import find_mount
 from trivet.wire.control_messages import Status
@@ -48,7 +48,7 @@ def both(pair: Pair) -> tuple[Status, Path, Path]:
     """Wait until both folders can be read; return the status, the one that leads, and the other."""
     told = pair.settled()
     leads, follows = pair.folder_of(told), other_of(pair, told)
-    wait(lambda: is_readable(follows))
+    waited_for(lambda: is_readable(follows))
     return told, leads, follows
 
 
@@ -59,20 +59,10 @@ def other_of(pair: Pair, told: Status) -> Path:
 
 def is_readable(folder: Path) -> bool:
     """Tell whether a drive can be listed there."""
-    entry = find_mount(folder)
     try:
-        return entry is not None and entry.is_ours and bool(os.listdir(folder) or True)
+        return is_ours(folder) and bool(os.listdir(folder) or True)
     except OSError:
         return False
-
-
-def wait(condition: Callable[[], bool]) -> float:
-    """Wait until a condition holds; return how many seconds that took."""
-    began = time.monotonic()
-    while not condition():
-        assert time.monotonic() - began < DEADLINE_S, "it never came"
-        time.sleep(0.01)
-    return round(time.monotonic() - began, 2)
 
 
 def can_write(file: Path) -> bool:
@@ -82,37 +72,6 @@ def can_write(file: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-def refusals(folder: Path) -> list[str]:
-    """Return how each way to change the file `kept` of a folder, or what is beside it, is refused."""
-    attempts: list[Callable[[], object]] = [
-        lambda: (folder / "new").write_text("x"),
-        lambda: (folder / "kept").write_text("x"),
-        lambda: os.truncate(folder / "kept", 0),
-        (folder / "kept").unlink,
-        lambda: (folder / "kept").rename(folder / "renamed"),
-        lambda: (folder / "kept").chmod(0o600),
-        lambda: os.utime(folder / "kept"),
-        lambda: os.setxattr(folder / "kept", "user.colour", b"red"),
-        (folder / "made").mkdir,
-        lambda: os.symlink("kept", folder / "link"),
-        lambda: os.link(folder / "kept", folder / "twice"),
-    ]
-    found = []
-    for attempt in attempts:
-        try:
-            attempt()
-            found.append("done")
-        except OSError as error:
-            found.append(errno.errorcode[error.errno or 0])
-    return found
-
-
-def assert_refused(folder: Path) -> None:
-    """Assert that every change in a folder with a file `kept` is refused, because it is read-only."""
-    found = refusals(folder)
-    assert set(found) == {"EROFS"}, found
 
 
 def test_it_is_read_at_once_and_never_changed(pair: Pair) -> None:
@@ -126,14 +85,14 @@ def test_it_is_read_at_once_and_never_changed(pair: Pair) -> None:
     (leads / "folder" / "kept").write_text("kept")
     os.setxattr(leads / "folder" / "kept", "user.colour", b"blue")
     assert (follows / "folder" / "kept").read_text() == "kept"
-    wait(lambda: sorted(os.listdir(follows / "folder")) == ["kept", "large"])
+    waited_for(lambda: sorted(os.listdir(follows / "folder")) == ["kept", "large"])
     assert (follows / "folder" / "large").stat().st_size == len(data) - 2
     assert os.getxattr(follows / "folder" / "kept", "user.colour") == b"blue"
     one, other = os.statvfs(leads), os.statvfs(follows)
     assert (one.f_blocks, one.f_bsize) == (other.f_blocks, other.f_bsize)
     told = subprocess.run(["df", follows], capture_output=True, text=True, check=True).stdout
     assert told.splitlines()[-1].startswith("trivet:")
-    assert_refused(follows / "folder")
+    assert_read_only(follows / "folder")
     assert (leads / "folder" / "kept").read_text() == "kept"
     assert sorted(os.listdir(leads / "folder")) == ["kept", "large"]
     shutil.rmtree(leads / "folder")
@@ -202,13 +161,13 @@ def test_it_becomes_writable_at_the_takeover(pair: Pair, number: signal.Signals)
         for version in range(2, 8):
             writing.write(version)
             reading.newest = version
-        wait(lambda: reading.count > 3)
+        waited_for(lambda: reading.count > 3)
         pair.kill(told, number)
-        took_s = wait(lambda: can_write(follows / "new"))
+        took_s = waited_for(lambda: can_write(follows / "new"))
         count, now = reading.count, Reading(follows / "contested")
         now.write(8)
         reading.newest = 8
-        wait(lambda: reading.count > count + 3)
+        waited_for(lambda: reading.count > count + 3)
         with contextlib.suppress(OSError):
             found = os.pread(opened, BYTES, 0)  # the kernel may have the first pages only
             assert found
@@ -228,7 +187,7 @@ def test_it_becomes_writable_at_the_takeover(pair: Pair, number: signal.Signals)
     new, leads_now, follows_now = both(pair)
     assert (new.keeper.name, leads_now, follows_now) != (told.keeper.name, leads, follows)
     assert (follows_now / "contested").read_bytes() == content(8)
-    assert_refused(follows_now)
+    assert_read_only(follows_now)
     for name in ("kept", "contested", "gone", "new"):
         (leads_now / name).unlink()
 
@@ -241,7 +200,7 @@ def test_killed_while_it_stands_by_it_is_back(pair: Pair) -> None:
     gone = told.standby.pid
     pair.drive.kill(gone, signal.SIGKILL)
     pair.until(lambda told: told.standby is not None and told.standby.pid != gone)
-    wait(lambda: is_readable(follows))
+    waited_for(lambda: is_readable(follows))
     assert (follows / "kept").read_text() == "kept"
     assert pair.settled().keeper.pid == told.keeper.pid
     assert mounts_on(follows) == ["trivet-guard", "trivet"]

@@ -33,9 +33,9 @@ class Standing:
 
 
 class Loader:
-    """Loads one volume over the log that was just taken over; slot `at` of it is durable.
+    """Loads one volume over the log `held`; servers are asked to have carried it out through slot `at`.
 
-    `on_progress` is told how many records are read, again and again.
+    What is behind it is taken from the log. `on_progress` is told how many records are read, again and again.
     """
 
     def __init__(
@@ -53,17 +53,20 @@ class Loader:
         Raises ReplicaError where these rows do not prove to be all: `load` then asks the others, too.
         """
         index = RecordIndex(server.stat.records if server.stat is not None else 0)
+        changed = self._changed_above(self._at)
         async for reply in list_portions(server, ListRecords(-1, b"", ROWS_AT_ONCE, self._at, bodies=False)):
             if reply.applied < self._at:
                 raise ReplicaError(f"server {server.port} shows slot {reply.applied}, not yet {self._at}")
             for row in reply.rows:
+                if row.key in changed:
+                    continue
                 if row.key.startswith(b"b/"):  # the sums prove its slot
                     index.exchange(row.key, row.slot)
                     loading.add(row.key, None)
                 else:
                     self._take(row, server, index, loading)
             self._on_progress(len(index))
-        self._follow_log(index, self._at)
+        self._follow_log(index, loading, self._at)
         self._prove(index)
         return index
 
@@ -79,63 +82,23 @@ class Loader:
         best = min(standings, key=lambda standing: len(standing.bad_buckets))
         index = RecordIndex()
         for bucket in sorted(best.bad_buckets):
-            await self._take_settled(bucket, standings, index, loading)
-        async for rows in list_rows(best.server):
-            for row in rows:
-                if bucket_of(row.key) not in best.bad_buckets:
-                    self._take(row, best.server, index, loading)
-            self._on_progress(len(index))
-        self._follow_log(index, best.at)
-        self._prove(index)
-        return index
-
-    async def load_unchanged_from(self, server: ServerLink, loading: Loading) -> RecordIndex:
-        """Do what `load_from` does, and only read: the server may stand at any slot of the log.
-
-        Raises ReplicaError where these rows, with the log carried out on them, do not prove to be all.
-        """
-        last = {op.key: (entry.slot, op.value) for entry in self._held.entries for op in entry.body.ops}
-        index = RecordIndex(server.stat.records if server.stat is not None else 0)
-        async for reply in list_portions(server, ListRecords(-1, b"", ROWS_AT_ONCE, bodies=False)):
-            for row in reply.rows:
-                if row.key in last:
-                    continue
-                if row.key.startswith(b"b/"):  # the sums prove its slot
-                    index.exchange(row.key, row.slot)
-                    loading.add(row.key, None)
-                else:
-                    self._take(row, server, index, loading)
-        for key, (slot, value) in last.items():
-            if value is not None:
+            state = await self._settle(bucket, standings)
+            for key, (slot, value) in state.records.items():
                 index.exchange(key, slot)
                 loading.add(key, value)
-        self._prove(index)
-        return index
-
-    async def load_unchanged(self, servers: Sequence[ServerLink], loading: Loading) -> RecordIndex:
-        """Do what `load` does, and only read: each server may stand at any slot of the log.
-
-        Slow: every part is listed from every server. Raises as `load` does.
-        """
-        standings = [Standing(server, self._held.floor, frozenset(range(BUCKETS))) for server in servers]
-        index = RecordIndex()
-        for bucket in range(BUCKETS):
-            await self._take_settled(bucket, standings, index, loading)
+            for key, slot in state.lost.items():
+                log.error("%r of slot %s is damaged on every bank that answers: reading it fails", key, slot)
+                index.exchange(key, slot)
+                loading.add(key, None)  # a body's page: read from the banks when somebody wants it
+        changed = self._changed_above(best.at)
+        async for rows in list_rows(best.server):
+            for row in rows:
+                if bucket_of(row.key) not in best.bad_buckets and row.key not in changed:
+                    self._take(row, best.server, index, loading)
             self._on_progress(len(index))
+        self._follow_log(index, loading, best.at)
         self._prove(index)
         return index
-
-    async def _take_settled(
-        self, bucket: int, standings: Sequence[Standing], index: RecordIndex, loading: Loading
-    ) -> None:
-        state = await self._settle(bucket, standings)
-        for key, (slot, value) in state.records.items():
-            index.exchange(key, slot)
-            loading.add(key, value)
-        for key, slot in state.lost.items():
-            log.error("%r of slot %s is damaged on every bank that answers: reading it fails", key, slot)
-            index.exchange(key, slot)
-            loading.add(key, None)  # a body's page: read from the banks when somebody wants it
 
     async def _judge_all(self, servers: Sequence[ServerLink]) -> list[Standing]:
         standings = []
@@ -190,12 +153,17 @@ class Loader:
             raise NoMajority(f"{len(missing)} records can't be proved from the banks that answer ({names})")
         return state
 
-    def _follow_log(self, index: RecordIndex, start: int) -> None:
-        """Bring the index from slot `start` to the head; a takeover adds configuration only."""
-        for entry in self._held.above(start):
-            for op in entry.body.ops:
-                assert op.key.startswith(b"c/"), "only the leader itself writes before the volume is loaded"
-                index.exchange(op.key, entry.slot if op.value is not None else 0)
+    def _changed_above(self, start: int) -> set[bytes]:
+        """Return the keys that the log changes above slot `start`: what rows say of them is not the last."""
+        return {op.key for entry in self._held.above(start) for op in entry.body.ops}
+
+    def _follow_log(self, index: RecordIndex, loading: Loading, start: int) -> None:
+        """Bring both from slot `start` to the head, whatever has been added to the log meanwhile."""
+        last = {op.key: (entry.slot, op.value) for entry in self._held.above(start) for op in entry.body.ops}
+        for key, (slot, value) in last.items():
+            index.exchange(key, slot if value is not None else 0)
+            if value is not None:
+                loading.add(key, value)
 
     def _prove(self, index: RecordIndex) -> None:
         history = RecordHistory(self._held.floor, self._held.entries)

@@ -5,13 +5,12 @@ Rule: what they have not applied is answered from the log that would be kept.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from errno import EROFS
 from typing import NoReturn
 
-from trivet.errors import FileSystemError, NoMajority, ProtocolError, ReplicaError
+from trivet.errors import FileSystemError, NoMajority
 from trivet.keeper.bank_links import ServerLink
 from trivet.keeper.blob_service import BlobService
 from trivet.keeper.leader_shell import LeaderShell
@@ -19,14 +18,12 @@ from trivet.keeper.loader import Loader
 from trivet.keeper.local_volume import LocalVolume
 from trivet.keeper.record_service import RecordService
 from trivet.keeper.stores import AccessPort, Durability, SpacePort
+from trivet.keeper.takeover import load_records
 from trivet.quorum.digests import RecordIndex
 from trivet.quorum.leader_log import LeaderLog
 from trivet.volume.blob_names import BlobNames
 from trivet.volume.changes import ChangeSet
 from trivet.volume.interface import ROOT_INO
-from trivet.volume.loading import Loading
-
-log = logging.getLogger(__name__)
 
 
 class RolledBack:
@@ -102,11 +99,8 @@ async def opened(
         found = [shell.acceptor(bank) for bank in shell.leader.reign.followers]
         return [server for server in found if server.is_up]
 
-    names = BlobNames(shell.leader.reign.epoch.number)
-    loader = Loader(held, held.floor, volume_key, lambda records: None)
-    loading, index = await _load(loader, servers(), names)
-    for _ in loading.steps():
-        await asyncio.sleep(0)
+    loader = Loader(held, 0, volume_key, lambda records: None)  # servers stay at the slot where they are
+    loading, index = await load_records(loader, servers(), BlobNames(shell.leader.reign.epoch.number))
     space = loading.space
     if ROOT_INO not in space.inodes:
         raise NoMajority("there is no folder in it yet")
@@ -118,17 +112,3 @@ async def opened(
         yield volume
     finally:
         await volume.close()
-
-
-async def _load(
-    loader: Loader, servers: Sequence[ServerLink], names: BlobNames
-) -> tuple[Loading, RecordIndex]:
-    """Load from the first of `servers` whose rows add up, or, without any, from what all of them hold."""
-    for server in servers:
-        loading = Loading(names)
-        try:
-            return loading, await loader.load_unchanged_from(server, loading)
-        except (ReplicaError, ProtocolError) as error:
-            log.warning("not loaded from server %s alone: %s", server.port, error)
-    loading = Loading(names)
-    return loading, await loader.load_unchanged(servers, loading)

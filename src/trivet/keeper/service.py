@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 #: What serves the volume to the kernel, and hands back the kernel's cache, None without one.
 Door = Callable[[MountableVolume], AbstractAsyncContextManager[KernelCache | None]]
 BUG_EXIT_CODE = 70
+_SWITCH_INTERVAL_S = 0.0005
 
 
 class EarlyView(Protocol):
@@ -46,9 +47,6 @@ class EarlyView(Protocol):
 
     async def close(self) -> None:
         """Leave nothing behind."""
-
-
-_SWITCH_INTERVAL_S = 0.0005
 
 
 async def keep(

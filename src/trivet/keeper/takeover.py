@@ -113,11 +113,9 @@ async def load_volume(
     for attempt in range(LOAD_TRIES):
         able = [f.bank for f in reign.followers.values() if f.counted and f.head == reign.log.head]
         servers = [shell.acceptor(base) for base in able]
-        loader = Loader(reign.log, reign.marks.durable, volume_key, tell)
+        at = reign.marks.durable
         try:
-            loading, index = await _load(loader, servers, names)
-            for _ in loading.steps():
-                await asyncio.sleep(0)
+            loading, index = await load_records(Loader(reign.log, at, volume_key, tell), servers, names)
         except (ReplicaError, NoMajority) as error:
             notes["load"] = f"NoMajority: {error}"
             log.warning("loading failed (try %s): %s", attempt + 1, error)
@@ -126,21 +124,33 @@ async def load_volume(
         finally:
             notes.pop("loading", None)
         notes.pop("load", None)
+        added = (op.key for entry in reign.log.above(at) for op in entry.body.ops)
+        assert all(key.startswith(b"c/") for key in added), (
+            "only the leader itself writes before it has loaded"
+        )
         for problem in loading.problems:
             log.error("the records do not fit together: %s", problem)
         return loading.space, index
     raise NoMajority(notes["load"])
 
 
-async def _load(
+async def load_records(
     loader: Loader, servers: Sequence[ServerLink], names: BlobNames
 ) -> tuple[Loading, RecordIndex]:
-    """Load from the first of `servers`, or, where its rows do not add up, from what all of them hold."""
+    """Load from the first of `servers`, or, where its rows do not add up, from what all of them hold.
+
+    Raises ReplicaError or NoMajority when neither can be proved complete.
+    """
     loading = Loading(names)
+    index = None
     for server in servers[:1]:
         try:
-            return loading, await loader.load_from(server, loading)
+            index = await loader.load_from(server, loading)
         except (ReplicaError, ProtocolError) as error:
             log.warning("not loaded from server %s alone: %s", server.port, error)
             loading = Loading(names)
-    return loading, await loader.load(servers, loading)
+    if index is None:
+        index = await loader.load(servers, loading)
+    for _ in loading.steps():
+        await asyncio.sleep(0)
+    return loading, index

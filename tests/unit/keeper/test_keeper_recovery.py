@@ -276,7 +276,7 @@ async def test_the_newest_bank_shows_all_that_would_be_kept(
 ) -> None:
     """Told by one bank's rows, or, should none add up, by those of all."""
     if not alone:
-        monkeypatch.setattr(Loader, "load_unchanged_from", _adds_up_nowhere)
+        monkeypatch.setattr(Loader, "load_from", _adds_up_nowhere)
     await roll_back(drive, tmp_path, [0, 1])
     taking = await stuck(drive)
     held, _ = await drive.keeper.rolled_back.found()
