@@ -89,6 +89,9 @@ PARTS = (
         "leaders killed (SIGKILL) under load, one stopped and one ended: a standby follows",
         "TRIVET_TAKEOVERS", 20, 200, ("tests/e2e/test_standby_e2e.py",)),
     Part(
+        "hosts of a leading keeper pulled out: the one on another host follows",
+        "TRIVET_TAKEOVERS", 20, 200, ("tests/e2e/test_far_standby.py",)),
+    Part(
         "faults of a volume on a database: kills, a database that dies, hangs or is cut off, takeovers",
         "TRIVET_ENGINE_FAULTS", 35, 350, ("tests/e2e/test_engine_faults.py",)),
     Part("clocks that run wrong", "TRIVET_CLOCK_SKEWS", 1, 1, ("tests/e2e/test_clock_skew.py",)),

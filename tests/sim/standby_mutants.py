@@ -11,7 +11,7 @@ from sim_mutants import Patch
 from standby_run import StandbyRun
 from trivet.quorum import standby, succession
 from trivet.quorum.lease import Lease
-from trivet.quorum.membership import Config
+from trivet.quorum.membership import KEEPER, STANDBY, Config
 from trivet.quorum.standby import Standby
 from trivet.quorum.succession import Succession
 
@@ -77,6 +77,23 @@ def runs_beyond_the_drift_bound(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(StandbyRun, "clock_rate", lambda self: self.world.rng.choice((0.6, 1.5)))
 
 
+def takes_a_free_lock_for_a_death(patch: pytest.MonkeyPatch) -> None:
+    """On another host every lock is free: who stands by there takes the other for dead."""
+    real_turn, real_begin = Standby.turn, Succession.begin
+
+    def turn(self: Standby, now: float) -> Any:
+        may = self.config is not None and self.config.standby == self._name
+        return "reign" if may else real_turn(self, now)
+
+    def begin(self: Succession, now: float) -> None:
+        self.hold(KEEPER)
+        self.hold(STANDBY)
+        real_begin(self, now)
+
+    patch.setattr(Standby, "turn", turn)
+    patch.setattr(Succession, "begin", begin)
+
+
 def forgets_what_it_applied(patch: pytest.MonkeyPatch) -> None:
     """What a client asks for again is done again."""
     patch.setattr("standby_keeper.answer_of", lambda call, record: None)
@@ -84,6 +101,6 @@ def forgets_what_it_applied(patch: pytest.MonkeyPatch) -> None:
 
 MUTANTS: tuple[Patch, ...] = (
     reads_as_a_zombie, waits_for_no_lease, takes_one_silent_bank_for_all, believes_silence_it_slept_through,
-    steps_down_and_goes_on, counts_the_lease_from_the_answer,
+    steps_down_and_goes_on, counts_the_lease_from_the_answer, takes_a_free_lock_for_a_death,
     leaves_a_taken_throne_named, runs_beyond_the_drift_bound, forgets_what_it_applied,
 )  # fmt: skip

@@ -27,7 +27,7 @@ from rich.text import Text
 
 from trivet.errors import ConfigError
 from trivet.io.control_socket import NotRunning, ask
-from trivet.io.volume_folder import VolumeFolder
+from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.volume_setup import has_supervisor
 from trivet.wire.control_messages import Progress
 
@@ -129,11 +129,21 @@ def _asked(
 def not_running(folder: VolumeFolder) -> ConfigError:
     """Return the error for a drive that nobody runs, or whose keeper runs on another host."""
     config = folder.read_config()
+    if config.standby and folder.keeper_path.is_dir() and has_supervisor(folder):
+        others = " or ".join(host for name, host in config.keeper_hosts().items() if name != folder.leader)
+        return NotRunning(
+            f"the keeper on this host gave up its turn, or starts: ask on {others}, or here again"
+        )
     if config.hosts and has_supervisor(folder):
-        return NotRunning(f"the keeper of this drive runs on {config.keeper}: type this there")
+        return NotRunning(f"the keeper of this drive runs on {keeper_place(config)}: type this there")
     return NotRunning(
         f"the drive in {folder.path} is not running; `trivet up --state {folder.path}` starts it"
     )
+
+
+def keeper_place(config: VolumeConfig) -> str:
+    """Return where the keeper of a volume over several hosts runs: "alpha", or "alpha or beta"."""
+    return " or ".join(config.keeper_hosts().values())
 
 
 def print_json(result: msgspec.Struct) -> None:

@@ -27,12 +27,16 @@ from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.owned_task import own_task
 from trivet.keeper.standing_by import STANDBY_FOLDER
+from trivet.quorum.leader_log import LeaderLog
 from trivet.supervise.volume_setup import has_supervisor
 from trivet.volume.interface import MountableVolume
 
 AGAIN_S = 2.0
 LAST_WORDS_S = 1.0
 OLD_STATE = "old state"
+
+#: What rolled back banks hold, and what is set as soon as it is something else, or nothing.
+_Found = tuple[LeaderLog, asyncio.Event]
 
 log = logging.getLogger(__name__)
 
@@ -108,7 +112,7 @@ class EarlyFolder:
         """Serve the folder until that is over; return why it ended too early, or raise TrivetError."""
         from trivet.mount.session import mounted
 
-        async with self._followed() if self._stands_by else _rolled_back(keeper, self._where) as shown:
+        async with self._shown(keeper) as shown:
             # Who unmounts by hand may take the guard, too: a takeover would bare the folder for a moment.
             await asyncio.to_thread(place_guard, self._where)
             bring = partial(AwayFiles(self._folder).bring, user=getpass.getuser())
@@ -124,11 +128,37 @@ class EarlyFolder:
                     session.abandon()
 
     @asynccontextmanager
-    async def _followed(self) -> AsyncIterator[_Shown]:
-        """Give the volume of the keeper that leads, as any client has it."""
-        volume = await MountedVolume.when_served(self._folder)
+    async def _shown(self, keeper: Keeper) -> AsyncIterator[_Shown]:
+        """Give the drive of another keeper that leads, or that of rolled back banks once they are found."""
+        found = asyncio.create_task(keeper.rolled_back.found())
         try:
-            yield _Shown(volume, asyncio.Event(), "")
+            volume = await self._served_before(found) if self._stands_by else None
+            if volume is None:
+                given = _rolled_back(keeper, self._where, *await found)
+            else:
+                given = self._followed(volume, found)
+            async with given as shown:
+                yield shown
+        finally:
+            found.cancel()
+
+    async def _served_before(self, found: asyncio.Task[_Found]) -> MountedVolume | None:
+        """Return the volume as any client has it, as soon as a keeper leads; None if `found` ends first."""
+        connecting = asyncio.create_task(MountedVolume.when_served(self._folder))
+        try:
+            await asyncio.wait({connecting, found}, return_when=asyncio.FIRST_COMPLETED)
+            return await connecting if connecting.done() else None
+        finally:
+            connecting.cancel()
+            await asyncio.wait([connecting])
+
+    @asynccontextmanager
+    async def _followed(self, volume: MountedVolume, found: asyncio.Task[_Found]) -> AsyncIterator[_Shown]:
+        """Give the `volume` of the keeper that leads, until there is something else to be `found`."""
+        is_over = asyncio.Event()
+        found.add_done_callback(lambda _: is_over.set())
+        try:
+            yield _Shown(volume, is_over, "")
         finally:  # not awaited: it may have something to tell a keeper that is not there yet
             closing = own_task(_close(volume))
             self._closing.add(closing)
@@ -136,9 +166,10 @@ class EarlyFolder:
 
 
 @asynccontextmanager
-async def _rolled_back(keeper: Keeper, where: Path) -> AsyncIterator[_Shown]:
-    """Give the volume as banks hold it that were rolled back, once they turn out to be."""
-    held, is_over = await keeper.rolled_back.found()
+async def _rolled_back(
+    keeper: Keeper, where: Path, held: LeaderLog, is_over: asyncio.Event
+) -> AsyncIterator[_Shown]:
+    """Give the volume as banks hold it that were rolled back."""
     async with keeper.as_rolled_back(held) as volume:
         note = f"until then {where} shows the drive read-only, as it was at slot {held.head}"
         yield _Shown(volume, is_over, note)

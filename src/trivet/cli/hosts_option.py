@@ -1,4 +1,4 @@
-"""`--bank 9000=HOSTA,HOSTB` and `--keeper HOST:PORT`: on which hosts a volume's processes run."""
+"""`--bank 9000=HOSTA,HOSTB`, `--keeper HOST:PORT`, `--standby HOST`: where a volume's processes run."""
 
 import ipaddress
 import re
@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from trivet.errors import InputError
+from trivet.io.volume_folder import FORMAT, PAIR_FORMAT
 
 DEFAULT_KEEPER_PORT = 6900
 
@@ -25,6 +26,9 @@ KeeperHost = Annotated[
         help=f"The host of the keeper, HOST or HOST:PORT ({DEFAULT_KEEPER_PORT}); else the first one named."
     ),
 ]
+StandbyHost = Annotated[
+    str | None, Parameter(help="The host of a second keeper, which takes over when the first is gone.")
+]
 ThisHost = Annotated[
     str | None, Parameter(help="Which of the volume's hosts this machine is, if its addresses don't say so.")
 ]
@@ -33,24 +37,34 @@ _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9]([a-z0-9-]{0,62})(\.[a-z0-9]([a-z0-9-]
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """Which server runs where: `hosts` maps each port to its host; the keeper's host and port."""
+    """Which server runs where: `hosts` maps each port to its host; the keepers' hosts and their port."""
 
     bases: list[int]
     servers: int
     hosts: dict[str, str]
     keeper: str
     keeper_port: int
+    standby: str = ""
 
     def fields(self) -> dict[str, Any]:
         """Return what the volume's description says of it."""
-        return {"hosts": self.hosts, "keeper": self.keeper, "keeper_port": self.keeper_port}
+        return {
+            "hosts": self.hosts,
+            "keeper": self.keeper,
+            "keeper_port": self.keeper_port,
+            "standby": self.standby,
+            "format": PAIR_FORMAT if self.standby else FORMAT,
+        }
 
 
-def spread_of(banks: Sequence[str] | None, keeper: str | None, servers: int | None) -> Spread | None:
+def spread_of(
+    banks: Sequence[str] | None, keeper: str | None, servers: int | None, standby: str | None = None
+) -> Spread | None:
     """Return what the options say, None without them; InputError that says how to write them."""
     if not banks:
-        if keeper is not None:
-            raise InputError("--keeper HOST goes with --bank PORT=HOST, which says where the banks are")
+        for option, host in (("--keeper", keeper), ("--standby", standby)):
+            if host is not None:
+                raise InputError(f"{option} HOST goes with --bank PORT=HOST, which says where the banks are")
         return None
     rows = dict(_bank(word) for word in banks)
     if len(banks) != 3 or len(rows) != 3:
@@ -71,7 +85,13 @@ def spread_of(banks: Sequence[str] | None, keeper: str | None, servers: int | No
     where, port = _keeper(keeper, next(iter(hosts.values())))
     if str(port) in hosts:
         raise InputError(f"--keeper {where}:{port}: that port is a bank's; name another one")
-    return Spread(sorted(rows), count, hosts, where, port)
+    second = "" if standby is None else checked_host(standby.strip("[]"))
+    if second == where:
+        raise InputError(
+            f"--standby {standby}: the first keeper runs there; name another host, or leave it away (`trivet "
+            "up --standby` runs two keepers on one host)"
+        )
+    return Spread(sorted(rows), count, hosts, where, port, second)
 
 
 def shared_words(spread: Spread) -> list[str]:

@@ -22,6 +22,7 @@ from cyclopts import App, Parameter
 from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume_folder
 from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, check_door, checked_limits
 from trivet.cli.early_folder import EarlyFolder
+from trivet.cli.hosts_option import ThisHost
 from trivet.cli.server_options import Amqp, Redis, checked_servers
 from trivet.cli.standby_options import usual_standby_mount
 from trivet.cli.up import DEFAULT_MOUNT, REFRESH_S
@@ -31,6 +32,7 @@ from trivet.io.mount_table import find_mount
 from trivet.io.queues.servers import Servers
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.door_plan import DoorPlan
+from trivet.supervise.own_host import own_host
 from trivet.supervise.volume_setup import Durability, check_fuse, has_supervisor
 from trivet.volume.interface import KernelCache, MountableVolume
 
@@ -72,14 +74,19 @@ def keeper(
         bool, Parameter(negative="", help="Stand by: follow the keeper that leads, and take over from it.")
     ] = False,
     name: Annotated[Literal["keeper", "standby"] | None, Parameter(show=False)] = None,
+    this_host: ThisHost = None,
     state: State = DEFAULT_STATE,
 ) -> int:
     """Run the keeper, and the folder with it, until SIGTERM."""
     from trivet.keeper.seat import Seat
 
-    seat = Seat(volume_folder(state), name or ("standby" if standby else "keeper"), stands_by=standby)
+    volume = volume_folder(state)
+    config = volume.read_config()
+    if config.standby:
+        seat = Seat.on_host(volume, config, own_host(config, this_host))
+    else:
+        seat = Seat(volume, name or ("standby" if standby else "keeper"), stands_by=standby)
     folder = seat.folder
-    config = folder.read_config()
     _log_to(folder.keeper_path / "keeper.log")
     where = None
     if not no_mount:
@@ -93,7 +100,7 @@ def keeper(
 
     source = f"trivet:{config.volume}"
     door = partial(_folder_door, folder, where, read_only, source)
-    view = None if where is None else EarlyFolder(folder.path, where, source, stands_by=standby)
+    view = None if where is None else EarlyFolder(folder.path, where, source, stands_by=seat.stands_by)
     return uvloop.run(keep(seat, door, view, durability=durability, refresh_s=refresh))
 
 

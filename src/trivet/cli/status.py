@@ -6,7 +6,15 @@ import contextlib
 import msgspec
 from rich.console import Console
 
-from trivet.cli.asking import DEFAULT_STATE, AsJson, State, not_running, print_json, volume_folder
+from trivet.cli.asking import (
+    DEFAULT_STATE,
+    AsJson,
+    State,
+    keeper_place,
+    not_running,
+    print_json,
+    volume_folder,
+)
 from trivet.io.control_socket import NotRunning, Remote, ask
 from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeFolder
@@ -39,7 +47,9 @@ async def drive_status(folder: VolumeFolder) -> Status:
     except NotRunning as error:
         if children is None:
             raise not_running(folder) from error
-        is_elsewhere = children is not None and not any(one.role == "keeper" for one in children.children)
+        is_elsewhere = children is not None and not any(
+            one.role in ("keeper", "standby") for one in children.children
+        )
         told = await _status_without_keeper(folder, "the keeper is not running", is_elsewhere=is_elsewhere)
     except Remote as error:
         told = await _status_without_keeper(folder, str(error))
@@ -69,7 +79,7 @@ async def _status_without_keeper(folder: VolumeFolder, why: str, *, is_elsewhere
         for base, row in zip(config.bases, config.ports(), strict=True)
     ]
     if is_elsewhere:
-        note = f"the keeper runs on {config.keeper}, where `trivet status` tells more"
+        note = f"the keeper runs on {keeper_place(config)}, where `trivet status` tells more"
         return Status(config.volume, False, banks, notes=[note])
     return Status(config.volume, False, banks, notes=[f"{why}: the folder can't be used until it is back"])
 

@@ -13,7 +13,7 @@ import uvloop
 from cyclopts import Parameter
 from rich.console import Console
 
-from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, volume_folder
+from trivet.cli.asking import DEFAULT_STATE, State, absolute_mount_point, keeper_place, volume_folder
 from trivet.cli.blobs_option import Blobs, checked_blobs
 from trivet.cli.door_options import ErrorHandler, NoAuth, PerUserDay, checked_limits, door_lines, free_door
 from trivet.cli.hosts_option import ThisHost
@@ -128,13 +128,18 @@ def _opened(
 def _own_host(folder: VolumeFolder, named: str | None, standby: StandbyOptions) -> tuple[str | None, bool]:
     """Return which of the volume's hosts this is (None: all is on one), and whether the keeper runs here.
 
-    Raises ConfigError if this is none of them, or asked to do what only the keeper's host can.
+    Raises ConfigError if this is none of them, or asked for a second keeper that runs elsewhere.
     """
     if named is None and not folder.config_path.exists():
         return None, True
     config = folder.read_config()
     here = own_host(config, named)
-    has_keeper = here is None or here == config.keeper
+    has_keeper = here is None or here in config.keeper_hosts().values()
+    if config.standby and standby != _ALONE:
+        raise ConfigError(
+            f"the second keeper of this drive runs on {config.standby}, as its volume.json says: leave "
+            "--standby away"
+        )
     if not has_keeper and standby != _ALONE:
         raise ConfigError(
             f"a second keeper is for the keeper's host, {config.keeper}: leave --standby away on {here}"
@@ -199,7 +204,7 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     if not plan.has_keeper:
         return [
             f"{_named(plan.own_ports())} of the drive {'are' if len(plan.own_ports()) > 1 else 'is'} up on "
-            f"{plan.host}; the keeper runs on {config.keeper}.",
+            f"{plan.host}; the keeper runs on {keeper_place(config)}.",
             *([f"The drive is in {plan.mount_point} while the keeper answers."] if plan.mount_point else []),
             *door_lines(plan.door, plan.folder),
             f"`{command} status{state}` shows what is seen from here, `{command} down{state}` stops it.",
@@ -208,11 +213,20 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     where = f"in {plan.mount_point}" if plan.mount_point else "up; no folder is mounted (--no-mount)"
     return [
         f"The drive is {where}: {_banks(plan, rows)}.",
-        *([plan.standby.ready_line()] if plan.standby else []),
+        *_second_keeper(plan),
         *door_lines(plan.door, plan.folder),
-        f"Logs: {path}/keeper/keeper.log and {path}/bank-BASE/server-PORT/server.log",
+        f"Logs: {path}/{config.keeper_on(plan.host)}/keeper.log and {path}/bank-BASE/server-PORT/server.log",
         f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",
     ]
+
+
+def _second_keeper(plan: DrivePlan) -> list[str]:
+    """Return the sentence about two keepers, if there are two."""
+    hosts = plan.config.keeper_hosts()
+    if len(hosts) > 1:
+        where = " and ".join(hosts.values())
+        return [f"Its keepers run on {where}: one leads, the folder of the other is read-only."]
+    return [plan.standby.ready_line()] if plan.standby else []
 
 
 def _banks(plan: DrivePlan, rows: Sequence[str]) -> str:

@@ -9,7 +9,15 @@ from typing import Annotated
 from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
-from trivet.cli.hosts_option import Banks, KeeperHost, Spread, checked_host, shared_words, spread_of
+from trivet.cli.hosts_option import (
+    Banks,
+    KeeperHost,
+    Spread,
+    StandbyHost,
+    checked_host,
+    shared_words,
+    spread_of,
+)
 from trivet.cli.ports_option import Ports, bases_of
 from trivet.errors import ConfigError, InputError
 from trivet.io.volume_folder import VolumeFolder
@@ -27,6 +35,7 @@ def init(
     ports: Ports = None,
     bank: Banks = None,
     keeper: KeeperHost = None,
+    standby: StandbyHost = None,
     durability: Durability = "default",
     state: State = DEFAULT_STATE,
 ) -> int:
@@ -35,7 +44,7 @@ def init(
     With --bank the folder is for several hosts: it holds their certificates, too, and is copied to each.
     """
     folder = volume_folder(state)
-    spread = spread_of(bank, keeper, servers)
+    spread = spread_of(bank, keeper, servers, standby)
     if spread is None:
         count = DEFAULT_SERVERS if servers is None else servers
         config = make_volume(folder, bases_of(ports) or DEFAULT_BASES, count, durability)
@@ -117,4 +126,5 @@ def _part(spread: Spread, host: str) -> str:
     ports = [port for port, where in spread.hosts.items() if where == host]
     keeper = ["the keeper, the folder and the HTTP door"] * (host == spread.keeper)
     servers = [f"server{'s' * (len(ports) > 1)} {', '.join(ports)}"] * bool(ports)
-    return "; ".join([*servers, *keeper])
+    standby = ["the keeper that stands by, its folder and an HTTP door"] * (host == spread.standby)
+    return "; ".join([*servers, *keeper, *standby])

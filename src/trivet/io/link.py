@@ -62,23 +62,19 @@ class Link(FrameConnection):
 
     @classmethod
     async def connect(
-        cls,
-        address: Address,
-        volume_key: bytes,
-        *,
-        timeout_s: float,
+        cls, address: Address, volume_key: bytes, *, timeout_s: float,
         on_event: Callable[[BankMessage], None] = lambda message: None,
-        tls: ssl.SSLContext | None = None,
-    ) -> Self:
+        tls: ssl.SSLContext | None = None, gone_after_s: float | None = None,
+    ) -> Self:  # fmt: skip
         """Connect to a server that holds `volume_key`; `on_event` gets what it sends unasked.
 
         `address` is (host, port) or the path of a unix socket; by `tls` the host must prove that it is the
-        host. Raises LinkLost; NotTrusted if it can't.
+        host. `gone_after_s`: see connect_to. Raises LinkLost; NotTrusted if it can't.
         """
         link = cls(volume_key, on_event)
         try:
             async with asyncio.timeout(timeout_s):
-                await connect_to(address, link, tls)
+                await connect_to(address, link, tls, gone_after_s)
                 link.say_hello(link._nonce)
                 await link._greeted.wait()
         except (OSError, TimeoutError) as error:
@@ -86,6 +82,9 @@ class Link(FrameConnection):
             if tls is not None and (why := why_not_trusted(address, error)):
                 raise NotTrusted(why) from error
             raise LinkLost(f"no link to {address}: {error or type(error).__name__}") from error
+        except asyncio.CancelledError:
+            link.abort()
+            raise
         if link._lost:
             raise LinkLost(f"no link to {address}: {link._lost}")
         return link

@@ -2,10 +2,12 @@
 
 Rule: on this machine by the unix socket, which is cheaper than TCP; by loopback where there is none.
 Rule: what is on another host is reached by TLS alone.
+Rule: of two keepers on two hosts only the one that leads opens its door: whichever lets us in is it.
 Rule: a server that is not known was added since: the volume's description is read again.
 """
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Sequence
 
 from trivet.io.link import Link, LinkLost
 from trivet.io.tls import client_tls
@@ -13,6 +15,8 @@ from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.journal_messages import BankMessage
 
 LOOPBACK = "127.0.0.1"
+#: A host that acknowledges nothing for so long leads no more: another one is asked. Less than a lease.
+KEEPER_GONE_S = 4.0
 
 
 class Reach:
@@ -52,5 +56,34 @@ class Reach:
             gone = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
             if self._tls is None or not gone:
                 raise
-        address = (self.config.keeper, self.config.keeper_port)
-        return await Link.connect(address, self._key, timeout_s=timeout_s, tls=self._tls)
+        return await _first([
+            asyncio.create_task(self.keeper_on(host, timeout_s=timeout_s))
+            for host in self.config.keeper_hosts().values()
+        ])  # fmt: skip
+
+    async def keeper_on(self, host: str, *, timeout_s: float) -> Link:
+        """Return a link to the volume door of the keeper on `host`, another one; raises LinkLost."""
+        address = (host, self.config.keeper_port)
+        return await Link.connect(
+            address, self._key, timeout_s=timeout_s, tls=self._tls, gone_after_s=KEEPER_GONE_S
+        )
+
+
+async def _first(asking: Sequence[asyncio.Task[Link]]) -> Link:
+    """Return the first link that comes about, and end the others; raises LinkLost if none does."""
+    lost, kept = LinkLost("nobody is asked"), None
+    try:
+        for answer in asyncio.as_completed(asking):
+            try:
+                kept = await answer
+            except LinkLost as error:
+                lost = error
+                continue
+            return kept
+        raise lost
+    finally:
+        for task in asking:
+            task.cancel()
+        for late in await asyncio.gather(*asking, return_exceptions=True):
+            if isinstance(late, Link) and late is not kept:
+                late.abort()

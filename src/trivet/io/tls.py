@@ -68,14 +68,30 @@ def tls_options(context: ssl.SSLContext | None) -> dict[str, Any]:
     }
 
 
-async def connect_to(address: Address, protocol: asyncio.BaseProtocol, tls: ssl.SSLContext | None) -> None:
-    """Connect `protocol` to `address`, (host, port) or the path of a unix socket; by `tls` to a host."""
+async def connect_to(
+    address: Address, protocol: asyncio.BaseProtocol, tls: ssl.SSLContext | None, gone_after_s: float | None
+) -> None:
+    """Connect `protocol` to `address`, (host, port) or the path of a unix socket; by `tls` to a host.
+
+    The connection ends once the host has acknowledged nothing for `gone_after_s`; None: as TCP has it.
+    """
     loop = asyncio.get_running_loop()
     if isinstance(address, Path):
         with socket_name(address) as name:
             await loop.create_unix_connection(lambda: protocol, name)
     else:
-        await loop.create_connection(lambda: protocol, *address, ssl=tls)
+        transport, _ = await loop.create_connection(lambda: protocol, *address, ssl=tls)
+        if gone_after_s is not None:
+            _end_without_answer(transport.get_extra_info("socket"), gone_after_s)
+
+
+def _end_without_answer(sock: socket.socket, after_s: float) -> None:
+    """Have `sock` ask its idle peer every second, and break once nothing was acknowledged for `after_s`."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for option, value in (
+        (socket.TCP_KEEPIDLE, 1), (socket.TCP_KEEPINTVL, 1), (socket.TCP_USER_TIMEOUT, int(after_s * 1000))
+    ):  # fmt: skip
+        sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
 def why_not_trusted(address: Address, error: Exception) -> str:

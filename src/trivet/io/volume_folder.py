@@ -10,12 +10,14 @@ from pathlib import Path
 import msgspec
 
 from trivet.errors import ConfigError
-from trivet.quorum.membership import KEEPER
+from trivet.quorum.membership import KEEPER, STANDBY
 from trivet.wire.auth import KEY_BYTES
 
 FORMAT = 1
 #: Of a volume to which servers were added: a trivet that knows nothing of them must not serve it.
 GROWN_FORMAT = 2
+#: Of a volume whose keepers run on two hosts: one that knows nothing of the other must not lead.
+PAIR_FORMAT = 3
 
 
 class VolumeConfig(msgspec.Struct, frozen=True):
@@ -24,8 +26,9 @@ class VolumeConfig(msgspec.Struct, frozen=True):
     `added` maps the base port of a bank to how many more servers it was given since, on the next ports.
     `blobs` maps the base port of a bank to the URL of the object store it keeps its blobs in. `hosts` maps
     the port of every server to the host it runs on, and `keeper` is that of the keeper, who serves the volume
-    to other hosts on `keeper_port`; without hosts everything is on this machine. `journal` is the URL of the
-    database that keeps the journal of a volume with one bank, "" for the volumes with three.
+    to other hosts on `keeper_port`; `standby` is that of a second one, "" if there is none on another host.
+    Without hosts everything is on this machine. `journal` is the URL of the database that keeps the journal
+    of a volume with one bank, "" for the volumes with three.
     """
 
     volume: str
@@ -39,6 +42,7 @@ class VolumeConfig(msgspec.Struct, frozen=True):
     keeper_port: int = 0
     journal: str = ""
     added: dict[str, int] = {}
+    standby: str = ""
 
     def ports(self) -> list[list[int]]:
         """Return the ports of each bank, in bank order."""
@@ -50,7 +54,7 @@ class VolumeConfig(msgspec.Struct, frozen=True):
     def grown(self, base: int, count: int) -> "VolumeConfig":
         """Return this description with `count` more servers in the bank at `base`."""
         added = {**self.added, str(base): self.added.get(str(base), 0) + count}
-        return msgspec.structs.replace(self, added=added, format=GROWN_FORMAT)
+        return msgspec.structs.replace(self, added=added, format=max(self.format, GROWN_FORMAT))
 
     def bank_of(self, port: int) -> int:
         """Return the number (0, 1, 2) of the bank that `port` belongs to, or raise ConfigError."""
@@ -65,8 +69,21 @@ class VolumeConfig(msgspec.Struct, frozen=True):
         return self.hosts.get(str(port))
 
     def all_hosts(self) -> list[str]:
-        """Return every host once, the keeper's last; none if everything is on this machine."""
-        return list(dict.fromkeys([*self.hosts.values(), *([self.keeper] if self.keeper else [])]))
+        """Return every host once, the keepers' last; none if everything is on this machine."""
+        return list(dict.fromkeys([*self.hosts.values(), *self.keeper_hosts().values()]))
+
+    def keeper_hosts(self) -> dict[str, str]:
+        """Return the host of each keeper by its name; empty if everything is on this machine."""
+        hosts = {KEEPER: self.keeper, STANDBY: self.standby}
+        return {name: host for name, host in hosts.items() if host}
+
+    def host_of_keeper(self, name: str) -> str | None:
+        """Return the host that the keeper called `name` runs on, None if that is this machine."""
+        return self.keeper_hosts().get(name, self.keeper) or None
+
+    def keeper_on(self, host: str | None) -> str:
+        """Return the name of the keeper that begins on `host` (None: this machine), if one does."""
+        return STANDBY if host is not None and host == self.standby else KEEPER
 
 
 class VolumeFolder:
@@ -196,9 +213,9 @@ class VolumeFolder:
             ) from error
         except (OSError, msgspec.DecodeError) as error:
             raise ConfigError(f"{self.config_path} can't be read: {error}") from error
-        if config.format not in (FORMAT, GROWN_FORMAT):
+        if not FORMAT <= config.format <= PAIR_FORMAT:
             raise ConfigError(
-                f"{self.path} has the state format {config.format}, this trivet knows up to {GROWN_FORMAT}; "
+                f"{self.path} has the state format {config.format}, this trivet knows up to {PAIR_FORMAT}; "
                 "use the trivet that made it, or another --state"
             )
         return config

@@ -141,7 +141,7 @@ class Fleet:
         self.majority = len(self.banks) // 2 + 1
         self.may_be_followed = bool(config.journal)
         self._volume = config.volume
-        self._reach = Reach(folder)
+        self.reach = Reach(folder)
         self._listener = listener
         self._tasks: list[asyncio.Task[None]] = []
         self._take_in(config)
@@ -262,7 +262,7 @@ class Fleet:
 
     async def _connect(self, server: ServerLink, on_event: Callable[[BankMessage], None]) -> Link:
         timeout_s = CONNECT_TIMEOUT_S if server.others() >= MAJORITY else PATIENT_CONNECT_S
-        return await self._reach.server(server.port, timeout_s=timeout_s, on_event=on_event)
+        return await self.reach.server(server.port, timeout_s=timeout_s, on_event=on_event)
 
     async def _watch(self, server: ServerLink) -> None:
         """Ask for figures again and again until the server stops answering; raises LinkLost."""

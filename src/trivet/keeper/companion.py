@@ -2,6 +2,7 @@
 
 Rule: with a standby in CONFIG nothing is answered without the lease; one that was not heard of for
 FORGOTTEN_S is taken out of CONFIG: it can't follow, and nobody need refuse to read for its sake.
+Rule: one on another host stays there: it may be back, and alone, when this one is not.
 Rule: so it is, always, where a keeper elsewhere may take over any time.
 Rule: a clean stop says so in the log, last of all, so that the other one need not wait.
 """
@@ -12,6 +13,7 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
+from trivet.errors import ProtocolError
 from trivet.io.clock import steady_s
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.lease_guard import guard
@@ -20,6 +22,7 @@ from trivet.keeper.owned_task import own_task
 from trivet.keeper.seat import Seat
 from trivet.keeper.standing_by import STANDBY_FOLDER
 from trivet.wire.control_messages import StandbyStatus
+from trivet.wire.volume_messages import KeeperFollows
 
 log = logging.getLogger(__name__)
 
@@ -49,6 +52,7 @@ class Companion:
         self._shell = shell
         self._name = seat.other
         self._is_expected = seat.stands_by
+        self._host = seat.other_host
         self._volume = volume
         self._notes = notes
         self._heard: _Heard | None = None
@@ -77,6 +81,12 @@ class Companion:
         self._shell.run(self._shell.leader.succession.register(self._name, steady_s()))
         self._guard()
 
+    def follows_from_afar(self, said: KeeperFollows) -> None:
+        """Take in what the other keeper says of itself from its host; ProtocolError if it is not that one."""
+        if said.name != self._name or self._host is None:
+            raise ProtocolError(f"a keeper called {said.name!r} is not the one to stand by for this one")
+        self.follows(said.pid, said.slot, said.trouble)
+
     def told(self) -> StandbyStatus | None:
         """Return how the other keeper is doing, None if there is none."""
         heard, marks = self._heard, self._shell.leader.reign.marks
@@ -87,7 +97,7 @@ class Companion:
         registered = config is not None and config.standby == self._name
         state: State = "silent" if age_s > SILENT_S else "follows" if registered else "joining"
         return StandbyStatus(
-            self._name, state, heard.pid, heard.slot, max(marks.durable - heard.slot, 0), age_s
+            self._name, state, heard.pid, heard.slot, max(marks.durable - heard.slot, 0), age_s, self._host
         )
 
     async def close(self) -> None:
@@ -120,5 +130,5 @@ class Companion:
             if now - last > SILENT_S and (self._is_expected or self._heard is not None):
                 self._notes.pop(STANDBY_FOLDER, None)
                 self._notes["standby"] = f"no keeper stands by: the one called {self._name} is not heard of"
-            if now - last > FORGOTTEN_S and self._shell.leader.is_serving:
+            if now - last > FORGOTTEN_S and self._host is None and self._shell.leader.is_serving:
                 self._shell.run(self._shell.leader.succession.register("", now))

@@ -30,9 +30,9 @@ class HighWater(msgspec.Struct, frozen=True):
 
 
 class MarkKeeping:
-    """Keeps the mark at `path` at the `newest` while it runs, until `close`."""
+    """Keeps the mark at `path` at the `newest` (None: there is none yet) while it runs, until `close`."""
 
-    def __init__(self, path: Path, newest: Callable[[], HighWater]) -> None:
+    def __init__(self, path: Path, newest: Callable[[], HighWater | None]) -> None:
         self._path = path
         self._newest = newest
         self._running = own_task(self._run())
@@ -48,9 +48,9 @@ class MarkKeeping:
             await asyncio.to_thread(self._store, self._newest())
             await asyncio.sleep(EVERY_S)
 
-    def _store(self, mark: HighWater) -> None:
+    def _store(self, mark: HighWater | None) -> None:
         try:
-            if mark != read_high_water(self._path):
+            if mark is not None and mark != read_high_water(self._path):
                 write_high_water(self._path, mark)
         except OSError as error:  # a full disk: an older mark forgets nothing, it guards less
             log.warning("the high-water mark can't be written: %s", error)

@@ -78,7 +78,8 @@ async def keep(
 async def _serve(keeper: Keeper, door: Door, view: EarlyView | None, folder: VolumeFolder) -> None:
     keeper.notes["door"] = NOT_MOUNTED
     config = keeper.config
-    far = FarDoor(config.keeper_port, server_tls(folder, config.keeper)) if config.hosts else None
+    host = config.host_of_keeper(keeper.name)
+    far = FarDoor(config.keeper_port, server_tls(folder, host)) if host else None
     ended = asyncio.create_task(keeper.ended.wait())
     taking_over = asyncio.create_task(keeper.take_over())
     if view is not None:
@@ -116,7 +117,10 @@ def _volume_door(keeper: Keeper, loaded: Loaded, cache: KernelCache | None) -> V
     assert keeper.shell is not None
     blobs = OutsideBlobs(loaded.journal, loaded.queue, loaded.blobs)
     epoch = keeper.shell.leader.reign.epoch.number
-    return VolumeDoor(loaded.volume, epoch, keeper.key, blobs, cache, loaded.companion.may_answer)
+    companion = loaded.companion
+    return VolumeDoor(
+        loaded.volume, epoch, keeper.key, blobs, cache, companion.may_answer, companion.follows_from_afar
+    )
 
 
 def _die(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -3,20 +3,20 @@
 Rule: it begins a reign when nobody lives under the other name (its lock is free), when that one ended in
 order, or when a majority of the banks has heard nothing for as long as a lease lasts.
 Rule: one that was started again leaves the first try to the other, which followed all the while.
+Rule: where nobody ever reigned the one called "keeper" begins.
 """
 
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from trivet.errors import TrivetError
 from trivet.io.clock import steady_s
-from trivet.io.control_socket import ask
 from trivet.io.link import Body
 from trivet.keeper.bank_links import Fleet, ServerLink
+from trivet.keeper.following_news import FarNews, FollowingNews, NearNews
 from trivet.keeper.high_water import HighWater, MarkKeeping, read_high_water
 from trivet.keeper.owned_task import own_task
 from trivet.keeper.seat import Seat
@@ -24,6 +24,7 @@ from trivet.quorum.leader_commands import Send
 from trivet.quorum.membership import likely_acceptor
 from trivet.quorum.standby import Standby
 from trivet.quorum.succession import Silence
+from trivet.wire.control_messages import HEARS_OF_NONE, NOT_MOUNTED, STANDS_BY
 from trivet.wire.entries import NO_EPOCH, Epoch
 from trivet.wire.journal_messages import BankMessage
 
@@ -31,10 +32,8 @@ log = logging.getLogger(__name__)
 
 TICK_S = 0.025
 TELL_EVERY_S = 0.5
-TOLD_WITHIN_S = 2.0
 LOOK_FOR_THE_DEAD_S = 0.1
 HEAD_START_S = 3.0
-NOTE = "this keeper stands by; another one leads"
 #: The note of a keeper that stands by about its folder.
 STANDBY_FOLDER = "standby folder"
 
@@ -56,14 +55,18 @@ class StandingBy:
         self._seat = seat
         self._notes = notes
         self._core = Standby(volume_key, [bank[0].base for bank in fleet.banks], seat.name)
-        self._marked = read_high_water(seat.mark_paths[0]) or HighWater(NO_EPOCH, 0)
+        self._marked = read_high_water(seat.mark_paths[0])
+        self._news: FollowingNews = NearNews(seat.other_folder)
+        if seat.other_host is not None:
+            self._news = FarNews(fleet.reach, seat.name, seat.other_host)
         self._linked: dict[int, tuple[ServerLink, int]] = {}
         self._look_at = self._alone_at = float("-inf")
         self._alone_since: float | None = None
 
-    async def turn(self) -> Heritage:
-        """Return when this keeper is to begin a reign, with what it knows."""
-        self._notes["standby"] = NOTE
+    async def turn(self) -> Heritage | None:
+        """Return when this keeper is to begin a reign, with what it knows; None if nobody ever reigned."""
+        self._notes["standby"] = self._note(is_heard=False)
+        self._notes.pop("door", None)  # nobody waits for it here
         telling = own_task(self._tell())
         keeping = MarkKeeping(self._seat.mark_paths[0], self._mark)
         try:
@@ -76,15 +79,18 @@ class StandingBy:
             await asyncio.gather(telling, return_exceptions=True)
             await keeping.close()
         del self._notes["standby"]
+        self._notes["door"] = NOT_MOUNTED
         self._seat.lead()
-        core = self._core
-        return Heritage(core.seen(), self._mark(), core.silence(steady_s()))
+        core, mark = self._core, self._mark()
+        return None if mark is None else Heritage(core.seen(), mark, core.silence(steady_s()))
 
     def _is_due(self, now: float) -> bool:
         config = self._core.config
-        if config is None or now < self._look_at:
+        if now < self._look_at:
             return False
         self._look_at = now + LOOK_FOR_THE_DEAD_S
+        if config is None:
+            return self._core.turn(now) == "reign"
         if self._seat.take_other():
             log.info("nobody lives who could be the keeper called %r: taking over", self._seat.other)
             return True
@@ -139,18 +145,28 @@ class StandingBy:
 
     # -- what others are told
 
-    def _mark(self) -> HighWater:
-        core = self._core
-        if (core.epoch, core.slot) > (self._marked.epoch, self._marked.slot):
+    def _mark(self) -> HighWater | None:
+        core, marked = self._core, self._marked
+        known = (NO_EPOCH, 0) if marked is None else (marked.epoch, marked.slot)
+        if (core.epoch, core.slot) > known:
             self._marked = HighWater(core.epoch, core.slot, core.slot_hash)
         return self._marked
 
+    def _note(self, *, is_heard: bool) -> str:
+        host = self._seat.other_host
+        if host is None:
+            return f"{STANDS_BY}; another one leads"
+        return f"{STANDS_BY}; the one on {host} leads: ask there" if is_heard else HEARS_OF_NONE
+
     async def _tell(self) -> None:
         """Tell the keeper that leads that this one stands by, and how far it has read."""
-        socket = self._seat.other_folder.keeper_socket
-        while True:
-            trouble = self._notes.get(STANDBY_FOLDER, "")
-            said = {"pid": os.getpid(), "slot": self._core.slot, "trouble": trouble}
-            with contextlib.suppress(TrivetError):
-                await ask(socket, "follow", said, silence_s=TOLD_WITHIN_S)
-            await asyncio.sleep(TELL_EVERY_S)
+        try:
+            while True:
+                is_heard = False
+                with contextlib.suppress(TrivetError):
+                    await self._news.tell(self._core.slot, self._notes.get(STANDBY_FOLDER, ""))
+                    is_heard = True
+                self._notes["standby"] = self._note(is_heard=is_heard)
+                await asyncio.sleep(TELL_EVERY_S)
+        finally:
+            await self._news.close()

@@ -41,6 +41,8 @@ from trivet.volume.interface import KernelCache
 from trivet.wire.journal_messages import BankMessage
 from trivet.wire.volume_messages import (
     CLIENT_BYTES,
+    KeeperFollows,
+    KeeperHeard,
     VolumeAnswer,
     VolumeCall,
     VolumeHello,
@@ -95,12 +97,14 @@ class OutsideBlobs:
 class VolumeDoor:
     """All clients of the volume; `cache` is the kernel's, None where nothing is mounted.
 
-    `may_answer` says whether this keeper holds the lease where it needs one.
+    `may_answer` says whether this keeper holds the lease where it needs one; `follows` is told of the keeper
+    of another host that stands by.
     """
 
     def __init__(
         self, volume: LocalVolume, epoch: int, key: bytes, blobs: OutsideBlobs, cache: KernelCache | None,
         may_answer: Callable[[], bool] = lambda: True,
+        follows: Callable[[KeeperFollows], None] = lambda said: None,
     ) -> None:  # fmt: skip
         self._volume = volume
         self._epoch = epoch
@@ -108,6 +112,7 @@ class VolumeDoor:
         self._blobs = blobs
         self._cache = cache
         self._may_answer = may_answer
+        self.follows = follows
         self._sessions: dict[bytes, VolumeSession] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -240,6 +245,10 @@ class _Connection:
             self._calls = self._door.calls_of(self._session)
             self.on_welcome()
             return welcome
+        if isinstance(message, KeeperFollows) and self._session is None:
+            self._door.follows(message)
+            self.on_welcome()
+            return KeeperHeard()
         if not isinstance(message, VolumeCall) or self._session is None or self._calls is None:
             raise ProtocolError(f"{type(message).__name__} is not what a client says here")
         call = decode_call(message.call)

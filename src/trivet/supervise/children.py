@@ -66,7 +66,7 @@ class ChildKeeper:
         self.servers: list[SupervisedChild] = []
         self._begin: Callable[[SupervisedChild], None] = lambda server: None
         self.take_in(config)
-        self.keepers = KeeperPair(folder, keeper_arguments, standby_arguments)
+        self.keepers = KeeperPair(folder, keeper_arguments, standby_arguments, config.keeper_on(host))
         log_path = folder.mount_path / "mount.log"
         self.mount = mount_arguments and SupervisedChild(mount_arguments, log_path, None, role="mount")
         self.workers = workers

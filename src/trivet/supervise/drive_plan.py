@@ -29,8 +29,8 @@ class DrivePlan:
 
     @property
     def has_keeper(self) -> bool:
-        """Whether the keeper runs on this host."""
-        return self.host is None or self.host == self.config.keeper
+        """Whether a keeper runs on this host."""
+        return self.host is None or self.host in self.config.keeper_hosts().values()
 
     def own_ports(self) -> list[int]:
         """Return the ports of this host's servers."""
@@ -59,4 +59,5 @@ class DrivePlan:
     def _arguments(self, mount: list[str]) -> list[str]:
         options = ["--durability", self.durability, "--refresh", str(self.refresh_s)]
         options += ["--read-only"] if self.read_only else []
+        options += ["--this-host", self.host] if self.host is not None and self.config.standby else []
         return ["serve", "keeper", "--state", str(self.folder.path), *mount, *options]

@@ -1,4 +1,4 @@
-"""The keepers of a drive as processes: one, or a first and one that stands by.
+"""The keepers of a drive as processes on this host: one, or a first and one that stands by.
 
 Rule: the first begins alone; the second is started once the first is there, so that nobody guesses who leads.
 Rule: whoever has ended is started again as the one that stands by, a moment later: the other one takes over.
@@ -43,13 +43,21 @@ class StandbyPlan:
 
 
 class KeeperPair:
-    """The keepers as processes; `first` and `second` (None: there is none here) are their arguments."""
+    """The keepers as processes; `first` and `second` (None: there is none here) are their arguments.
+
+    `name` is that of the first; it is the one of the second where that runs on another host.
+    """
 
     def __init__(
-        self, folder: VolumeFolder, first: Sequence[str] | None, second: Sequence[str] | None
+        self,
+        folder: VolumeFolder,
+        first: Sequence[str] | None,
+        second: Sequence[str] | None,
+        name: str = KEEPER,
     ) -> None:
         self._folder = folder
-        self.first = None if first is None else _child(folder, KEEPER, first)
+        self._name = name
+        self.first = None if first is None else _child(folder, name, first)
         self.second = None
         if self.first is not None and first is not None and second is not None:
             self.second = _child(folder, STANDBY, [*second, "--standby"])
@@ -64,7 +72,7 @@ class KeeperPair:
 
     def folder_of(self, child: SupervisedChild) -> VolumeFolder:
         """Return the state folder as that one of the keepers sees it."""
-        return VolumeFolder(self._folder.path, STANDBY if child is self.second else KEEPER)
+        return VolumeFolder(self._folder.path, STANDBY if child is self.second else self._name)
 
     def last_to_end(self) -> SupervisedChild | None:
         """Return the one that leads, None without any."""

@@ -129,7 +129,8 @@ def summary_lines(status: Status) -> list[Text]:
 
 def standby_line(leader: str, standby: StandbyStatus) -> Text:
     """Return the sentence about the two keepers."""
-    told = f"The keeper called {leader} leads; {standby.name} (process {standby.pid})"
+    where = f"process {standby.pid}" + (f" on {standby.host}" if standby.host else "")
+    told = f"The keeper called {leader} leads; {standby.name} ({where})"
     if standby.state == "silent":
         return Text(f"{told} was not heard of for {standby.heard_age_s:.0f} s.", "yellow")
     if standby.state == "joining":

@@ -12,16 +12,14 @@ import logging
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 
-from trivet.errors import InputError, NoMajority, TrivetError
-from trivet.io.control_socket import Handler, NotRunning, Remote, Report, ask, serve_control
-from trivet.io.mount_table import find_mount
+from trivet.errors import InputError, TrivetError
+from trivet.io.control_socket import Handler, Report, serve_control
 from trivet.io.reach import Reach
 from trivet.io.server_folder import finish_exchanges
 from trivet.io.shared_port import listening
@@ -32,11 +30,11 @@ from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.door_scaling import DoorScaling
 from trivet.supervise.door_workers import DoorWorkers
 from trivet.supervise.drive_plan import DrivePlan
+from trivet.supervise.lacking import Lack, lack_of
 from trivet.supervise.probing import ask_server
 from trivet.supervise.replacing import Replacing
 from trivet.supervise.volume_setup import check_ports, prepare_mount_point
 from trivet.supervise.watching import EVERY_S, DriveWatch
-from trivet.wire.control_messages import LOADING, Status
 
 READY_DEADLINE_S = 60.0
 READY_POLL_S = 0.1
@@ -48,7 +46,6 @@ FAR_STUCK_S = 30.0
 DECIDED_S = 2.0
 DEATHS_GIVE_UP = 3
 LOG_TAIL_LINES = 12
-_ANSWERING = {"up", "joining", "full"}
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +138,7 @@ async def _begin(plan: DrivePlan, children: ChildKeeper, on_ready: OnReady) -> N
 async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
     """Return "" once the drive serves, or why it may not; TrivetError when it does not come up."""
     moved_s = stuck_since_s = time.monotonic()
-    last: _Lack | None = None
+    last: Lack | None = None
     while True:
         for child in children.all:
             if child.role != "upstream" and (child.restarts >= DEATHS_GIVE_UP or child.left_alone):
@@ -149,7 +146,7 @@ async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
                     f"{child.name} ends again and again; the end of {child.log_path}:\n"
                     + await asyncio.to_thread(_log_tail, child.log_path)
                 )
-        lack = await _lack(plan)
+        lack = await lack_of(plan)
         if lack is None:
             return ""
         now_s = time.monotonic()
@@ -167,55 +164,6 @@ async def _wait_ready(plan: DrivePlan, children: ChildKeeper) -> str:
                 f"the end of the log of {first.name}:\n{await asyncio.to_thread(_log_tail, first.log_path)}"
             )
         await asyncio.sleep(READY_POLL_S)
-
-
-@dataclass(frozen=True, slots=True)
-class _Lack:
-    """What a drive still lacks; `stuck` when all processes answer and yet nothing is served."""
-
-    what: str
-    stuck: bool = False
-
-
-async def _lack(plan: DrivePlan) -> _Lack | None:
-    """Say what the drive still lacks on this host, None when it is ready."""
-    if not plan.has_keeper:
-        return await _lack_of_servers(plan)
-    try:
-        status = msgspec.convert(await ask(plan.folder.keeper_socket, "status"), Status)
-    except (NotRunning, Remote):
-        return _Lack("the keeper does not answer")
-    servers = [server for bank in status.banks for server in bank.servers]
-    silent = [
-        str(server.port) for server in servers if server.state not in _ANSWERING and server.host == plan.host
-    ]
-    if silent:
-        return _Lack(f"no answer from server {', '.join(silent)}")
-    unserved = [note for note in status.notes if note.startswith(NoMajority.__name__)]
-    if unserved:
-        return _Lack("; ".join(unserved), stuck=True)
-    loading = [note for note in status.notes if note.startswith(LOADING)]
-    if loading:
-        return _Lack(loading[0])
-    if plan.mount_point is not None:
-        entry = await asyncio.to_thread(find_mount, plan.mount_point)
-        if entry is None or not entry.is_ours:
-            return _Lack(f"{plan.mount_point} is not mounted")
-    if plan.standby is not None and (status.standby is None or status.standby.state != "follows"):
-        return _Lack("the second keeper does not stand by yet")
-    if plan.door is not None and not await plan.door.answers():
-        return _Lack(f"the HTTP door does not answer on port {plan.door.port}")
-    return None
-
-
-async def _lack_of_servers(plan: DrivePlan) -> _Lack | None:
-    reach = Reach(plan.folder)
-    silent = [str(port) for port in plan.own_ports() if await ask_server(port, reach) is None]
-    if silent:
-        return _Lack(f"no answer from server {', '.join(silent)}")
-    if plan.door is not None and not await plan.door.answers():
-        return _Lack(f"the HTTP door does not answer on port {plan.door.port}")
-    return None
 
 
 def _log_tail(path: Path) -> str:

@@ -47,6 +47,9 @@ LOADING = "the volume is being loaded"
 LEAVING_S = 600.0
 #: The note of a keeper that does not serve its door yet.
 NOT_MOUNTED = "the folder is not mounted yet"
+#: How the note of a keeper begins that follows another one, and of one that would, but hears of none.
+STANDS_BY = "this keeper stands by"
+HEARS_OF_NONE = f"{STANDS_BY} and hears of none that leads"
 
 ServerState = Literal["up", "hung", "down", "stopped", "joining", "full"]
 Verdict = Literal["found", "would fix", "fixed", "cannot fix"]
@@ -95,6 +98,7 @@ class StandbyStatus(msgspec.Struct, frozen=True):
     """The keeper that stands by, as the one that leads knows it; `lag_slots` of what is durable it lacks.
 
     It "follows" once the log names it; it was heard of `heard_age_s` ago, and is "silent" after 3 s of that.
+    It runs on `host`, None: where the one that leads does.
     """
 
     name: str
@@ -103,6 +107,7 @@ class StandbyStatus(msgspec.Struct, frozen=True):
     slot: int
     lag_slots: int
     heard_age_s: float
+    host: str | None = None
 
 
 class ScrubState(msgspec.Struct, frozen=True):

@@ -1,6 +1,7 @@
 """What a client of the volume and its keeper say to each other, around the calls themselves.
 
 Rule: a client says hello first; each request has exactly one reply under the same request number.
+Rule: a keeper on another host that stands by says no hello, only how far it has read, again and again.
 Rule: calls, results and large bodies are opaque here: `volume/calls.py` says what they hold.
 """
 
@@ -54,6 +55,23 @@ class VolumeRefusal(BankMessage):
     message: str
 
 
+class KeeperFollows(BankMessage):
+    """The keeper called `name`, process `pid` of another host, stands by and has read up to `slot`.
+
+    `trouble` says why its folder can't be read, "" if all is well. Answered by KeeperHeard.
+    """
+
+    name: str
+    pid: int
+    slot: int
+    trouble: str
+
+
+class KeeperHeard(BankMessage):
+    """The keeper that leads has taken it in."""
+
+
 VOLUME_MESSAGES: tuple[type[BankMessage], ...] = (
     VolumeHello, VolumeWelcome, VolumeCall, VolumeAnswer, VolumeRefusal,
+    KeeperFollows, KeeperHeard,
 )  # fmt: skip

@@ -4,6 +4,7 @@ import pytest
 
 from trivet.cli.hosts_option import checked_host, shared_words, spread_of
 from trivet.errors import InputError
+from trivet.io.volume_folder import FORMAT, PAIR_FORMAT
 
 THREE = ["7000=alpha", "8000=beta", "9000=gamma"]
 
@@ -41,6 +42,19 @@ def test_the_keepers_host(written: str, host: str, port: int) -> None:
     spread = spread_of(THREE, written, None)
     assert spread is not None
     assert (spread.keeper, spread.keeper_port) == (host, port)
+
+
+def test_a_second_keeper_has_a_host_of_its_own() -> None:
+    spread = spread_of(THREE, "alpha", None, "Beta")
+    assert spread is not None
+    assert (spread.fields()["standby"], spread.fields()["format"]) == ("beta", PAIR_FORMAT)
+    alone = spread_of(THREE, "alpha", None)
+    assert alone is not None
+    assert (alone.fields()["standby"], alone.fields()["format"]) == ("", FORMAT)
+    with pytest.raises(InputError, match="the first keeper runs there"):
+        spread_of(THREE, "alpha", None, "alpha")
+    with pytest.raises(InputError, match="--standby HOST goes with --bank"):
+        spread_of(None, None, None, "alpha")
 
 
 def test_a_host_with_two_banks_is_warned_of() -> None:

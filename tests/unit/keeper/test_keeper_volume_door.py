@@ -11,8 +11,9 @@ import msgspec
 import pytest
 
 from door_rig import DoorRig, door_rig
+from small_drive import small_drive
 from trivet.client.remote_volume import connected
-from trivet.errors import Conflict, FileSystemError
+from trivet.errors import Conflict, FileSystemError, ProtocolError
 from trivet.io.link import Link, LinkLost
 from trivet.keeper import volume_door
 from trivet.volume.body_calls import BlobPart, BlobsStored, Create, Open, PutBlobs, Read, TakeNames
@@ -21,7 +22,14 @@ from trivet.volume.name_calls import GetAttr, MkDir
 from trivet.wire.bank_messages import Stat
 from trivet.wire.blobs import BlobRef
 from trivet.wire.journal_messages import BankMessage
-from trivet.wire.volume_messages import VolumeAnswer, VolumeCall, VolumeHello, VolumeRefusal
+from trivet.wire.volume_messages import (
+    KeeperFollows,
+    KeeperHeard,
+    VolumeAnswer,
+    VolumeCall,
+    VolumeHello,
+    VolumeRefusal,
+)
 
 ME = Caller(0, 0)
 HELLO = VolumeHello(b"c" * 16)
@@ -218,3 +226,21 @@ def test_errors_keep_their_class_and_errno() -> None:
     assert told.errno == 39
     assert isinstance(error_of(VolumeRefusal("Conflict", 17, "x")), Conflict)
     assert type(error_of(VolumeRefusal("annotations", 5, "x"))).__name__ == "TrivetError"
+
+
+async def test_a_keeper_of_another_host_says_that_it_follows_and_asks_for_nothing(rig: DoorRig) -> None:
+    link = await link_to(rig)
+    follows = KeeperFollows("standby", 7, 100, "")
+    assert isinstance((await link.request(follows, timeout_s=5))[0], KeeperHeard)
+    with pytest.raises(LinkLost):
+        await link.request(VolumeCall(0, encode(GetAttr(ROOT_INO))), timeout_s=5)
+
+
+async def test_only_the_keeper_that_may_stand_by_is_heard(tmp_path: Path) -> None:
+    """On one machine it says so by the control socket; what comes from another host is no keeper of ours."""
+    async with small_drive(tmp_path) as drive:
+        assert drive.keeper.loaded is not None
+        companion = drive.keeper.loaded.companion
+        with pytest.raises(ProtocolError, match="not the one to stand by"):
+            companion.follows_from_afar(KeeperFollows("standby", 7, 100, ""))
+        assert companion.told() is None

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
@@ -17,9 +18,11 @@ CONFIG = VolumeConfig(
 )
 
 
-def plan(host: str | None, mount: Path | None, *, read_only: bool = False) -> DrivePlan:
+def plan(
+    host: str | None, mount: Path | None, *, read_only: bool = False, config: VolumeConfig = CONFIG
+) -> DrivePlan:
     return DrivePlan(
-        VolumeFolder(Path("/state")), CONFIG, mount, "default", 60.0, True, read_only=read_only, host=host
+        VolumeFolder(Path("/state")), config, mount, "default", 60.0, True, read_only=read_only, host=host
     )
 
 
@@ -39,3 +42,20 @@ def test_another_host_mounts_by_itself() -> None:
 
 def test_another_host_mounts_nothing_unless_it_is_told_where() -> None:
     assert plan("gamma", None).mount_arguments() is None
+
+
+@pytest.mark.parametrize(("host", "name"), [("alpha", "keeper"), ("beta", "standby")])
+def test_a_keeper_on_each_of_two_hosts(host: str, name: str) -> None:
+    made = plan(host, Path("/drive"), config=msgspec.structs.replace(CONFIG, standby="beta"))
+    arguments = made.keeper_arguments() or []
+    assert arguments[-2:] == ["--this-host", host]
+    assert "/drive" in arguments
+    assert made.mount_arguments() is None
+    assert made.config.keeper_on(host) == name
+    assert made.config.host_of_keeper(name) == host
+
+
+def test_the_third_host_has_none_of_two_keepers() -> None:
+    made = plan("gamma", Path("/drive"), config=msgspec.structs.replace(CONFIG, standby="beta"))
+    assert made.keeper_arguments() is None
+    assert made.mount_arguments() is not None
