@@ -6,21 +6,18 @@ Rule: a program on the third host makes names all the while: each is made once, 
 Rule: times are printed; the guide has them.
 """
 
+import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from drive_under_test import COMMAND_DEADLINE_S
-from far_pair import ALPHA, BASES, BETA, GAMMA, HOSTS, Hosts
+from far_pair import ALPHA, BASES, BETA, GAMMA, Hosts, running_pair
 from folders import assert_read_only, is_ours, waited_for
-from host_nets import host_nets
 from private_net import can_have_one
 
 TAKEOVERS = int(os.environ.get("TRIVET_TAKEOVERS", "1"))
@@ -40,31 +37,8 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def hosts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hosts]:
     """A drive whose keepers are on the first two hosts; every test leaves the first one leading."""
-    place = tmp_path_factory.mktemp("far")
-    banks = [f"--bank={base}={host}" for host, base in BASES.items()]
-    words = ["volume", "init", *banks, "--keeper", ALPHA, "--standby", BETA, "--state", str(place / "new")]
-    made = subprocess.run(
-        [sys.executable, "-m", "trivet", *words], capture_output=True, text=True, check=True,
-        timeout=COMMAND_DEADLINE_S,
-    )  # fmt: skip
-    assert "the keeper that stands by" in made.stdout
-    with host_nets(HOSTS) as net:
-        running = Hosts(place, net)
-        for drive in running.drives.values():
-            shutil.copytree(place / "new", drive.state)
-        try:
-            for host in (BETA, GAMMA, ALPHA):
-                print(running.up(host))
-            yield running
-        except BaseException:
-            print(*(drive.logs() for drive in running.drives.values()))
-            raise
-        finally:
-            for host in HOSTS:
-                net.plug_in(host)
-            print(*(drive.logs() for drive in running.drives.values()))
-            for host in (GAMMA, BETA, ALPHA):
-                running.drives[host].close()
+    with running_pair(tmp_path_factory.mktemp("far")) as running:
+        yield running
 
 
 def give_back(hosts: Hosts) -> None:
@@ -96,12 +70,35 @@ def test_the_folder_beside_shows_what_is_there_and_can_be_read_only(hosts: Hosts
     waited_for(lambda: is_ours(second.folder))
     assert (second.folder / "kept").read_text() == "here"
     assert_read_only(second.folder)
-    assert second.status()["notes"][0] == f"this keeper stands by; the one on {ALPHA} leads: ask there"
-    assert "ask there" in second.trivet("verify", expect=None).stderr
     assert (
         f"the second keeper of this drive runs on {BETA}"
         in first.trivet("up", "--standby", "--this-host", ALPHA, expect=2).stderr
     )
+
+
+@pytest.mark.parametrize("host", [ALPHA, BETA, GAMMA])
+def test_the_keeper_that_leads_is_asked_from_every_host(hosts: Hosts, host: str) -> None:
+    hosts.leads(ALPHA)
+    told = json.loads(hosts.type_on(host, "status", "--json"))
+    assert (told["healthy"], told["keeper"]["name"], told["standby"]["host"]) == (True, "keeper", BETA)
+    assert json.loads(hosts.type_on(host, "verify", "--deep", "--json"))["complete"]
+    hosts.type_on(host, "snapshot", "create", f"from {host}")
+    assert f"from {host}" in hosts.type_on(host, "snapshot", "list")
+    assert json.loads(hosts.type_on(host, "repairs", "--json"))["open"] == []
+    assert "there is no snapshot" in hosts.type_on(host, "snapshot", "remove", "nothing", expect=2)
+
+
+@pytest.mark.parametrize("host", [BETA, GAMMA])
+def test_a_bank_is_replaced_where_it_is(hosts: Hosts, host: str) -> None:
+    hosts.leads(ALPHA)
+    (hosts.drives[ALPHA].folder / f"filled {host}").write_bytes(os.urandom(3 << 20))
+    hosts.drives[ALPHA].wait_healthy()
+    assert "holds everything again" in hosts.type_on(host, "bank", "replace", str(BASES[host]), "--wait")
+    assert list(hosts.bank_of(host).parent.glob("*.replaced-1"))
+    assert f"port {BASES[host]} is on {host}" in hosts.type_on(
+        ALPHA, "bank", "replace", str(BASES[host]), expect=2
+    )
+    hosts.drives[ALPHA].trivet("verify", "--deep")
 
 
 @pytest.mark.parametrize("turn", range(TAKEOVERS))
@@ -160,6 +157,7 @@ def test_the_keeper_is_killed_and_ended(hosts: Hosts) -> None:
         killed_s = taken_over(hosts, began)
         names.more(20)
         told = hosts.leads(BETA)
+        assert json.loads(hosts.type_on(ALPHA, "status", "--json"))["keeper"]["name"] == "standby"
         hosts.drives[BETA].kill(told["keeper"]["pid"], signal.SIGTERM)
         began = time.monotonic()
         waited_for(lambda: hosts.writable() == hosts.drives[ALPHA].folder)

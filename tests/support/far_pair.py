@@ -1,6 +1,7 @@
 """A drive over three hosts (network namespaces), two with a keeper, the third with a program that uses it."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -10,9 +11,11 @@ from typing import Any
 
 from drive_under_test import COMMAND_DEADLINE_S, WAIT_S, Drive
 from folders import is_ours, waited_for
-from host_nets import HostNets
+from host_nets import HostNets, host_nets
+from trivet.io.volume_folder import VolumeFolder
 
-ALPHA, BETA, GAMMA = HOSTS = [f"10.79.0.{number}" for number in (1, 2, 3)]
+ALPHA, BETA, GAMMA, DELTA = [f"10.79.0.{number}" for number in (1, 2, 3, 4)]
+HOSTS = [ALPHA, BETA, GAMMA]
 BASES = {ALPHA: 7000, BETA: 8000, GAMMA: 9000}
 
 #: Makes folders 0, 1, 2 ... in the drive until its input ends; a name that is there already is an error.
@@ -42,7 +45,11 @@ class Hosts:
     def __init__(self, place: Path, net: HostNets) -> None:
         self.net = net
         self.place = place
-        self.drives = {host: Drive(place / host, servers=1) for host in HOSTS}
+        self.drives = {host: Drive(place / host, servers=1) for host in (*HOSTS, DELTA)}
+
+    def folder_of(self, host: str) -> VolumeFolder:
+        """Return the state folder of a host."""
+        return VolumeFolder(self.drives[host].state)
 
     def bank_of(self, host: str) -> Path:
         """Return the folder of a host's only server."""
@@ -52,8 +59,12 @@ class Hosts:
         """Bring up what belongs to a host, its folder with it if it has a keeper; return what is said."""
         drive = self.drives[host]
         drive.up_within = self.net.words(host)
-        mount = ["--mount", str(drive.folder)] if host != GAMMA else []
+        mount = ["--mount", str(drive.folder)] if host in (ALPHA, BETA) else []
         return drive.trivet("up", "--detach", "--no-gateway", "--refresh", "2", *mount, expect=expect).stdout
+
+    def type_on(self, host: str, *words: str, expect: int = 0) -> str:
+        """Type `trivet WORDS` on a host; return all it says."""
+        return self.net.trivet(host, *words, "--state", str(self.drives[host].state), expect=expect)
 
     def leads(self, host: str) -> dict[str, Any]:
         """Wait until the keeper of a host leads, the other one follows it and all is whole; its status."""
@@ -115,3 +126,29 @@ class Names:
         last = int(self.running.stdout.read().split()[-1])
         assert self.running.wait(COMMAND_DEADLINE_S) == 0
         return last
+
+
+@contextmanager
+def running_pair(place: Path, *options: str) -> Iterator[Hosts]:
+    """Bring up a drive over three hosts, two with a keeper (or as `options` say); a fourth is there, too."""
+    banks = [f"--bank={base}={host}" for host, base in BASES.items()]
+    keepers = options or ("--keeper", ALPHA, "--standby", BETA)
+    words = ["volume", "init", *banks, *keepers, "--state", str(place / "new")]
+    subprocess.run(
+        [sys.executable, "-m", "trivet", *words], capture_output=True, text=True, check=True,
+        timeout=COMMAND_DEADLINE_S,
+    )  # fmt: skip
+    with host_nets([*HOSTS, DELTA]) as net:
+        running = Hosts(place, net)
+        for host in HOSTS:
+            shutil.copytree(place / "new", running.drives[host].state)
+        try:
+            for host in (BETA, GAMMA, ALPHA):
+                print(running.up(host))
+            yield running
+        finally:
+            for host in running.drives:
+                net.plug_in(host)
+            print(*(drive.logs() for drive in running.drives.values()))
+            for drive in reversed(running.drives.values()):
+                drive.close()

@@ -6,12 +6,14 @@ own; those end with the test, whatever becomes of it.
 
 import os
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 _HOLDER = ["setpriv", "--pdeathsig", "KILL", "unshare", "--net", "--", "sleep", "900"]
 _DEADLINE_S = 20
+_COMMAND_DEADLINE_S = 90
 
 
 class HostNets:
@@ -24,6 +26,14 @@ class HostNets:
     def words(self, host: str) -> list[str]:
         """Return what to put before a command so that it runs on `host`."""
         return _within(self._holders[host])
+
+    def trivet(self, host: str, *words: str, expect: int = 0) -> str:
+        """Type `trivet WORDS` on `host`; return all it says, and assert its exit code."""
+        command = [*self.words(host), sys.executable, "-m", "trivet", *words]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_COMMAND_DEADLINE_S)
+        said = done.stdout + done.stderr
+        assert done.returncode == expect, f"{host} {words}: {done.returncode}\n{said}"
+        return said
 
     def pull_out(self, host: str) -> None:
         """Pull out the cable of `host`: nothing reaches it any more, and it reaches nobody."""

@@ -6,7 +6,8 @@ Rule: progress goes to stderr and only to a terminal, so that `--json` and pipes
 import asyncio
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -26,7 +27,8 @@ from rich.progress import Progress as Bars
 from rich.text import Text
 
 from trivet.errors import ConfigError
-from trivet.io.control_socket import NotRunning, ask
+from trivet.io import keeper_asking
+from trivet.io.control_socket import NotRunning, Report, ask
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.volume_setup import has_supervisor
 from trivet.wire.control_messages import Progress
@@ -37,6 +39,7 @@ State = Annotated[Path, Parameter(name="--state", help="The folder that holds th
 AsJson = Annotated[bool, Parameter(name="--json", negative="", help="Tell it as one JSON object.")]
 
 Result = TypeVar("Result", bound=msgspec.Struct)
+Asking = Callable[[str, Mapping[str, Any] | None, Report], Coroutine[Any, Any, dict[str, Any]]]
 
 
 class _ItemRate(ProgressColumn):
@@ -104,23 +107,23 @@ def ask_keeper(
     folder: VolumeFolder, verb: str, kind: type[Result], arguments: Mapping[str, Any] | None = None
 ) -> Result:
     """Ask the keeper of the drive in `folder`, showing progress; return its answer as `kind`."""
-    return _asked(folder, folder.keeper_socket, verb, kind, arguments)
+    return _asked(folder, partial(keeper_asking.ask_keeper, folder), verb, kind, arguments)
 
 
 def ask_supervisor(
     folder: VolumeFolder, verb: str, kind: type[Result], arguments: Mapping[str, Any] | None = None
 ) -> Result:
     """Ask the process of `trivet up` of the drive in `folder`; return its answer as `kind`."""
-    return _asked(folder, folder.supervisor_socket, verb, kind, arguments)
+    return _asked(folder, partial(ask, folder.supervisor_socket), verb, kind, arguments)
 
 
 def _asked(
-    folder: VolumeFolder, socket: Path, verb: str, kind: type[Result], arguments: Mapping[str, Any] | None
+    folder: VolumeFolder, asking: Asking, verb: str, kind: type[Result], arguments: Mapping[str, Any] | None
 ) -> Result:
     folder.read_config()
     with ProgressBar() as bar:
         try:
-            answer = asyncio.run(ask(socket, verb, arguments, bar.show))
+            answer = asyncio.run(asking(verb, arguments, bar.show))
         except NotRunning as error:
             raise not_running(folder) from error
     return msgspec.convert(answer, kind)

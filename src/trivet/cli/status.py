@@ -16,6 +16,7 @@ from trivet.cli.asking import (
     volume_folder,
 )
 from trivet.io.control_socket import NotRunning, Remote, ask
+from trivet.io.keeper_asking import ask_keeper
 from trivet.io.reach import Reach
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.live_view import bank_table, summary_lines
@@ -43,7 +44,7 @@ async def drive_status(folder: VolumeFolder) -> Status:
     with contextlib.suppress(NotRunning, Remote):
         children = msgspec.convert(await ask(folder.supervisor_socket, "children"), Children)
     try:
-        told = msgspec.convert(await ask(folder.keeper_socket, "status"), Status)
+        told = msgspec.convert(await ask_keeper(folder, "status"), Status)
     except NotRunning as error:
         if children is None:
             raise not_running(folder) from error

@@ -133,7 +133,7 @@ def _own_host(folder: VolumeFolder, named: str | None, standby: StandbyOptions) 
     if named is None and not folder.config_path.exists():
         return None, True
     config = folder.read_config()
-    here = own_host(config, named)
+    here = own_host(config, named, folder.certified_hosts())
     has_keeper = here is None or here in config.keeper_hosts().values()
     if config.standby and standby != _ALONE:
         raise ConfigError(
@@ -202,6 +202,9 @@ def ready_lines(plan: DrivePlan) -> list[str]:
     config, path = plan.config, plan.folder.path
     command, state = _command(plan)
     if not plan.has_keeper:
+        if not plan.own_ports():
+            add = f"`{command} bank add PORT{state}` gives a bank a server here"
+            return [f"Nothing of the drive runs on {plan.host} yet: {add}."]
         return [
             f"{_named(plan.own_ports())} of the drive {'are' if len(plan.own_ports()) > 1 else 'is'} up on "
             f"{plan.host}; the keeper runs on {keeper_place(config)}.",

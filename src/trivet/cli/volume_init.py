@@ -1,4 +1,4 @@
-"""`trivet volume init|certify`: makes a volume's description and key, on one host or for several."""
+"""`trivet volume init|certify|standby`: makes a volume's description and key, on one host or for several."""
 
 import datetime
 import shlex
@@ -6,6 +6,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Annotated
 
+import msgspec
 from cyclopts import App, Parameter
 
 from trivet.cli.asking import DEFAULT_STATE, State, volume_folder
@@ -20,8 +21,14 @@ from trivet.cli.hosts_option import (
 )
 from trivet.cli.ports_option import Ports, bases_of
 from trivet.errors import ConfigError, InputError
-from trivet.io.volume_folder import VolumeFolder
-from trivet.supervise.volume_setup import DEFAULT_BASES, DEFAULT_SERVERS, Durability, make_volume
+from trivet.io.volume_folder import PAIR_FORMAT, VolumeFolder
+from trivet.supervise.volume_setup import (
+    DEFAULT_BASES,
+    DEFAULT_SERVERS,
+    Durability,
+    has_supervisor,
+    make_volume,
+)
 
 app = App(name="volume", help="Make the description and the key of a drive.")
 
@@ -85,6 +92,31 @@ def certify(
     print(
         f"made {folder.certificate_path(name)} and its key; copy both to the folder tls of the state folder "
         f"on {name}, and start the drive's processes there anew"
+    )
+    return 0
+
+
+@app.command
+def standby(host: str, /, *, state: State = DEFAULT_STATE) -> int:
+    """Give a drive over several hosts a second keeper on HOST, which takes over when the first is gone."""
+    folder = volume_folder(state)
+    config, name = folder.read_config(), checked_host(host)
+    if not config.hosts:
+        raise ConfigError(
+            f"the volume in {folder.path} is all on this machine: `trivet up --standby` runs a second keeper"
+        )
+    if name in (config.keeper, config.standby):
+        raise ConfigError(f"a keeper of this volume runs on {name} already")
+    if config.standby:
+        raise ConfigError(f"this volume has two keepers, on {config.keeper} and {config.standby}")
+    if has_supervisor(folder):
+        raise ConfigError(f"the drive is up here: `trivet down --state {folder.path}` first")
+    folder.store_config(msgspec.structs.replace(config, standby=name, format=PAIR_FORMAT))
+    missing = name not in folder.certified_hosts()
+    print(
+        f"The second keeper of this drive runs on {name} now. Copy {folder.config_path} to every host\n"
+        + f"(and to {name} the whole folder, after `trivet volume certify {name}`).\n" * missing
+        + f"Then type `trivet down` and `trivet up` on {config.keeper}, and after that on {name}."
     )
     return 0
 

@@ -22,6 +22,7 @@ from trivet.gateway.native.operations import asker, drive_of
 from trivet.gateway.request_metrics import RequestMetrics
 from trivet.insight.board.verdict import most_are_away
 from trivet.io.control_socket import NotRunning, ask
+from trivet.io.keeper_asking import ask_keeper
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.control_messages import Status
 from trivet.wire.health_messages import DriveFigures
@@ -55,7 +56,7 @@ def metrics_text(told: DriveMetrics, counted: RequestMetrics | None) -> bytes:
 
 async def _status(folder: VolumeFolder) -> Status | None:
     try:
-        return msgspec.convert(await ask(folder.keeper_socket, "status", silence_s=ANSWER_S), Status)
+        return msgspec.convert(await ask_keeper(folder, "status", silence_s=ANSWER_S), Status)
     except TrivetError:
         return None
 

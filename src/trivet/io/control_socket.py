@@ -89,14 +89,14 @@ async def _converse(
     """Answer one connection: read its request, run the handler, tell the outcome."""
     try:
         if places.locked():
-            _send(writer, {"error": _told(ProtocolError("too many open control connections"))})
+            _send(writer, {"error": told_error(ProtocolError("too many open control connections"))})
             return
         async with places:
             request = await _request(reader)
             _send(writer, await _outcome(reader, writer, handlers, request))
             await asyncio.wait_for(writer.drain(), SILENCE_S)
     except ProtocolError as error:
-        _send(writer, {"error": _told(error)})
+        _send(writer, {"error": told_error(error)})
     except (ConnectionError, TimeoutError):
         return
     finally:
@@ -107,8 +107,16 @@ async def _request(reader: asyncio.StreamReader) -> dict[str, Any]:
     """Return the request of a connection; ProtocolError when it is none."""
     try:
         line = await asyncio.wait_for(reader.readuntil(b"\n"), REQUEST_DEADLINE_S)
+    except (asyncio.LimitOverrunError, asyncio.IncompleteReadError) as error:
+        raise ProtocolError("a control request is one line of JSON") from error
+    return request_of(line)
+
+
+def request_of(line: bytes) -> dict[str, Any]:
+    """Return the request on a line; ProtocolError when it is none."""
+    try:
         request = json.loads(line)
-    except (asyncio.LimitOverrunError, asyncio.IncompleteReadError, ValueError) as error:
+    except ValueError as error:
         raise ProtocolError("a control request is one line of JSON") from error
     if not isinstance(request, dict) or not isinstance(request.get("do"), str):
         raise ProtocolError('a control request is {"do": verb, ...}')
@@ -122,19 +130,12 @@ async def _outcome(
     request: dict[str, Any],
 ) -> dict[str, Any]:
     """Run the handler `request` asks for; return its last line. ConnectionError when the client left."""
-    verb = request.pop("do")
-    handler = handlers.get(verb)
-    if handler is None:
-        return {"error": _told(InputError(f"no control verb {verb!r}; there are: {', '.join(handlers)}"))}
 
     def report(step: Mapping[str, Any]) -> None:
         if writer.transport.get_write_buffer_size() < UNREAD_PROGRESS_BYTES:
             _send(writer, {"progress": dict(step)})
 
-    async def work() -> Mapping[str, Any]:
-        return await handler(request, report)
-
-    working = asyncio.create_task(work())
+    working = asyncio.create_task(answer_to(handlers, request, report))
     gone = asyncio.create_task(reader.read(1))
     try:
         while not working.done():
@@ -143,16 +144,36 @@ async def _outcome(
                 raise ConnectionResetError
             if not working.done():
                 _send(writer, {"alive": True})
-        return {"result": dict(working.result())}
-    except TrivetError as error:
-        return {"error": _told(error)}
+        return working.result()
     finally:
         working.cancel()
         gone.cancel()
         await asyncio.wait({working, gone})
 
 
-def _told(error: TrivetError) -> dict[str, Any]:
+async def answer_to(
+    handlers: Mapping[str, Handler], request: dict[str, Any], report: Report
+) -> dict[str, Any]:
+    """Run the handler that `request` asks for; return the last line: its result, or its error."""
+    verb = request.pop("do")
+    handler = handlers.get(verb)
+    try:
+        if handler is None:
+            raise InputError(f"no control verb {verb!r}; there are: {', '.join(handlers)}")
+        return {"result": dict(await handler(request, report))}
+    except TrivetError as error:
+        return {"error": told_error(error)}
+
+
+def outcome_of(answer: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the result on a last line, or raise Remote with the other side's error."""
+    if "error" in answer:
+        raise Remote(**answer["error"])
+    return dict(answer["result"])
+
+
+def told_error(error: TrivetError) -> dict[str, Any]:
+    """Return what a last line says of an error."""
     return {"kind": type(error).__name__, "message": str(error), "exit_code": error.exit_code}
 
 
@@ -186,10 +207,8 @@ async def ask(
             answer = await _answer(reader, path, silence_s)
             if "progress" in answer and on_progress is not None:
                 on_progress(answer["progress"])
-            if "result" in answer:
-                return dict(answer["result"])
-            if "error" in answer:
-                raise Remote(**answer["error"])
+            if "result" in answer or "error" in answer:
+                return outcome_of(answer)
     finally:
         writer.close()
 

@@ -48,25 +48,30 @@ class Reach:
         address = (self.config.host_of(port) or LOOPBACK, port)
         return await Link.connect(address, self._key, timeout_s=timeout_s, on_event=on_event, tls=self._tls)
 
-    async def keeper(self, *, timeout_s: float) -> Link:
+    async def keeper(
+        self, *, timeout_s: float, on_event: Callable[[BankMessage], None] = lambda message: None
+    ) -> Link:
         """Return a link to the volume door of the keeper; raises LinkLost."""
+        path = self._folder.volume_socket
         try:
-            return await Link.connect(self._folder.volume_socket, self._key, timeout_s=timeout_s)
+            return await Link.connect(path, self._key, timeout_s=timeout_s, on_event=on_event)
         except LinkLost as error:
             gone = isinstance(error.__cause__, FileNotFoundError | ConnectionRefusedError)
             if self._tls is None or not gone:
                 raise
         return await _first([
-            asyncio.create_task(self.keeper_on(host, timeout_s=timeout_s))
+            asyncio.create_task(self.keeper_on(host, timeout_s=timeout_s, on_event=on_event))
             for host in self.config.keeper_hosts().values()
         ])  # fmt: skip
 
-    async def keeper_on(self, host: str, *, timeout_s: float) -> Link:
+    async def keeper_on(
+        self, host: str, *, timeout_s: float, on_event: Callable[[BankMessage], None] = lambda message: None
+    ) -> Link:
         """Return a link to the volume door of the keeper on `host`, another one; raises LinkLost."""
-        address = (host, self.config.keeper_port)
         return await Link.connect(
-            address, self._key, timeout_s=timeout_s, tls=self._tls, gone_after_s=KEEPER_GONE_S
-        )
+            (host, self.config.keeper_port), self._key, timeout_s=timeout_s, on_event=on_event,
+            tls=self._tls, gone_after_s=KEEPER_GONE_S,
+        )  # fmt: skip
 
 
 async def _first(asking: Sequence[asyncio.Task[Link]]) -> Link:

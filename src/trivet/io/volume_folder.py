@@ -51,10 +51,19 @@ class VolumeConfig(msgspec.Struct, frozen=True):
             for base in self.bases
         ]
 
-    def grown(self, base: int, count: int) -> "VolumeConfig":
-        """Return this description with `count` more servers in the bank at `base`."""
+    @property
+    def size(self) -> int:
+        """How many servers there are."""
+        return sum(map(len, self.ports()))
+
+    def grown(self, base: int, count: int, host: str | None = None) -> "VolumeConfig":
+        """Return this description with `count` more servers in the bank at `base`, on `host` (None: here)."""
         added = {**self.added, str(base): self.added.get(str(base), 0) + count}
-        return msgspec.structs.replace(self, added=added, format=max(self.format, GROWN_FORMAT))
+        grown = msgspec.structs.replace(self, added=added, format=max(self.format, GROWN_FORMAT))
+        if host is None:
+            return grown
+        new = {str(port): host for row in grown.ports() for port in row if str(port) not in self.hosts}
+        return msgspec.structs.replace(grown, hosts={**self.hosts, **new})
 
     def bank_of(self, port: int) -> int:
         """Return the number (0, 1, 2) of the bank that `port` belongs to, or raise ConfigError."""
@@ -110,6 +119,10 @@ class VolumeFolder:
     def authority_path(self) -> Path:
         """The certificate of the authority that every host of the volume trusts, and no other."""
         return self.path / "tls" / "ca.pem"
+
+    def certified_hosts(self) -> list[str]:
+        """Return the hosts whose certificates and keys lie here."""
+        return sorted(path.stem for path in self.authority_path.parent.glob("*.key"))
 
     @property
     def authority_key_path(self) -> Path:

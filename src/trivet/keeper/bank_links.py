@@ -136,7 +136,7 @@ class Fleet:
     def __init__(self, folder: VolumeFolder, listener: FleetListener) -> None:
         config = folder.read_config()
         self.banks: list[list[ServerLink]] = [[] for _ in config.bases]
-        self._folder = folder
+        self.folder = folder
         #: How many banks a change must reach.
         self.majority = len(self.banks) // 2 + 1
         self.may_be_followed = bool(config.journal)
@@ -191,12 +191,12 @@ class Fleet:
 
     async def grow(self) -> None:
         """Link to servers that were added to the volume since it was last looked at."""
-        self._link_to(self._take_in(await asyncio.to_thread(self._folder.read_config)))
+        self._link_to(self._take_in(await asyncio.to_thread(self.folder.read_config)))
 
     def _take_in(self, config: VolumeConfig) -> list[ServerLink]:
         """Add what `config` knows and we do not to the `banks`, and return it."""
         new = [
-            ServerLink(bank, row[0], port, self._folder.server_socket(row[0], port))
+            ServerLink(bank, row[0], port, self.folder.server_socket(row[0], port))
             for bank, row in enumerate(config.ports())
             for port in row[len(self.banks[bank]) :]
         ]

@@ -13,7 +13,7 @@ import logging
 from dataclasses import dataclass
 from typing import Literal
 
-from trivet.errors import ProtocolError
+from trivet.errors import Conflict, ProtocolError
 from trivet.io.clock import steady_s
 from trivet.keeper.leader_shell import LeaderShell
 from trivet.keeper.lease_guard import guard
@@ -31,6 +31,7 @@ LOOK_AGAIN_S = 0.01
 SILENT_S = 3.0
 FORGOTTEN_S = 15.0
 STEP_DOWN_S = 2.0
+HEARD_WITHIN_S = 10.0
 
 State = Literal["joining", "follows", "silent"]
 
@@ -53,6 +54,7 @@ class Companion:
         self._name = seat.other
         self._is_expected = seat.stands_by
         self._host = seat.other_host
+        self._servers = 0
         self._volume = volume
         self._notes = notes
         self._heard: _Heard | None = None
@@ -86,6 +88,27 @@ class Companion:
         if said.name != self._name or self._host is None:
             raise ProtocolError(f"a keeper called {said.name!r} is not the one to stand by for this one")
         self.follows(said.pid, said.slot, said.trouble)
+        self._servers = said.servers
+
+    def must_hear(self) -> None:
+        """Raise Conflict while a keeper on another host, which has to know of a change, does not follow."""
+        told = self.told()
+        if self._host is not None and (told is None or told.state != "follows"):
+            raise Conflict(f"the keeper that stands by on {self._host} must hear of it, and is not heard of")
+
+    async def heard_of(self, servers: int) -> None:
+        """Wait until it knows of so many servers; Conflict when it does not in time."""
+        if self._host is None:
+            return
+        try:
+            async with asyncio.timeout(HEARD_WITHIN_S):
+                while self._servers < servers:  # noqa: ASYNC110 - it says so every half a second
+                    await asyncio.sleep(LOOK_AGAIN_S)
+        except TimeoutError:
+            raise Conflict(
+                f"it belongs to the volume now, but the keeper on {self._host} has not heard of it: is "
+                "`trivet up` running there?"
+            ) from None
 
     def told(self) -> StandbyStatus | None:
         """Return how the other keeper is doing, None if there is none."""

@@ -12,6 +12,7 @@ import msgspec
 from trivet.errors import InputError, NoMajority
 from trivet.io.clock import steady_s, wall_s
 from trivet.io.control_socket import Handler, Report
+from trivet.keeper.admitting import Admitting
 from trivet.keeper.bank_links import HUNG_AFTER_S, ServerLink
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.loaded import Loaded
@@ -51,6 +52,8 @@ def handlers(keeper: Keeper) -> Mapping[str, Handler]:
         "recover": control.recover,
         "refill": control.refill,
         "grow": control.grow,
+        "admit": control.admit,
+        "describe": control.describe,
         "quota": control.quota,
         "follow": control.follow,
         "shutdown": control.shutdown,
@@ -62,6 +65,7 @@ class Control:
 
     def __init__(self, keeper: Keeper) -> None:
         self._keeper = keeper
+        self._admitting = Admitting(keeper.fleet)
 
     def _loaded(self) -> Loaded:
         if self._keeper.loaded is None:
@@ -149,7 +153,7 @@ class Control:
         loaded = self._keeper.loaded
         divergent = loaded.queue.divergent(server.port) if loaded else 0
         compared = loaded is None or loaded.refresher.is_compared(server.port)
-        host = self._keeper.config.host_of(server.port)
+        host = self._keeper.fleet.reach.config.host_of(server.port)
         if stat is None:
             return ServerStatus(server.port, state, divergent=divergent, compared=compared, host=host)
         return ServerStatus(
@@ -225,6 +229,15 @@ class Control:
         """Link to servers that were added to the volume."""
         await self._keeper.fleet.grow()
         return {}
+
+    async def admit(self, arguments: Arguments, report: Report) -> Result:
+        """Let servers of a host into the volume, and tell what it has then."""
+        return _plain(await self._admitting.admit(arguments, self._loaded().companion))
+
+    async def describe(self, arguments: Arguments, report: Report) -> Result:
+        """Tell what the volume has, as volume.json does."""
+        self._loaded()
+        return _plain(await self._admitting.described())
 
     async def quota(self, arguments: Arguments, report: Report) -> Result:
         """Set or remove the quota of a folder, or only list them all."""

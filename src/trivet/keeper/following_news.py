@@ -3,6 +3,7 @@
 Rule: who leads hears of it on its door alone, which it opens once it leads; nobody else takes it in.
 """
 
+import asyncio
 import contextlib
 import os
 from typing import Protocol
@@ -45,7 +46,8 @@ class NearNews:
 class FarNews:
     """From the keeper called `name` to the one on `host`, by `reach`, over a link of its own that stays."""
 
-    def __init__(self, reach: Reach, name: str, host: str) -> None:
+    def __init__(self, folder: VolumeFolder, reach: Reach, name: str, host: str) -> None:
+        self._folder = folder
         self._reach = reach
         self._name = name
         self._host = host
@@ -56,7 +58,8 @@ class FarNews:
         if self._link is None or self._link.lost.is_set():
             self._link = await self._reach.keeper_on(self._host, timeout_s=TOLD_WITHIN_S)
         try:
-            said = KeeperFollows(self._name, os.getpid(), slot, trouble)
+            config = await asyncio.to_thread(self._folder.read_config)
+            said = KeeperFollows(self._name, os.getpid(), slot, trouble, config.size)
             await self._link.request(said, timeout_s=TOLD_WITHIN_S)
         except TrivetError:
             self._link.abort()

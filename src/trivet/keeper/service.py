@@ -11,15 +11,16 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol
 
 from trivet.errors import TrivetError
-from trivet.io.control_socket import serve_control
+from trivet.io.control_socket import Handler, serve_control
 from trivet.io.tls import server_tls
 from trivet.io.volume_folder import VolumeFolder
 from trivet.keeper.control import handlers
+from trivet.keeper.door_aside import DoorAside
 from trivet.keeper.keeper import Keeper
 from trivet.keeper.loaded import Loaded
 from trivet.keeper.seat import Seat
@@ -66,8 +67,9 @@ async def keep(
             loop.add_signal_handler(number, keeper.ended.set)
         await keeper.start()
         try:
-            async with serve_control(folder.keeper_socket, handlers(keeper)):
-                await _serve(keeper, door, view, folder)
+            verbs = handlers(keeper)
+            async with serve_control(folder.keeper_socket, verbs):
+                await _serve(keeper, door, view, folder, verbs)
         finally:
             await keeper.close()
     finally:
@@ -75,7 +77,9 @@ async def keep(
     return 3 if keeper.is_deposed else 0
 
 
-async def _serve(keeper: Keeper, door: Door, view: EarlyView | None, folder: VolumeFolder) -> None:
+async def _serve(
+    keeper: Keeper, door: Door, view: EarlyView | None, folder: VolumeFolder, verbs: Mapping[str, Handler]
+) -> None:
     keeper.notes["door"] = NOT_MOUNTED
     config = keeper.config
     host = config.host_of_keeper(keeper.name)
@@ -98,7 +102,7 @@ async def _serve(keeper: Keeper, door: Door, view: EarlyView | None, folder: Vol
         gc.disable()  # what the hot paths make has no cycles; a collection would stall everybody
         async with (
             door(keeper.loaded.volume) as cache,
-            open_door(_volume_door(keeper, keeper.loaded, cache), folder.volume_socket, far),
+            open_door(_volume_door(keeper, keeper.loaded, cache, verbs), folder.volume_socket, far),
         ):
             del keeper.notes["door"]
             await ended
@@ -113,14 +117,15 @@ async def _serve(keeper: Keeper, door: Door, view: EarlyView | None, folder: Vol
             await view.close()
 
 
-def _volume_door(keeper: Keeper, loaded: Loaded, cache: KernelCache | None) -> VolumeDoor:
+def _volume_door(
+    keeper: Keeper, loaded: Loaded, cache: KernelCache | None, verbs: Mapping[str, Handler]
+) -> VolumeDoor:
     assert keeper.shell is not None
     blobs = OutsideBlobs(loaded.journal, loaded.queue, loaded.blobs)
     epoch = keeper.shell.leader.reign.epoch.number
     companion = loaded.companion
-    return VolumeDoor(
-        loaded.volume, epoch, keeper.key, blobs, cache, companion.may_answer, companion.follows_from_afar
-    )
+    aside = DoorAside(verbs, companion.follows_from_afar)
+    return VolumeDoor(loaded.volume, epoch, keeper.key, blobs, cache, companion.may_answer, aside.answer)
 
 
 def _die(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

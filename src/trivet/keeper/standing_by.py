@@ -58,7 +58,7 @@ class StandingBy:
         self._marked = read_high_water(seat.mark_paths[0])
         self._news: FollowingNews = NearNews(seat.other_folder)
         if seat.other_host is not None:
-            self._news = FarNews(fleet.reach, seat.name, seat.other_host)
+            self._news = FarNews(seat.folder, fleet.reach, seat.name, seat.other_host)
         self._linked: dict[int, tuple[ServerLink, int]] = {}
         self._look_at = self._alone_at = float("-inf")
         self._alone_since: float | None = None

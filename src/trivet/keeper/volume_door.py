@@ -41,8 +41,6 @@ from trivet.volume.interface import KernelCache
 from trivet.wire.journal_messages import BankMessage
 from trivet.wire.volume_messages import (
     CLIENT_BYTES,
-    KeeperFollows,
-    KeeperHeard,
     VolumeAnswer,
     VolumeCall,
     VolumeHello,
@@ -59,6 +57,8 @@ HOLD_S, HOLD_LOOK_S = 2.0, 0.02
 UNANSWERED_MAX = 1024
 CONNECTIONS_MAX = 256
 _READ_LIMIT_BYTES = 4 << 20
+#: Answers who is no client; None: it does not know the message.
+Aside = Callable[[BankMessage, Peer], HandlerResult | Coroutine[Any, Any, Reply] | None]
 _encode = msgspec.msgpack.Encoder().encode
 
 
@@ -97,14 +97,14 @@ class OutsideBlobs:
 class VolumeDoor:
     """All clients of the volume; `cache` is the kernel's, None where nothing is mounted.
 
-    `may_answer` says whether this keeper holds the lease where it needs one; `follows` is told of the keeper
-    of another host that stands by.
+    `may_answer` says whether this keeper holds the lease where it needs one; `aside` answers what others than
+    clients say, None to what is not for it.
     """
 
     def __init__(
         self, volume: LocalVolume, epoch: int, key: bytes, blobs: OutsideBlobs, cache: KernelCache | None,
         may_answer: Callable[[], bool] = lambda: True,
-        follows: Callable[[KeeperFollows], None] = lambda said: None,
+        aside: Aside = lambda message, peer: None,
     ) -> None:  # fmt: skip
         self._volume = volume
         self._epoch = epoch
@@ -112,7 +112,7 @@ class VolumeDoor:
         self._blobs = blobs
         self._cache = cache
         self._may_answer = may_answer
-        self.follows = follows
+        self.aside = aside
         self._sessions: dict[bytes, VolumeSession] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -245,10 +245,9 @@ class _Connection:
             self._calls = self._door.calls_of(self._session)
             self.on_welcome()
             return welcome
-        if isinstance(message, KeeperFollows) and self._session is None:
-            self._door.follows(message)
+        if self._session is None and (answer := self._door.aside(message, peer)) is not None:
             self.on_welcome()
-            return KeeperHeard()
+            return answer
         if not isinstance(message, VolumeCall) or self._session is None or self._calls is None:
             raise ProtocolError(f"{type(message).__name__} is not what a client says here")
         call = decode_call(message.call)

@@ -2,6 +2,8 @@
 
 Rule: what volume.json says is so; whoever is killed on the way leaves it as it was, or a drive that knows
 its new servers when it begins anew.
+Rule: over several hosts a server is added on the host that it is to run on; the keeper that leads writes it
+down first.
 Rule: where a blob lies needs no agreement: all servers of a bank are asked for it (`quorum/placement.py`).
 """
 
@@ -16,14 +18,17 @@ import msgspec
 from trivet.bank.object_blobs import store_used
 from trivet.errors import Conflict, InputError, ReplicaError
 from trivet.io.control_socket import NotRunning, Remote, Report, ask
+from trivet.io.keeper_asking import ask_keeper
 from trivet.io.reach import Reach
 from trivet.io.server_folder import place_new
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
+from trivet.io.volume_growth import new_ports
 from trivet.quorum.membership import KEEPER, STANDBY
 from trivet.quorum.replacing import hindrances
 from trivet.supervise.children import ChildKeeper
+from trivet.supervise.describing import Describing
 from trivet.supervise.probing import ask_server
-from trivet.supervise.volume_setup import SERVERS_MAX, check_ports
+from trivet.supervise.volume_setup import check_ports
 from trivet.wire.control_messages import Status
 from trivet.wire.refill_messages import Replaced, Replacement
 
@@ -38,12 +43,19 @@ class _Order(msgspec.Struct):
 
 
 class Adding:
-    """Adds servers to the drive in `folder`; `turn` is held while servers come or are exchanged."""
+    """Adds servers to the drive in `folder`; `turn` is held while servers come or are exchanged.
 
-    def __init__(self, folder: VolumeFolder, children: ChildKeeper, turn: asyncio.Lock) -> None:
+    `host` is which of the volume's hosts this is, None if it is all on one machine.
+    """
+
+    def __init__(
+        self, folder: VolumeFolder, children: ChildKeeper, turn: asyncio.Lock, host: str | None
+    ) -> None:
         self._folder = folder
         self._children = children
         self._turn = turn
+        self._host = host
+        self._describing = Describing(folder, children)
 
     async def asked(self, arguments: dict[str, Any], report: Report) -> Mapping[str, Any]:
         """Carry out an order of the control socket; InputError when it makes no sense.
@@ -71,17 +83,28 @@ class Adding:
         Raises InputError or ConfigError when it can't be, Conflict while the drive is not whole.
         """
         async with self._turn:
-            config = await asyncio.to_thread(self._folder.read_config)
+            config = await self._described()
             ports = new_ports(config, base, count)
             await asyncio.to_thread(self._refuse_stores, config, base)
             await check_ports(ports)
             await self._make_sure(base)
             made = await asyncio.to_thread(self._place, base, ports, disk)
-            grown = config.grown(base, count)
-            await asyncio.to_thread(self._folder.store_config, grown)
-            self._children.take_in(grown)
-            await self._tell_keepers()
+            if self._host is None:
+                grown = config.grown(base, count)
+                await asyncio.to_thread(self._folder.store_config, grown)
+                self._children.take_in(grown)
+                await self._tell_keepers()
+            else:
+                asked = {"base": base, "ports": ports, "host": self._host}
+                grown = msgspec.convert(await ask_keeper(self._folder, "admit", asked), VolumeConfig)
+                await self._describing.take_in(grown)
+                self._children.take_in(grown)
             return Replacement(made)
+
+    async def _described(self) -> VolumeConfig:
+        if self._host is None:
+            return await asyncio.to_thread(self._folder.read_config)
+        return await self._describing.learn()
 
     def _refuse_stores(self, config: VolumeConfig, base: int) -> None:
         used = config.blobs.get(str(base)) or store_used(self._folder.server_path(base, base) / "segments")
@@ -89,7 +112,7 @@ class Adding:
             raise InputError(f"bank {base} keeps its blobs in {used}: no server can be added to it yet")
 
     async def _make_sure(self, base: int) -> None:
-        status = msgspec.convert(await ask(self._folder.keeper_socket, "status"), Status)
+        status = msgspec.convert(await ask_keeper(self._folder, "status"), Status)
         found = hindrances(status, None)
         if found:
             raise Conflict(
@@ -125,21 +148,3 @@ class Adding:
                 f"server {', '.join(map(str, silent))} was added and is started again and again, but does "
                 f"not answer: {', '.join(logs)} may say why"
             )
-
-
-def new_ports(config: VolumeConfig, base: int, count: int) -> list[int]:
-    """Return the ports of `count` more servers of the bank at `base`, or raise InputError."""
-    if base not in config.bases:
-        known = ", ".join(map(str, config.bases))
-        raise InputError(f"no bank of this drive begins at port {base}: its banks are {known}")
-    if config.hosts:
-        raise InputError("this drive is spread over hosts: no server can be added to its banks yet")
-    row = config.ports()[config.bank_of(base)]
-    if len(row) + count > SERVERS_MAX:
-        raise InputError(f"bank {base} has {len(row)} servers: {SERVERS_MAX} is the most")
-    new = [row[-1] + index for index in range(1, count + 1)]
-    others = {port for other in config.ports() for port in other}
-    taken = [port for port in new if port in others or port > 65535]
-    if taken:
-        raise InputError(f"bank {base} can't grow to port {taken[0]}: that is no port, or another bank's")
-    return new

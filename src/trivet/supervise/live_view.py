@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from trivet.errors import TrivetError
-from trivet.io.control_socket import ask
+from trivet.io.keeper_asking import ask_keeper
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.control_messages import Child, Children, ServerStatus, StandbyStatus, Status, Traffic
 
@@ -187,7 +187,7 @@ async def show_live(folder: VolumeFolder, children: Callable[[], Children], cons
         while True:
             status, problem = None, ""
             try:
-                status = msgspec.convert(await ask(folder.keeper_socket, "status"), Status)
+                status = msgspec.convert(await ask_keeper(folder, "status"), Status)
             except TrivetError as error:
                 problem = str(error)
             now_s = time.monotonic()

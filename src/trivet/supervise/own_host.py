@@ -2,6 +2,7 @@
 
 import ipaddress
 import socket
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psutil
@@ -10,13 +11,14 @@ from trivet.errors import ConfigError
 from trivet.io.volume_folder import VolumeConfig
 
 
-def own_host(config: VolumeConfig, named: str | None) -> str | None:
+def own_host(config: VolumeConfig, named: str | None, certified: Sequence[str] = ()) -> str | None:
     """Return the host of `config` that this machine is, None if the volume is all on one machine.
 
-    `named` is what somebody says that it is. Raises ConfigError when that can't be, or can't be found out.
+    `named` is what somebody says that it is; it may be one of the `certified`, of which nothing runs yet.
+    Raises ConfigError when that can't be, or can't be found out.
     """
-    hosts = config.all_hosts()
-    if not hosts:
+    hosts = list(dict.fromkeys([*config.all_hosts(), *certified]))
+    if not config.hosts:
         if named is not None:
             raise ConfigError(
                 f"--this-host {named}: this volume is all on one machine; leave the option away"

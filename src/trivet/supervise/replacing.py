@@ -12,7 +12,8 @@ from typing import Any
 import msgspec
 
 from trivet.errors import Conflict, InputError
-from trivet.io.control_socket import Report, ask
+from trivet.io.control_socket import Report
+from trivet.io.keeper_asking import ask_keeper
 from trivet.io.server_folder import exchange, new_folder
 from trivet.io.volume_folder import VolumeFolder
 from trivet.quorum.replacing import hindrances
@@ -68,7 +69,7 @@ class Replacing:
             return Replacement(done)
 
     async def _make_sure(self, base: int) -> None:
-        status = msgspec.convert(await ask(self._folder.keeper_socket, "status"), Status)
+        status = msgspec.convert(await ask_keeper(self._folder, "status"), Status)
         found = hindrances(status, base)
         if found:
             raise Conflict(

@@ -26,6 +26,7 @@ from trivet.io.shared_port import listening
 from trivet.io.volume_folder import VolumeFolder
 from trivet.supervise.adding import Adding
 from trivet.supervise.children import ChildKeeper
+from trivet.supervise.describing import Describing
 from trivet.supervise.door_plan import DoorPlan
 from trivet.supervise.door_scaling import DoorScaling
 from trivet.supervise.door_workers import DoorWorkers
@@ -112,13 +113,15 @@ async def _live(
     handlers = _handlers(children, stop, ended) | _watch_handlers(watch, scaling)
     turn = asyncio.Lock()
     handlers["replace"] = Replacing(plan.folder, children, turn).asked
-    handlers["add"] = Adding(plan.folder, children, turn).asked
+    handlers["add"] = Adding(plan.folder, children, turn, plan.host).asked
     async with serve_control(plan.folder.supervisor_socket, handlers):
         running = asyncio.create_task(children.run())
         watching = asyncio.create_task(watch.run())
         showing = asyncio.create_task(_begin(plan, children, on_ready))
         stopping = asyncio.create_task(stop.wait())
         lives = {running, watching, showing, stopping}
+        if plan.host is not None:
+            lives.add(asyncio.create_task(Describing(plan.folder, children).run()))
         try:
             done, _ = await asyncio.wait(lives, return_when=asyncio.FIRST_COMPLETED)
             for task in done - {stopping}:

@@ -21,10 +21,10 @@ from trivet.errors import ConfigError
 from trivet.io.mount_guard import remove_guard
 from trivet.io.mount_table import find_mount, probe_mount, unmount
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
+from trivet.io.volume_growth import SERVERS_MAX
 
 DEFAULT_BASES = (7000, 8000, 9000)
 DEFAULT_SERVERS = 2
-SERVERS_MAX = 100
 VOLUME_NAME_BYTES = 8
 LOOPBACK = "127.0.0.1"
 #: What `trivet up` may have put into a state folder before the volume is made.

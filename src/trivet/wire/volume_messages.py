@@ -58,20 +58,41 @@ class VolumeRefusal(BankMessage):
 class KeeperFollows(BankMessage):
     """The keeper called `name`, process `pid` of another host, stands by and has read up to `slot`.
 
-    `trouble` says why its folder can't be read, "" if all is well. Answered by KeeperHeard.
+    It knows of so many `servers`; `trouble` says why its folder can't be read, "" if all is well. Answered by
+    KeeperHeard.
     """
 
     name: str
     pid: int
     slot: int
     trouble: str
+    servers: int
 
 
 class KeeperHeard(BankMessage):
     """The keeper that leads has taken it in."""
 
 
+class KeeperAsked(BankMessage):
+    """A `request` to the keeper that leads, as on its control socket (JSON); no hello goes before it.
+
+    Answered by KeeperAnswered; KeeperWorks comes unasked until then.
+    """
+
+    request: bytes
+
+
+class KeeperWorks(BankMessage):
+    """The keeper works on what it was asked; `progress` (JSON) says how far it is, b"" only that it lives."""
+
+    progress: bytes = b""
+
+
+class KeeperAnswered(BankMessage):
+    """The last line of the control socket is in the body: a result, or an error."""
+
+
 VOLUME_MESSAGES: tuple[type[BankMessage], ...] = (
     VolumeHello, VolumeWelcome, VolumeCall, VolumeAnswer, VolumeRefusal,
-    KeeperFollows, KeeperHeard,
+    KeeperFollows, KeeperHeard, KeeperAsked, KeeperWorks, KeeperAnswered,
 )  # fmt: skip

@@ -22,6 +22,7 @@ from trivet.gateway.files.drive import Drive
 from trivet.gateway.sessions import accepted
 from trivet.insight.board.verdict import bank_told, judge, stopped_ports
 from trivet.io.control_socket import ask
+from trivet.io.keeper_asking import ask_keeper
 from trivet.io.volume_folder import VolumeFolder
 from trivet.wire.board_frames import ShortFrame
 from trivet.wire.control_messages import Children, Status
@@ -58,7 +59,7 @@ async def _first(socket: WebSocket, drive: Drive) -> None:
         told = await ask(folder.supervisor_socket, "children", silence_s=SILENCE_S)
         children = msgspec.convert(told, Children)
     try:
-        status = msgspec.convert(await ask(folder.keeper_socket, "status", silence_s=SILENCE_S), Status)
+        status = msgspec.convert(await ask_keeper(folder, "status", silence_s=SILENCE_S), Status)
     except TrivetError as error:
         problem = str(error)
     stopped = stopped_ports(children)

@@ -18,6 +18,7 @@ from trivet.errors import Forbidden, NoMajority, OutcomeUnknown, TrivetError, Un
 from trivet.gateway.native.operations import Operation, Parameter, answer, asker, drive_of, number
 from trivet.insight.board.verdict import judge
 from trivet.io.control_socket import NotRunning, Remote, ask
+from trivet.io.keeper_asking import ask_keeper
 from trivet.io.volume_folder import VolumeFolder
 from trivet.volume.interface import ROOT_INO
 from trivet.wire.control_messages import BankStatus, RepairHistory, ScrubState, ServerStatus, Status
@@ -89,9 +90,9 @@ async def processes(request: Request) -> Response:
 
 
 async def _asked_keeper(request: Request, verb: str, arguments: dict[str, float]) -> Mapping[str, Any]:
-    socket = VolumeFolder(drive_of(request).folder.parent).keeper_socket
+    folder = VolumeFolder(drive_of(request).folder.parent)
     try:
-        return await ask(socket, verb, arguments)
+        return await ask_keeper(folder, verb, arguments)
     except (NotRunning, Remote) as error:
         raise NoMajority(f"the keeper does not answer: {error}") from error
 

@@ -16,6 +16,7 @@ from trivet.errors import TrivetError
 from trivet.insight.board.verdict import bank_told, judge, stopped_ports
 from trivet.insight.board.worth import worth_a_look
 from trivet.io.control_socket import NotRunning, Remote, ask
+from trivet.io.keeper_asking import ask_keeper
 from trivet.io.volume_folder import VolumeFolder
 from trivet.monitor.board.motion import Motion
 from trivet.monitor.board.moving import moving
@@ -123,7 +124,7 @@ class BoardFigures:
 
     async def _ask_keeper(self) -> None:
         try:
-            told = await ask(self._folder.keeper_socket, "status", silence_s=SILENCE_S)
+            told = await ask_keeper(self._folder, "status", silence_s=SILENCE_S)
             status = msgspec.convert(told, Status)
             if status.repaired_total != self._repairs_of:
                 await self._ask_repairs()
@@ -144,7 +145,7 @@ class BoardFigures:
         """Ask for the latest repairs; a keeper that is still loading has none to tell."""
         wanted = {"since_s": REPAIRS_BACK_S, "limit": REPAIRS}
         with contextlib.suppress(Remote):
-            told = await ask(self._folder.keeper_socket, "repairs", wanted, silence_s=SILENCE_S)
+            told = await ask_keeper(self._folder, "repairs", wanted, silence_s=SILENCE_S)
             self._repairs = msgspec.convert(told, RepairHistory).repairs[::-1]
 
     async def _ask_others(self) -> None:
