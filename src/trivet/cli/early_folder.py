@@ -30,6 +30,7 @@ from trivet.keeper.standing_by import STANDBY_FOLDER
 from trivet.quorum.leader_log import LeaderLog
 from trivet.supervise.volume_setup import has_supervisor
 from trivet.volume.interface import MountableVolume
+from trivet.wire.control_messages import SHOWN_READ_ONLY
 
 AGAIN_S = 2.0
 LAST_WORDS_S = 1.0
@@ -171,7 +172,7 @@ async def _rolled_back(
 ) -> AsyncIterator[_Shown]:
     """Give the volume as banks hold it that were rolled back."""
     async with keeper.as_rolled_back(held) as volume:
-        note = f"until then {where} shows the drive read-only, as it was at slot {held.head}"
+        note = f"until then {where} {SHOWN_READ_ONLY}, as it was at slot {held.head}"
         yield _Shown(volume, is_over, note)
 
 

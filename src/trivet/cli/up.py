@@ -39,6 +39,7 @@ from trivet.supervise.live_view import show_live
 from trivet.supervise.own_host import own_host
 from trivet.supervise.supervisor import run_drive
 from trivet.supervise.volume_setup import Durability, check_fuse, only_supervisor, open_volume, place_blobs
+from trivet.wire.control_messages import SHOWN_READ_ONLY
 
 DEFAULT_MOUNT = Path("drive")
 REFRESH_S = 60.0
@@ -255,8 +256,9 @@ def _named(ports: Sequence[int]) -> str:
 def stuck_lines(plan: DrivePlan, problem: str) -> list[str]:
     """Return what people are told of a drive that is up and may not serve."""
     command, state = _command(plan)
+    how = "takes no changes" if SHOWN_READ_ONLY in problem else "serves nothing"
     return [
-        f"the drive is up but serves nothing: {problem}",
+        f"the drive is up but {how}: {problem}",
         f"`{command} status{state}` shows how it is, `{command} down{state}` stops it.",
     ]
 

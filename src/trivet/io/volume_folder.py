@@ -264,8 +264,11 @@ class VolumeFolder:
         self.store_config(config)
 
     def store_config(self, config: VolumeConfig) -> None:
-        """Write the volume's description, in place of what it was."""
-        write_synced(self.config_path, msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+        """Write the volume's description, in place of what it was; ConfigError if the disk refuses it."""
+        try:
+            write_synced(self.config_path, msgspec.json.format(msgspec.json.encode(config)) + b"\n")
+        except OSError as error:
+            raise ConfigError(f"{self.config_path} can't be written: {error.strerror}") from error
 
 
 def write_synced(path: Path, content: bytes) -> None:

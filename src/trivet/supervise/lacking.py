@@ -11,7 +11,7 @@ from trivet.io.mount_table import find_mount
 from trivet.io.reach import Reach
 from trivet.supervise.drive_plan import DrivePlan
 from trivet.supervise.probing import ask_server
-from trivet.wire.control_messages import HEARS_OF_NONE, LOADING, STANDS_BY, Status
+from trivet.wire.control_messages import HEARS_OF_NONE, LOADING, SHOWN_READ_ONLY, STANDS_BY, Status
 
 _ANSWERING = {"up", "joining", "full"}
 
@@ -42,7 +42,8 @@ async def lack_of(plan: DrivePlan) -> Lack | None:
         return await _lack_beside(plan, hears_of_one=HEARS_OF_NONE not in status.notes)
     unserved = [note for note in status.notes if note.startswith(NoMajority.__name__)]
     if unserved:
-        return Lack("; ".join(unserved), stuck=True)
+        shown = [note for note in status.notes if SHOWN_READ_ONLY in note]
+        return Lack("; ".join(unserved + shown), stuck=True)
     loading = [note for note in status.notes if note.startswith(LOADING)]
     if loading:
         return Lack(loading[0])

@@ -47,6 +47,8 @@ LOADING = "the volume is being loaded"
 LEAVING_S = 600.0
 #: The note of a keeper that does not serve its door yet.
 NOT_MOUNTED = "the folder is not mounted yet"
+#: What the note of a keeper says whose folder shows what rolled back banks hold.
+SHOWN_READ_ONLY = "shows the drive read-only"
 #: How the note of a keeper begins that follows another one, and of one that would, but hears of none.
 STANDS_BY = "this keeper stands by"
 HEARS_OF_NONE = f"{STANDS_BY} and hears of none that leads"

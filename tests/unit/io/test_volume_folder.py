@@ -4,6 +4,9 @@ import os
 import stat
 from pathlib import Path
 
+import pytest
+
+from trivet.errors import ConfigError
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 
 
@@ -16,3 +19,10 @@ def test_a_new_state_folder_is_its_makers_alone(tmp_path: Path) -> None:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "above" / "state").stat().st_mode) == 0o700
     assert stat.S_IMODE((tmp_path / "above").stat().st_mode) == 0o755
+
+
+def test_a_description_that_the_disk_does_not_take_is_an_error_that_names_it(tmp_path: Path) -> None:
+    folder = VolumeFolder(tmp_path)
+    folder.config_path.mkdir()
+    with pytest.raises(ConfigError, match=r"volume\.json can't be written: Is a directory"):
+        folder.store_config(VolumeConfig("00" * 8, [7000, 8000, 9000], 1))

@@ -5,6 +5,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from trivet.cli.up import stuck_lines
 from trivet.io.volume_folder import VolumeConfig, VolumeFolder
 from trivet.supervise.drive_plan import DrivePlan
 
@@ -59,3 +60,12 @@ def test_the_third_host_has_none_of_two_keepers() -> None:
     made = plan("gamma", Path("/drive"), config=msgspec.structs.replace(CONFIG, standby="beta"))
     assert made.keeper_arguments() is None
     assert made.mount_arguments() is not None
+
+
+@pytest.mark.parametrize(
+    ("note", "how"),
+    [("", "serves nothing"), ("; until then /drive shows the drive read-only", "takes no changes")],
+)
+def test_a_drive_that_may_not_serve_says_whether_it_can_be_read(note: str, how: str) -> None:
+    lines = stuck_lines(plan(None, Path("/drive")), f"NoMajority: banks were rolled back{note}")
+    assert lines[0] == f"the drive is up but {how}: NoMajority: banks were rolled back{note}"
