@@ -113,6 +113,8 @@ def test_the_host_that_leads_is_pulled_out(hosts: Hosts, turn: int) -> None:
         took_s = taken_over(hosts, began)
         assert (hosts.drives[BETA].folder / "before").read_text() == "before"
         names.more(20)
+        told = json.loads(hosts.type_on(ALPHA, "status", "--json", expect=1))
+        assert any("nothing is answered here" in note for note in told["notes"])
         print("pulled out: seconds until the other folder was written", took_s)
         with pytest.raises(OSError, match=r"Input/output|not connected|abort"):
             (first / "cut off").write_text("lost")

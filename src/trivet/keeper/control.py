@@ -83,7 +83,9 @@ class Control:
         ]
         states = [server.state for bank in banks for server in bank.servers]
         notes = list(keeper.notes.values()) + keeper.degradations()
-        if loaded is not None and loaded.journal.is_possibly_stale:
+        if loaded is not None and not loaded.companion.may_answer():
+            notes.append("the lease has run out: nothing is answered here, another keeper may lead by now")
+        elif loaded is not None and loaded.journal.is_possibly_stale:
             notes.append("possibly stale: fewer than two banks answer, what is read now may be taken back")
         if loaded is not None and loaded.journal.room.note:
             notes.append(loaded.journal.room.note)
