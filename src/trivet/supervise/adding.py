@@ -98,7 +98,6 @@ class Adding:
                 asked = {"base": base, "ports": ports, "host": self._host}
                 grown = msgspec.convert(await ask_keeper(self._folder, "admit", asked), VolumeConfig)
                 await self._describing.take_in(grown)
-                self._children.take_in(grown)
             return Replacement(made)
 
     async def _described(self) -> VolumeConfig:

@@ -39,6 +39,8 @@ class Describing:
     async def take_in(self, told: VolumeConfig) -> None:
         """Write down what we did not know, and start what belongs to this host."""
         known = await asyncio.to_thread(self._folder.read_config)
-        if told.volume == known.volume and told.size > known.size:
+        if told.volume != known.volume or told.size < known.size:
+            return
+        if told.size > known.size:
             await asyncio.to_thread(self._folder.store_config, told)
-            self._children.take_in(told)
+        self._children.take_in(told)
